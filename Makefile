@@ -1,0 +1,167 @@
+# NEMO suite.  `make help` lists the targets; everything built goes to build/.
+SHELL   := /bin/bash
+CC      := gcc
+CLANG   := clang
+PYTHON  := /usr/bin/python3
+B       := build
+ARCH_INC := -I/usr/include/$(shell $(CC) -dumpmachine)
+prefix  ?= /usr/local
+
+# Debian packages: to build, to test, and for the virtual machine of check-vm.
+DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format linux-libc-dev \
+	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libmnl-dev libnftables-dev libssl-dev \
+	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
+	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
+	python3 python3-pytest python3-scapy \
+	qemu-system-x86 cpio busybox-static zstd xz-utils
+
+WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+CFLAGS  ?= -O2 -g
+CPPFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/libnl3
+ALL_CFLAGS = $(CPPFLAGS_ALL) $(WARN) $(CFLAGS) -fno-strict-overflow -MMD -MP
+SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lmnl -lconfig -ljansson -lbpf -lnftables
+
+# The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
+PURE    := $(wildcard common/core/*.c common/wire/*.c) \
+	$(filter-out %/main.c %/edge.c %/conf.c,$(wildcard mr/*.c ha/*.c))
+OS      := $(wildcard common/os/*.c)
+TUNNEL  := $(wildcard common/tunnel/*.c)
+COMMON  := $(wildcard common/core/*.c common/wire/*.c) $(OS) $(TUNNEL)
+BPF     := $(wildcard common/*/bpf/*.bpf.c)
+SKEL    := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(BPF)))
+UNIT    := $(wildcard common/*/t/test_*.c mr/t/test_*.c ha/t/test_*.c)
+FUZZ    := $(wildcard common/*/t/fuzz_*.c mr/t/fuzz_*.c ha/t/fuzz_*.c)
+TOOLS   := $(wildcard netns-tests/tools/*.c)
+
+obj     = $(patsubst %.c,$(B)/obj/%.o,$(1))
+san     = $(patsubst %.c,$(B)/san/%.o,$(1))
+vpath %.bpf.c $(sort $(dir $(BPF)))
+
+BINS    := $(B)/nemo-ha $(B)/nemo-mr $(B)/nemoctl
+UNIT_BINS := $(patsubst %.c,$(B)/t/%,$(subst /,-,$(UNIT)))
+FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
+TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(B)/tools/%,$(TOOLS))
+
+.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-vm demo drill bench \
+	fuzz install clean format
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BINS) ## build the daemons and nemoctl
+tools: all $(TOOL_BINS)
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables:   BENCH=tunnel  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
+
+deps: ## install what is missing from Debian's packages
+	@missing=$$(for p in $(DEPS); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -z "$$missing" ]; then echo "deps: everything is installed"; exit 0; fi; \
+	echo "deps: installing" $$missing; \
+	if [ "$$(id -u)" != 0 ]; then echo "deps: run as root" >&2; exit 1; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $$missing >/tmp/nemo-deps.log 2>&1 \
+		|| { tail -n 20 /tmp/nemo-deps.log >&2; exit 1; }
+
+# --- build ---
+$(B)/nemo-ha: $(call obj,$(COMMON) $(wildcard ha/*.c))
+$(B)/nemo-mr: $(call obj,$(COMMON) $(wildcard mr/*.c))
+$(B)/nemoctl: $(call obj,common/ctl/nemoctl.c)
+$(BINS):
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/obj/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(B)/san/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(SAN) -c -o $@ $<
+
+$(B)/bpf/%.bpf.o: %.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) -target bpf -O2 -g -mcpu=v3 $(WARN) -Wno-missing-prototypes $(ARCH_INC) -I. \
+		-MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+	llvm-strip -g $@
+$(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
+	@mkdir -p $(@D)
+	bpftool gen skeleton $< > $@
+
+$(B)/tools/%: $(B)/obj/netns-tests/tools/%.o $(call obj,$(COMMON))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# --- tests ---
+# A unit test links everything that has no main(), built with ASan and UBSan.
+TESTED := $(COMMON) $(filter-out %/main.c %/edge.c,$(wildcard mr/*.c ha/*.c))
+define unit_rule
+$(B)/t/$(subst /,-,$(1:.c=)): $(call san,$(1) $(TESTED))
+	@mkdir -p $$(@D)
+	$$(CC) $$(SAN) -o $$@ $$^ $$(LDLIBS) -lcmocka
+endef
+$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+
+check-unit: $(UNIT_BINS) ## unit tests and simulator, under ASan and UBSan
+	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
+
+check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores
+	@clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	@$(PYTHON) netns-tests/lib/purity.py $(B)/obj $(PURE)
+
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider netns-tests $(if $(K),-k '$(K)')
+
+check-net: tools ## network tests in namespaces, on this kernel
+	$(PYTEST)
+
+check-vm: deps tools ## the same network tests on Debian's stock kernel in QEMU
+	$(PYTHON) netns-tests/vm/run.py $(if $(K),-k '$(K)')
+
+check-fast: deps check-lint check-unit check-net ## everything but the virtual machine
+
+check: deps ## all tests: unit, network, stock kernel (under 15 minutes)
+	@$(MAKE) --no-print-directory -j2 all tools $(UNIT_BINS) $(FUZZ_BINS)
+	@$(MAKE) --no-print-directory check-lint check-unit
+	@$(MAKE) --no-print-directory fuzz TIME=5
+	@$(MAKE) --no-print-directory check-net
+	@$(MAKE) --no-print-directory check-vm
+
+demo: deps ## the main job: ten networks move between two sites under live traffic
+	@$(MAKE) --no-print-directory -j2 all tools
+	@$(PYTHON) netns-tests/drills/run.py demo
+
+drill: tools ## list the drills; DRILL=name runs one
+	@$(PYTHON) netns-tests/drills/run.py $(DRILL)
+
+bench: deps ## measure: BENCH=tunnel
+	@$(MAKE) --no-print-directory -j2 all tools
+	@$(PYTHON) netns-tests/bench/$(or $(BENCH),tunnel).py
+
+# --- fuzzers: the pure part again, built by clang with libFuzzer ---
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+define fuzz_rule
+$(B)/fuzz/$(notdir $(1:.c=)): $(1) $(PURE) $(wildcard common/*/*.h)
+	@mkdir -p $$(@D)
+	$$(CLANG) $$(CPPFLAGS_ALL) $$(FUZZ_FLAGS) -o $$@ $(1) $(PURE) -ljansson
+endef
+$(foreach f,$(FUZZ),$(eval $(call fuzz_rule,$(f))))
+
+fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60)
+	@set -e; for f in $(FUZZ_BINS); do n=$$(basename $$f); echo "== $$n"; mkdir -p $(B)/corpus/$$n; \
+		seed=netns-tests/corpus/$$n; [ -d $$seed ] || seed=; \
+		$$f -max_total_time=$(or $(TIME),60) -max_len=2304 -print_final_stats=0 -verbosity=0 \
+			$(B)/corpus/$$n $$seed; done
+
+format: ## clang-format the tree
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## install to $(prefix)
+	install -D -m755 -t $(DESTDIR)$(prefix)/sbin $(B)/nemo-ha $(B)/nemo-mr
+	install -D -m755 -t $(DESTDIR)$(prefix)/bin $(B)/nemoctl
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/*.8
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
+
+clean: ## remove build/
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

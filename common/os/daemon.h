@@ -1,0 +1,30 @@
+/* daemon.h - what the daemons have in common at start and stop: options, event loop, signals,
+ * readiness.  -c FILE, -t (check the configuration and exit), -v (debug log), -h, --version,
+ * --config-help. */
+#pragma once
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+#include "common/os/conf.h"
+
+#define NEMO_VERSION "0.1.0"
+
+struct daemon_opts {
+	const char *conf; /* file; "/etc/nemo/NAME.conf" by default */
+	bool check;       /* -t */
+	bool keep;        /* -k (if the daemon has it): leave binding and tunnel in place at the end */
+	bool debug;
+};
+struct daemon_info {
+	const char *name;    /* "nemo-ha" */
+	const char *summary; /* one line for --help */
+	const char *keep_help; /* text of -k, NULL: no such option */
+	const struct conf_key *keys; /* for --config-help */
+};
+
+/* Reads the command line.  -1: go on; else exit with this code (help shown, or a usage error: 2). */
+int daemon_args(int argc, char **argv, const struct daemon_info *, struct daemon_opts *);
+uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
+/* New loop with SIGTERM, SIGINT (calls 'stop' once; the second ends the loop at once) and SIGHUP
+ * ('reload', may be NULL) as sources.  0 or -errno. */
+int daemon_loop(sd_event **, void (*stop)(void *arg), void (*reload)(void *arg), void *arg);
+void daemon_ready(const char *status); /* sd_notify READY=1, and the log line "ready: STATUS" */

@@ -1,0 +1,18 @@
+/* nd.h - Neighbour Discovery on a packet socket: the daemons see router and neighbour
+ * advertisements with the frame's link-layer source, and send to a link-layer address of their own
+ * choice (RFC 6059 s5.5.2 probes a router's stored MAC). */
+#pragma once
+#include <stdint.h>
+#include <systemd/sd-event.h>
+#include "common/wire/ndp.h"
+
+struct nd;
+/* A valid message; 'mac' is the frame's source.  Bad ones are counted in nd_counters(). */
+typedef void nd_rx_fn(void *arg, const struct ndp_msg *, const uint8_t mac[6], unsigned ifindex);
+
+int nd_open(struct nd **, sd_event *, nd_rx_fn *, void *arg); /* RA and NA; 0 or -errno */
+/* Sends 'm' out of 'ifindex' to 'mac', or to its multicast group's address if mac is NULL (a
+ * multicast dst).  0 or -errno. */
+int nd_send(struct nd *, const struct ndp_msg *m, const uint8_t *mac, unsigned ifindex);
+uint64_t nd_dropped(const struct nd *); /* messages that failed ndp_decode() */
+void nd_close(struct nd *);

@@ -1,0 +1,91 @@
+/* tunnel.h - datapath: carries the packets of bindings through their MR-HA tunnels (RFC 2473, RFC
+ * 3963 s5.5, s6.4).  Engines (tc eBPF, kernel ip6tnl, fake) hold no policy; they hold what they
+ * were told.  One device (nemo0) and kernel routes through it, whichever engine runs. */
+#pragma once
+#include <net/if.h>
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+#include "common/core/addr.h"
+
+#define TUNNEL_MAX_ROUTES 33 /* MH_MAX_MNP and the home address */
+#define TUNNEL_MAX_LINKS  8
+#define TUNNEL_OVERHEAD   40 /* octets of the outer header */
+
+enum tunnel_role {
+	TUNNEL_HA, /* inner source must be in the same tunnel's routes (RFC 3963 s9) */
+	TUNNEL_MR, /* outer source is the home agent; inner destination must be in inner[] (s3) */
+};
+
+struct tunnel_allow { uint32_t from, to; }; /* traffic from one tenant to another is allowed */
+
+struct tunnel_conf {           /* borrowed during open() only */
+	enum tunnel_role role;
+	char dev[IFNAMSIZ];           /* "nemo0" */
+	uint32_t table;               /* kernel table for the routes; 254 = main */
+	unsigned mtu;                 /* of dev: 1280..65495 octets */
+	unsigned n_allow;             /* TUNNEL_HA only; tenant 0 is never isolated */
+	const struct tunnel_allow *allow;
+};
+
+struct tunnel {                /* one bidirectional tunnel */
+	struct in6_addr id;           /* the home address; unique key */
+	struct in6_addr local, remote;/* outer addresses */
+	struct in6_addr old_local;    /* still accepted as outer destination; :: = none */
+	unsigned oif;                 /* underlay interface index to send on; 0: by routing */
+	uint32_t tenant;              /* number of the tenant, >= 1 at the HA, 0 at the MR */
+	unsigned n_routes;            /* prefixes behind 'remote': kernel routes via dev */
+	struct prefix6 routes[TUNNEL_MAX_ROUTES]; /* HA: MNPs and home address; MR: ::/0 */
+	unsigned n_inner;             /* MR: own MNPs and home address; HA: 0 */
+	struct prefix6 inner[TUNNEL_MAX_ROUTES];
+};
+
+struct tunnel_stats { uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; }; /* inner packets */
+
+#define TUNNEL_DROPS(X) /* name, what it means */ \
+	X(tx_no_tunnel, "packet for nemo0 without a tunnel for its destination") \
+	X(tx_loop, "packet already between the tunnel's own end points (RFC 2473 s4.1.2)") \
+	X(tx_tenant, "packet from one tenant's network to another's that the policy does not allow") \
+	X(tx_no_route, "no route or no neighbour to the tunnel's far end") \
+	X(tx_error, "kernel refused to encapsulate") \
+	X(tx_encap_limit, "tunnel encapsulation limit option with limit 0 (RFC 2473 s4.1.1)") \
+	X(rx_outer_source, "tunnel packet whose outer source is no care-of address or home agent") \
+	X(rx_inner_source, "inner source outside the sender's prefixes (RFC 3963 s9)") \
+	X(rx_inner_dest, "inner destination is the tunnel's end, link-local, multicast or not ours") \
+	X(rx_tenant, "inner destination belongs to another tenant and the policy does not allow it") \
+	X(rx_bad_inner, "inner packet truncated or not IPv6") \
+	X(rx_fragment, "fragmented tunnel packet") \
+	X(rx_options, "tunnel packet with extension headers that are not handled")
+enum tunnel_drop {
+#define X(name, text) TUNNEL_DROP_##name,
+	TUNNEL_DROPS(X)
+#undef X
+	TUNNEL_N_DROPS
+};
+struct tunnel_counters { uint64_t drop[TUNNEL_N_DROPS]; };
+
+struct tunnel_set; /* an opened engine; private to it */
+typedef void tunnel_seen_fn(void *arg, const struct in6_addr *id);
+
+struct tunnel_engine { /* const, one per implementation; int results are 0 or -errno */
+	const char *name; /* "ebpf", "ip6tnl", "fake" */
+	/* Makes the device (or takes over the one that is there, with its tunnels if they can be
+	 * read back) and brings it up.  -EOPNOTSUPP: this kernel lacks what the engine needs; 'why'
+	 * (256 octets) then says what. */
+	int (*open)(struct tunnel_set **, const struct tunnel_conf *, char *why);
+	int (*attach)(struct tunnel_set *, unsigned ifindex); /* underlay to take tunnel packets from; idempotent */
+	int (*put)(struct tunnel_set *, const struct tunnel *); /* create or change; idempotent; all or nothing */
+	int (*drop)(struct tunnel_set *, const struct in6_addr *id); /* 0 also if it was not there */
+	int (*stats)(struct tunnel_set *, const struct in6_addr *id, struct tunnel_stats *); /* -ENOENT */
+	int (*counters)(struct tunnel_set *, struct tunnel_counters *);
+	int (*audit)(struct tunnel_set *, tunnel_seen_fn *, void *); /* once per tunnel installed */
+	void (*close)(struct tunnel_set *, bool keep); /* keep: device, routes and tunnels stay and go on
+	                                                * forwarding; accepts NULL */
+};
+extern const struct tunnel_engine tunnel_ebpf, tunnel_ip6tnl, tunnel_fake;
+
+/* Opens the engine called 'name' ("auto": ebpf, else ip6tnl).  0 and '*engine', or -errno with
+ * 'why' (256 octets) filled for the log. */
+int tunnel_open(const char *name, const struct tunnel_conf *, const struct tunnel_engine **engine,
+	struct tunnel_set **, char *why);
+const char *tunnel_drop_name(enum tunnel_drop); /* "rx_inner_source" */
+const char *tunnel_drop_text(enum tunnel_drop);

@@ -1,0 +1,57 @@
+/* ip6.h - IPv6 header chain of signalling packets: Home Address option (RFC 6275 s6.3), type 2
+ * routing header (s6.4), checksums (RFC 8200 s8.1).  Pure: no I/O, no clock, no allocation. */
+#pragma once
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define IP6_HDR_SIZE   40
+#define IP6_MAX_CHAIN  8    /* extension headers looked at */
+#define IP6_SIG_MAX    2304 /* largest signalling packet made or taken, octets */
+#define IP6_PROTO_HBH  0
+#define IP6_PROTO_RH   43
+#define IP6_PROTO_FRAG 44
+#define IP6_PROTO_ESP  50
+#define IP6_PROTO_AH   51
+#define IP6_PROTO_NONE 59
+#define IP6_PROTO_DSTOPT 60
+#define IP6_PROTO_MH   135
+
+/* One packet, decoded.  'payload' borrows from the packet. */
+struct ip6_pkt {
+	struct in6_addr src, dst; /* as on the wire */
+	uint8_t hop_limit;        /* 0..255 */
+	uint8_t proto;            /* of the payload; IP6_PROTO_* */
+	bool has_hao, has_rh2;
+	struct in6_addr hao;      /* home address of the sender, if has_hao */
+	struct in6_addr rh2;      /* home address of the receiver, if has_rh2 */
+	const uint8_t *payload;   /* after the last extension header walked */
+	size_t payload_size;      /* octets, limited by the header's Payload Length */
+	unsigned payload_off;     /* of 'payload' from the packet's start, octets */
+};
+
+enum ip6_verdict {
+	IP6_OK,
+	IP6_DROP_SHORT,    /* truncated, or its lengths contradict each other */
+	IP6_DROP_FRAGMENT, /* fragment header: the kernel's to reassemble, never parsed in part */
+	IP6_DROP_DEPTH,    /* more than IP6_MAX_CHAIN extension headers */
+	IP6_DROP_HAO,      /* HAO twice, of a wrong length, outside a destination options header,
+	                    * or its address not unicast routable (RFC 6275 s6.3, s9.3.1) */
+	IP6_DROP_RH,       /* routing header not of type 2, or s6.4's checks fail */
+	IP6_DROP_OPTION,   /* unknown option whose type says discard (RFC 8200 s4.2) */
+};
+
+/* Walks the chain of the packet 'buf' ('size' octets from the IPv6 header) up to the first header
+ * that is not hop-by-hop, destination options or routing.  '*out' is written only on IP6_OK. */
+enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out);
+
+/* Writes IPv6 header, destination options with 'p->hao' (if has_hao), type 2 routing header (if
+ * has_rh2) and the payload, a complete packet.  Hop limit as given, traffic class and flow label
+ * 0.  Returns its size, or -EMSGSIZE. */
+int ip6_encode(const struct ip6_pkt *p, void *buf, size_t size);
+
+/* Internet checksum with IPv6 pseudo-header (RFC 8200 s8.1) over 'data'; wire order.  A packet
+ * that carries its checksum sums to 0.  With HAO or RH2, pass the home address (s6.1.1). */
+uint16_t ip6_csum(const struct in6_addr *src, const struct in6_addr *dst, uint8_t proto,
+	const void *data, size_t size);
