@@ -7,7 +7,7 @@
 #include "common/wire/ndp.h"
 
 struct nd;
-/* A valid message; 'mac' is the frame's source.  Bad ones are counted in nd_counters(). */
+/* A valid message; 'mac' is the frame's source.  Bad ones are counted: nd_dropped(). */
 typedef void nd_rx_fn(void *arg, const struct ndp_msg *, const uint8_t mac[6], unsigned ifindex);
 
 int nd_open(struct nd **, sd_event *, nd_rx_fn *, void *arg); /* RA and NA; 0 or -errno */

@@ -1,4 +1,4 @@
-/* nl.h - rtnetlink for the daemons (libnl-3): link and address events, and idempotent changes of
+/* nl.h - rtnetlink for the daemons (libmnl): link and address events, and idempotent changes of
  * addresses, routes, rules and neighbours.  Everything installed carries protocol NL_PROTO, so that
  * `ip -6 route show proto nemo` lists it and a restart finds it. */
 #pragma once
@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 #include "common/core/addr.h"
+
+/* libnl has functions of the same names: should it ever be loaded (by another library), it must not
+ * find ours. */
+#pragma GCC visibility push(hidden)
 
 #define NL_PROTO 139 /* rtm_protocol of our routes and rules */
 
@@ -65,3 +69,5 @@ int nl_rule_drop(struct nl *, const struct nl_rule *); /* 0 also if it was not t
 
 /* Writes /proc/sys/net/ipv6/conf/IFNAME/KEY.  0 or -errno. */
 int nl_sysctl6(const char *ifname, const char *key, const char *value);
+
+#pragma GCC visibility pop

@@ -35,7 +35,8 @@ enum ip6_verdict {
 	IP6_OK,
 	IP6_DROP_SHORT,    /* truncated, or its lengths contradict each other */
 	IP6_DROP_FRAGMENT, /* fragment header: the kernel's to reassemble, never parsed in part */
-	IP6_DROP_DEPTH,    /* more than IP6_MAX_CHAIN extension headers */
+	IP6_DROP_DEPTH,    /* more than IP6_MAX_CHAIN extension headers, or hop-by-hop options
+	                    * that are not the first (RFC 8200 s4.1) */
 	IP6_DROP_HAO,      /* HAO twice, of a wrong length, outside a destination options header,
 	                    * or its address not unicast routable (RFC 6275 s6.3, s9.3.1) */
 	IP6_DROP_RH,       /* routing header not of type 2, or s6.4's checks fail */
@@ -46,8 +47,8 @@ enum ip6_verdict {
  * that is not hop-by-hop, destination options or routing.  '*out' is written only on IP6_OK. */
 enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out);
 
-/* Writes IPv6 header, destination options with 'p->hao' (if has_hao), type 2 routing header (if
- * has_rh2) and the payload, a complete packet.  Hop limit as given, traffic class and flow label
+/* Writes IPv6 header, type 2 routing header (if has_rh2), destination options with 'p->hao' (if
+ * has_hao; after the routing header, RFC 6275 s6.3) and the payload, a complete packet.  Hop limit as given, traffic class and flow label
  * 0.  Returns its size, or -EMSGSIZE. */
 int ip6_encode(const struct ip6_pkt *p, void *buf, size_t size);
 

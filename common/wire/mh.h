@@ -54,7 +54,8 @@ struct mh_opts {
 	bool has_nonce;          /* Nonce Indices, s6.2.6 */
 	uint16_t home_nonce, careof_nonce;
 	uint8_t auth_size;       /* Binding Authorization Data, s6.2.7; octets, 0 = absent */
-	bool auth_misplaced;     /* it is not the last option, or larger than MH_MAX_AUTH */
+	bool auth_misplaced;     /* it is not the last option, or larger than MH_MAX_AUTH (then
+	                          * not kept) */
 	uint8_t auth[MH_MAX_AUTH];
 	bool mnp_bad;            /* a Mobile Network Prefix option (RFC 3963 s4.3) with a wrong
 	                          * length field, a prefix length over 128, or one too many */
@@ -79,7 +80,8 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
 	MH_DROP_PROTO,    /* Payload Proto not 59: Parameter Problem at it */
 	MH_DROP_LEN,      /* Header Len below the type's minimum: Parameter Problem at it */
 	MH_DROP_SHORT,    /* Header Len past the end, or under 8 octets: silent */
-	MH_DROP_OPTION,   /* an option runs past the end of the header: silent */
+	MH_DROP_OPTION,   /* an option runs past the end of the header, or an Alternate Care-of
+	                   * Address is :: (s6.1.7): silent */
 	MH_DROP_CHAIN,    /* ip6_decode() refused the packet, or it is no Mobility Header */
 };
 
@@ -88,8 +90,8 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
  * '*out' is written only on MH_OK. */
 enum mh_verdict mh_decode(const void *buf, size_t size, struct mh_msg *out, unsigned *where);
 /* Encodes 'm', aligning options as s6.2 and RFC 3963 s4.3 require, Payload Proto 59, checksum
- * zero.  Lifetimes are rounded down to 4 s.  Options that the message can't carry (table in mh.c)
- * and o.mnp_bad are ignored.  Returns octets written (8..MH_MAX_SIZE, a multiple of 8) or -EMSGSIZE. */
+ * zero.  Lifetimes are rounded down to 4 s.  Options that the message can't carry (table in mh.c),
+ * o.mnp_bad and o.auth_misplaced are ignored.  Returns octets written (8..MH_MAX_SIZE, a multiple of 8) or -EMSGSIZE. */
 int mh_encode(const struct mh_msg *m, void *buf, size_t size);
 
 /* A message with its addresses: what a protocol core sees and sends. */
@@ -110,6 +112,8 @@ enum mh_verdict mh_decode_packet(const void *pkt, size_t size, struct mh_env *ou
  * size or -EMSGSIZE. */
 int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
 /* ICMPv6 Parameter Problem code 0 about 'pkt' with 'pointer' (RFC 4443 s3.4, at most 1280 octets),
- * from 'src' (an own address) to the packet's source.  Returns the packet's size, or -EINVAL. */
+ * from 'src' (an own address) to the packet's source.  Returns the packet's size, or -EINVAL: no
+ * error may be sent about this packet (its source is :: or multicast, its destination multicast),
+ * it is no whole IPv6 header, or 'buf' is too small. */
 int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
 	const struct in6_addr *src, void *buf, size_t size);

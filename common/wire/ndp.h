@@ -10,7 +10,8 @@ enum ndp_type { NDP_RS = 133, NDP_RA = 134, NDP_NS = 135, NDP_NA = 136 };
 
 struct ndp_prefix {             /* Prefix Information, RFC 4861 s4.6.2, RFC 6275 s7.2 */
 	struct prefix6 prefix;     /* masked */
-	struct in6_addr addr;      /* the field as sent: the router's address if 'router_addr' */
+	struct in6_addr addr;      /* the field as sent: the router's address if 'router_addr';
+	                            * to encode, :: stands for prefix.addr */
 	bool on_link, autonomous, router_addr; /* L, A, R */
 	uint32_t valid_s, preferred_s; /* 0xffffffff = infinite; preferred <= valid */
 };
@@ -39,7 +40,8 @@ struct ndp_msg {
 
 enum ndp_verdict {
 	NDP_OK,
-	NDP_IGNORE,       /* not one of the four messages */
+	NDP_IGNORE,       /* not one of the four messages, or behind an extension header (a fragment
+	                   * header among them: RFC 6980) */
 	NDP_DROP_SHORT,   /* truncated, or an option runs past the end */
 	NDP_DROP_CSUM,
 	NDP_DROP_HOPS,    /* hop limit not 255 */
@@ -50,8 +52,8 @@ enum ndp_verdict {
 };
 
 /* Decodes the IPv6 packet 'pkt' with the checks of RFC 4861 s6.1, s7.1.  Prefix options with a
- * length over 128, link-local or preferred > valid are ignored (s6.3.4, RFC 4862 s5.5.3), unknown
- * options skipped.  '*out' is written only on NDP_OK. */
+ * length over 128, link-local, multicast or preferred > valid are ignored (s6.3.4, RFC 4862
+ * s5.5.3), unknown options and those of a wrong length skipped.  '*out' is written only on NDP_OK. */
 enum ndp_verdict ndp_decode(const void *pkt, size_t size, struct ndp_msg *out);
 /* Makes the complete IPv6 packet: hop limit 255, checksum.  Returns its size, or -EMSGSIZE. */
 int ndp_encode(const struct ndp_msg *, void *buf, size_t size);

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/* sig.bpf.c - takes Mobility Header packets to our addresses (and ESP that follows a Home Address
+ * option or a type 2 routing header) out of an interface's ingress and hands them to the daemon
+ * whole.  It looks for the Mobility Header and at nothing else; fragments are left to the kernel. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "common/os/bpf/sig_map.h"
+
+#define NH_MH       135
+#define MAX_HEADERS 6    /* extension headers walked over */
+#define MAX_OPTIONS 8    /* of a destination options header, looking for the Home Address option */
+#define OPT_PAD1    0
+#define OPT_HAO     0xc9 /* RFC 6275 s6.3 */
+#define RH_TYPE_2   2    /* RFC 6275 s6.4 */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct ip6);
+	__type(value, __u32);
+} locals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+__u64 lost; /* packets for us that the ring had no room for, or that are too large */
+
+struct exthdr { __u8 next, len; };
+
+/* Has the destination options header at 'off' a Home Address option? */
+static __always_inline int has_hao(struct __sk_buff *skb, __u32 off, __u32 end)
+{
+	__u8 opt[2];
+
+	off += sizeof(struct exthdr);
+	for (int i = 0; i < MAX_OPTIONS; i++) {
+		if (off + 2 > end || bpf_skb_load_bytes(skb, off, opt, sizeof(opt)))
+			return 0;
+		if (opt[0] == OPT_HAO)
+			return 1;
+		off += opt[0] == OPT_PAD1 ? 1 : 2 + opt[1];
+	}
+	return 0;
+}
+
+/* Is there signalling behind these headers? */
+static __always_inline int is_signalling(struct __sk_buff *skb, __u8 next)
+{
+	__u32 off = ETH_HLEN + sizeof(struct ipv6hdr), size;
+	int mobile = 0; /* a header that only Mobile IPv6 has came before */
+	struct exthdr h;
+	__u8 type;
+
+	for (int i = 0; i <= MAX_HEADERS; i++) {
+		if (next == NH_MH)
+			return 1;
+		if (next == IPPROTO_ESP)
+			return mobile;
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
+			return 0;
+		if (bpf_skb_load_bytes(skb, off, &h, sizeof(h)))
+			return 0;
+		size = (h.len + 1) * 8;
+		if (next == IPPROTO_DSTOPTS)
+			mobile |= has_hao(skb, off, off + size);
+		else if (next == IPPROTO_ROUTING && !bpf_skb_load_bytes(skb, off + 2, &type, 1))
+			mobile |= type == RH_TYPE_2;
+		next = h.next;
+		off += size;
+	}
+	return 0;
+}
+
+SEC("tc")
+int sig_capture(struct __sk_buff *skb)
+{
+	struct sig_packet *slot;
+	struct ipv6hdr ip;
+	struct ip6 dst;
+	__u32 size;
+
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || skb->pkt_type != PACKET_HOST ||
+		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return TC_ACT_UNSPEC;
+	if (ip.nexthdr != NH_MH && ip.nexthdr != IPPROTO_DSTOPTS &&
+		ip.nexthdr != IPPROTO_ROUTING && ip.nexthdr != IPPROTO_HOPOPTS)
+		return TC_ACT_UNSPEC;
+	__builtin_memcpy(&dst, &ip.daddr, sizeof(dst));
+	if (!bpf_map_lookup_elem(&locals, &dst) || !is_signalling(skb, ip.nexthdr))
+		return TC_ACT_UNSPEC;
+	size = sizeof(ip) + bpf_ntohs(ip.payload_len);
+	if (size > skb->len - ETH_HLEN) /* truncated: let the decoder say so */
+		size = skb->len - ETH_HLEN;
+	slot = size > SIG_PACKET_MAX ? 0 : bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
+	if (!slot) {
+		__sync_fetch_and_add(&lost, 1);
+		return TC_ACT_SHOT;
+	}
+	slot->ifindex = skb->ifindex;
+	slot->size = size;
+	/* The second test is for the verifier, which does not know 'size' across the reservation. */
+	if (size < sizeof(ip) || size > SIG_PACKET_MAX ||
+		bpf_skb_load_bytes(skb, ETH_HLEN, slot->data, size)) {
+		bpf_ringbuf_discard(slot, 0);
+		__sync_fetch_and_add(&lost, 1);
+		return TC_ACT_SHOT;
+	}
+	bpf_ringbuf_submit(slot, 0);
+	return TC_ACT_SHOT;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

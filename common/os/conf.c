@@ -1,0 +1,575 @@
+/* conf.c - libconfig does the syntax, the key table the rest.  Nothing stops at the first mistake
+ * but a syntax error, after which libconfig has nothing to give. */
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libconfig.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <arpa/inet.h>
+#include "common/os/conf.h"
+
+#define PATH_SIZE 128 /* "routers[12].prefixes[3]" */
+#define WHY_SIZE  256
+
+void conf_error(struct conf *c, unsigned line, const char *key, const char *fmt, ...)
+{
+	char why[WHY_SIZE], text[WHY_SIZE + PATH_SIZE + PATH_MAX], at[16] = "";
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (line)
+		snprintf(at, sizeof(at), "%u:", line);
+	snprintf(text, sizeof(text), "%s:%s%s%s%s %s", c->file, at, key ? " " : "", key ? key : "",
+	        key ? ":" : "", why);
+	c->n_errors++;
+	if (c->report)
+		c->report(c->arg, text);
+	else
+		fprintf(stderr, "%s\n", text);
+}
+
+/* --- the file's text --- */
+
+static const char *skip_blank(const char *p) /* and comments */
+{
+	for (;;) {
+		if (isspace((unsigned char)*p)) {
+			p++;
+		} else if (*p == '#' || (p[0] == '/' && p[1] == '/')) {
+			p += strcspn(p, "\n");
+		} else if (p[0] == '/' && p[1] == '*') {
+			const char *end = strstr(p + 2, "*/");
+
+			p = end ? end + 2 : p + strlen(p);
+		} else {
+			return p;
+		}
+	}
+}
+
+static const char *skip_string(const char *p) /* NULL: it never ends */
+{
+	for (p++; *p && *p != '"'; p++)
+		if (p[0] == '\\' && p[1])
+			p++;
+	return *p ? p + 1 : NULL;
+}
+
+/* Past what follows the first character of a name or a number. */
+static const char *skip_word(const char *p)
+{
+	while (isalnum((unsigned char)*p) || (*p && strchr("_*-+.", *p)))
+		p++;
+	return p;
+}
+
+/* libconfig 1.5 does two things to values that a reader of its results can't undo: it cuts
+ * integers without the suffix L to 32 bits, and gives a string in a list the line of the token
+ * after it.  So 'out' (room for twice 'in') gets the suffix where a number may need it, and
+ * separators pulled up to the string they follow.  Line numbers stay.  Returns NULL, or the start
+ * of a string that never ends: libconfig would blame the file's last line. */
+static const char *mend(char *in, char *out)
+{
+	const char *p = in, *end;
+
+	while (*p) {
+		end = skip_blank(p);
+		if (end == p)
+			end = *p == '"' ? skip_string(p) : skip_word(p);
+		if (!end)
+			return p;
+		if (end == p)
+			end++;
+		memcpy(out, p, (size_t)(end - p));
+		out += end - p;
+		if (*p == '"') {
+			char *next = in + (skip_blank(end) - in);
+
+			if (*next && strchr(",])", *next)) {
+				*out++ = *next;
+				*next = ' ';
+			}
+		} else if ((isdigit((unsigned char)*p) || strchr("+-", *p)) && end - p >= 8) {
+			bool hex = p[0] == '0' && (p[1] | 0x20) == 'x';
+			const char *digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
+			const char *from = p + (hex ? 2 : !isdigit((unsigned char)*p));
+
+			if (from + strspn(from, digits) == end)
+				*out++ = 'L';
+		}
+		p = end;
+	}
+	*out = '\0';
+	return NULL;
+}
+
+static unsigned line_of(const char *text, const char *p)
+{
+	unsigned line = 1;
+
+	while (text < p)
+		line += *text++ == '\n';
+	return line;
+}
+
+/* The file as a string to be freed; NULL: the mistake was reported. */
+static char *load(struct conf *c)
+{
+	FILE *f = fopen(c->file, "re");
+	char *text = NULL, *mended = NULL;
+	const char *open = NULL;
+	size_t room = 0;
+	ssize_t n;
+
+	errno = f ? 0 : errno;
+	n = f ? getdelim(&text, &room, '\0', f) : -1;
+	if (n < 0 && errno)
+		conf_error(c, 0, NULL, "%s", strerror(errno));
+	else if (n > 0 && text[n - 1] == '\0')
+		conf_error(c, 0, NULL, "is not a text file: it has a zero octet");
+	else if (!(mended = calloc(2, n > 0 ? (size_t)n + 1 : 1)))
+		conf_error(c, 0, NULL, "%s", strerror(ENOMEM));
+	else if (n > 0)
+		open = mend(text, mended);
+	if (open) {
+		conf_error(c, line_of(text, open), NULL, "string without its closing quote");
+		free(mended);
+		mended = NULL;
+	}
+	if (f)
+		fclose(f);
+	free(text);
+	return mended;
+}
+
+/* --- values --- */
+
+static bool is_list(enum conf_type t)
+{
+	return t == CONF_GROUPS || t == CONF_STRINGS || t == CONF_ADDR6S || t == CONF_PREFIX6S;
+}
+
+static bool is_line_key(const struct conf_key *k)
+{
+	return strcmp(k->name, CONF_LINE_KEY) == 0 && k->type == CONF_UINT && k->size == 1;
+}
+
+static uint64_t uint_max(const struct conf_key *k)
+{
+	return k->max ? k->max : UINT_MAX;
+}
+
+static bool parse_mac(const char *s, uint8_t mac[6])
+{
+	int n = 0;
+
+	return sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", mac, mac + 1, mac + 2, mac + 3,
+	               mac + 4, mac + 5, &n) == 6 &&
+	       n == 17 && s[n] == '\0';
+}
+
+static bool parse_enum(const struct conf_key *k, const char *s, int *out, char *why)
+{
+	int n = snprintf(why, WHY_SIZE, "\"%s\" is not one of", s);
+
+	for (int i = 0; k->choices[i]; i++) {
+		if (strcmp(k->choices[i], s) == 0) {
+			*out = i;
+			return true;
+		}
+		if (n >= 0 && n < WHY_SIZE)
+			n += snprintf(why + n, (size_t)(WHY_SIZE - n), "%s \"%s\"", i ? "," : "",
+			        k->choices[i]);
+	}
+	return false;
+}
+
+static bool parse_prefix(const char *s, struct prefix6 *out, char *why)
+{
+	struct prefix6 masked;
+	char text[PREFIX6_STRLEN];
+
+	if (prefix6_parse(s, out) < 0) {
+		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 prefix (address/length)", s);
+		return false;
+	}
+	masked = prefix6_mask(*out);
+	if (!prefix6_is_masked(out))
+		snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
+		        prefix6_str(&masked, text));
+	return prefix6_is_masked(out);
+}
+
+/* One value written as a string; 'size' is the room for a CONF_STRING.  False: 'why' is filled. */
+static bool parse_text(const struct conf_key *k, enum conf_type type, size_t size, const char *s,
+        void *dst, char *why)
+{
+	switch (type) {
+	case CONF_STRING:
+	case CONF_STRINGS:
+		if (strlen(s) >= size)
+			snprintf(why, WHY_SIZE, "is longer than %zu characters", size - 1);
+		else if (!*s && k->required)
+			snprintf(why, WHY_SIZE, "is empty");
+		else
+			memcpy(dst, s, strlen(s) + 1);
+		return strlen(s) < size && (*s || !k->required);
+	case CONF_ADDR6:
+	case CONF_ADDR6S:
+		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 address", s);
+		return inet_pton(AF_INET6, s, dst) == 1;
+	case CONF_PREFIX6:
+	case CONF_PREFIX6S: return parse_prefix(s, dst, why);
+	case CONF_MAC:
+		snprintf(why, WHY_SIZE, "\"%s\" is not a MAC address (02:00:00:00:00:01)", s);
+		return parse_mac(s, dst);
+	case CONF_ENUM: return parse_enum(k, s, dst, why);
+	case CONF_UINT:
+	case CONF_BOOL:
+	case CONF_GROUPS: break;
+	}
+	assert(!"type is not written as a string");
+	return false;
+}
+
+/* A default is part of the program: a wrong one is the programmer's mistake. */
+static void set_default(const struct conf_key *k, void *dst)
+{
+	char text[WHY_SIZE], why[WHY_SIZE];
+	const char *s = k->def;
+	uint64_t n;
+
+	if (!s || is_list(k->type))
+		return;
+	if (k->type == CONF_BOOL) {
+		*(bool *)dst = strcmp(s, "true") == 0;
+	} else if (k->type == CONF_UINT) {
+		n = strtoull(s, NULL, 0);
+		assert(n >= k->min && n <= uint_max(k));
+		*(unsigned *)dst = (unsigned)n;
+	} else {
+		if (*s == '"') /* as in a file, with its quotes */
+			s++;
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(s, "\""), s);
+		bool ok = parse_text(k, k->type, k->size, text, dst, why);
+
+		assert(ok || (k->type == CONF_STRING && !*text));
+	}
+}
+
+static const char *setting_type(const config_setting_t *s)
+{
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_GROUP: return "a group { ... }";
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64: return "a number";
+	case CONFIG_TYPE_FLOAT: return "a number with a fraction";
+	case CONFIG_TYPE_STRING: return "a string";
+	case CONFIG_TYPE_BOOL: return "a truth value";
+	case CONFIG_TYPE_ARRAY: return "an array [ ... ]";
+	case CONFIG_TYPE_LIST: return "a list ( ... )";
+	default: return "nothing";
+	}
+}
+
+static void wrong_type(
+        struct conf *c, const config_setting_t *s, const char *path, const char *want)
+{
+	conf_error(c, config_setting_source_line(s), path, "must be %s, not %s", want,
+	        setting_type(s));
+}
+
+static void read_scalar(struct conf *c, const struct conf_key *k, size_t size,
+        const config_setting_t *s, const char *path, void *dst)
+{
+	int type = config_setting_type(s);
+	unsigned line = config_setting_source_line(s);
+	char why[WHY_SIZE];
+	long long n;
+
+	if (k->type == CONF_BOOL) {
+		if (type == CONFIG_TYPE_BOOL)
+			*(bool *)dst = config_setting_get_bool(s);
+		else
+			wrong_type(c, s, path, "true or false");
+	} else if (k->type == CONF_UINT) {
+		if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64) {
+			wrong_type(c, s, path, "a whole number");
+			return;
+		}
+		n = config_setting_get_int64(s);
+		if (n < 0 || (uint64_t)n < k->min || (uint64_t)n > uint_max(k))
+			conf_error(c, line, path, "is out of range, must be %" PRIu64 "..%" PRIu64,
+			        k->min, uint_max(k));
+		else
+			*(unsigned *)dst = (unsigned)n;
+	} else if (type != CONFIG_TYPE_STRING) {
+		wrong_type(c, s, path, "a string");
+	} else if (!parse_text(k, k->type, size, config_setting_get_string(s), dst, why)) {
+		conf_error(c, line, path, "%s", why);
+	}
+}
+
+/* --- groups --- */
+
+static unsigned distance(const char *a, const char *b) /* Levenshtein's */
+{
+	unsigned row[64], n = (unsigned)strlen(b);
+
+	if (n >= 64)
+		return UINT_MAX;
+	for (unsigned j = 0; j <= n; j++)
+		row[j] = j;
+	for (unsigned i = 0; a[i]; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i + 1;
+		for (unsigned j = 0; j < n; j++) {
+			unsigned best = diagonal + (a[i] != b[j]);
+
+			diagonal = row[j + 1];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (diagonal + 1 < best)
+				best = diagonal + 1;
+			row[j + 1] = best;
+		}
+	}
+	return row[n];
+}
+
+static void unknown_key(
+        struct conf *c, const struct conf_key *keys, const config_setting_t *s, const char *path)
+{
+	const char *name = config_setting_name(s), *nearest = NULL;
+	unsigned best = (unsigned)strlen(name) / 3 + 2; /* further off it would only mislead */
+
+	for (const struct conf_key *k = keys; k->name; k++) {
+		unsigned d = is_line_key(k) ? UINT_MAX : distance(name, k->name);
+
+		if (d < best) {
+			best = d;
+			nearest = k->name;
+		}
+	}
+	if (nearest)
+		conf_error(c, config_setting_source_line(s), path, "unknown key; did you mean %s?",
+		        nearest);
+	else
+		conf_error(c, config_setting_source_line(s), path, "unknown key");
+}
+
+static void read_group(struct conf *, const struct conf_key *, const config_setting_t *group,
+        const char *path, char *out);
+
+static void read_list(struct conf *c, const struct conf_key *k, const config_setting_t *s,
+        const char *path, char *out)
+{
+	unsigned n = (unsigned)config_setting_length(s), line = config_setting_source_line(s);
+	char elem_path[PATH_SIZE + 16], *elems;
+
+	if (!config_setting_is_list(s) && !config_setting_is_array(s)) {
+		wrong_type(c, s, path, "a list ( ... )");
+		return;
+	}
+	if (k->required && n == 0)
+		conf_error(c, line, path, "is empty, needs at least one element");
+	if (k->max && n > k->max) {
+		conf_error(c, line, path, "has %u elements, at most %" PRIu64 " are allowed", n,
+		        k->max);
+		return;
+	}
+	elems = n ? calloc(n, k->elem_size) : NULL;
+	if (n && !elems) {
+		conf_error(c, line, path, "%s", strerror(ENOMEM));
+		return;
+	}
+	memcpy(out + k->off, &elems, sizeof(elems));
+	*(unsigned *)(out + k->n_off) = n;
+	for (unsigned i = 0; i < n; i++) {
+		const config_setting_t *e = config_setting_get_elem(s, i);
+		char *dst = elems + i * k->elem_size;
+
+		snprintf(elem_path, sizeof(elem_path), "%s[%u]", path, i);
+		if (k->type != CONF_GROUPS)
+			read_scalar(c, k, k->elem_size, e, elem_path, dst);
+		else if (config_setting_is_group(e))
+			read_group(c, k->sub, e, elem_path, dst);
+		else
+			wrong_type(c, e, elem_path, "a group { ... }");
+	}
+}
+
+static const char *join(const char *path, const char *name, char *buf)
+{
+	snprintf(buf, PATH_SIZE, "%s%s%s", path, *path ? "." : "", name);
+	return buf;
+}
+
+static void read_group(struct conf *c, const struct conf_key *keys, const config_setting_t *group,
+        const char *path, char *out)
+{
+	unsigned line = config_setting_source_line(group);
+	char buf[PATH_SIZE];
+
+	for (int i = 0; i < config_setting_length(group); i++) {
+		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+		const struct conf_key *k = keys;
+
+		while (k->name && (is_line_key(k) || strcmp(k->name, config_setting_name(s)) != 0))
+			k++;
+		if (!k->name)
+			unknown_key(c, keys, s, join(path, config_setting_name(s), buf));
+	}
+	for (const struct conf_key *k = keys; k->name; k++) {
+		const config_setting_t *s = config_setting_get_member(group, k->name);
+
+		join(path, k->name, buf);
+		if (is_line_key(k)) {
+			*(unsigned *)(out + k->off) = line;
+			continue;
+		}
+		set_default(k, out + k->off);
+		if (!s && k->required)
+			conf_error(c, line, buf, "is required and missing");
+		else if (s && is_list(k->type))
+			read_list(c, k, s, buf, out);
+		else if (s)
+			read_scalar(c, k, k->size, s, buf, out + k->off);
+	}
+}
+
+/* The struct's size is the caller's knowledge: every member a key describes is zeroed. */
+static void zero(const struct conf_key *keys, char *out)
+{
+	for (const struct conf_key *k = keys; k->name; k++) {
+		static const size_t sizes[] = {
+		        [CONF_ADDR6] = sizeof(struct in6_addr),
+		        [CONF_PREFIX6] = sizeof(struct prefix6),
+		        [CONF_MAC] = 6,
+		        [CONF_UINT] = sizeof(unsigned),
+		        [CONF_BOOL] = sizeof(bool),
+		        [CONF_ENUM] = sizeof(int),
+		};
+
+		if (is_list(k->type)) {
+			memset(out + k->off, 0, sizeof(void *));
+			memset(out + k->n_off, 0, sizeof(unsigned));
+		} else {
+			memset(out + k->off, 0, k->type == CONF_STRING ? k->size : sizes[k->type]);
+		}
+	}
+}
+
+unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
+{
+	char *text;
+	config_t cfg;
+
+	zero(keys, out);
+	text = load(c);
+	if (!text)
+		return c->n_errors;
+	config_init(&cfg);
+	if (config_read_string(&cfg, text))
+		read_group(c, keys, config_root_setting(&cfg), "", out);
+	else
+		conf_error(
+		        c, (unsigned)config_error_line(&cfg), NULL, "%s", config_error_text(&cfg));
+	config_destroy(&cfg);
+	free(text);
+	return c->n_errors;
+}
+
+void conf_release(const struct conf_key *keys, void *out)
+{
+	for (const struct conf_key *k = keys; k->name; k++) {
+		char *elems, **at = (void *)((char *)out + k->off);
+		unsigned *n = (void *)((char *)out + k->n_off);
+
+		if (!is_list(k->type))
+			continue;
+		elems = *at;
+		for (unsigned i = 0; k->type == CONF_GROUPS && i < *n; i++)
+			conf_release(k->sub, elems + i * k->elem_size);
+		free(elems);
+		*at = NULL;
+		*n = 0;
+	}
+}
+
+/* --- help --- */
+
+enum { COL_KEY, COL_TYPE, COL_DEFAULT, COL_RANGE, N_COLS };
+
+static void range_text(const struct conf_key *k, char *buf, size_t size)
+{
+	*buf = '\0';
+	if (k->type == CONF_UINT)
+		snprintf(buf, size, "%" PRIu64 "..%" PRIu64, k->min, uint_max(k));
+	else if (k->type == CONF_BOOL)
+		snprintf(buf, size, "true, false");
+	else if (k->type == CONF_STRING || k->type == CONF_STRINGS)
+		snprintf(buf, size, "up to %zu characters",
+		        (k->type == CONF_STRING ? k->size : k->elem_size) - 1);
+	else if (is_list(k->type) && k->max)
+		snprintf(buf, size, "up to %" PRIu64, k->max);
+	else if (k->type == CONF_ENUM)
+		for (size_t i = 0, n = 0; k->choices[i] && n < size; i++)
+			n += (size_t)snprintf(
+			        buf + n, size - n, "%s%s", i ? ", " : "", k->choices[i]);
+}
+
+/* Prints the rows, or with 'f' NULL only finds the columns' widths. */
+static void help_rows(FILE *f, const struct conf_key *keys, const char *path, int width[N_COLS])
+{
+	static const char *const types[] = {
+	        [CONF_STRING] = "string",
+	        [CONF_ADDR6] = "address",
+	        [CONF_PREFIX6] = "prefix",
+	        [CONF_MAC] = "MAC address",
+	        [CONF_UINT] = "number",
+	        [CONF_BOOL] = "bool",
+	        [CONF_ENUM] = "choice",
+	        [CONF_GROUPS] = "list of groups",
+	        [CONF_STRINGS] = "list of strings",
+	        [CONF_ADDR6S] = "list of addresses",
+	        [CONF_PREFIX6S] = "list of prefixes",
+	};
+
+	for (const struct conf_key *k = keys; k->name; k++) {
+		char key[PATH_SIZE], range[WHY_SIZE], sub[PATH_SIZE + 2];
+		const char *def = k->required ? "required" : k->def ? k->def : "-";
+		const char *cols[N_COLS] = {join(path, k->name, key), types[k->type], def, range};
+
+		if (is_line_key(k))
+			continue;
+		range_text(k, range, sizeof(range));
+		for (int i = 0; i < N_COLS; i++)
+			if ((int)strlen(cols[i]) > width[i])
+				width[i] = (int)strlen(cols[i]);
+		if (f)
+			fprintf(f, "%-*s  %-*s  %-*s  %-*s  %s\n", width[0], cols[0], width[1],
+			        cols[1], width[2], cols[2], width[3], cols[3],
+			        k->help ? k->help : "");
+		snprintf(sub, sizeof(sub), "%s[]", key);
+		if (k->type == CONF_GROUPS)
+			help_rows(f, k->sub, sub, width);
+	}
+}
+
+void conf_help(const struct conf_key *keys)
+{
+	int width[N_COLS] = {3, 4, 7, 5};
+
+	help_rows(NULL, keys, "", width);
+	printf("%-*s  %-*s  %-*s  %-*s  %s\n", width[0], "KEY", width[1], "TYPE", width[2],
+	        "DEFAULT", width[3], "RANGE", "MEANING");
+	help_rows(stdout, keys, "", width);
+}

@@ -1,0 +1,157 @@
+/* daemon.c - command line, event loop and readiness of the daemons. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+
+#define EXIT_USAGE 2
+
+static void usage(FILE *f, const struct daemon_info *info)
+{
+	fprintf(f,
+	        "usage: %s [-c FILE] [-t] [-v]%s\n"
+	        "%s\n\n"
+	        "  -c, --config FILE   configuration (default /etc/nemo/%s.conf)\n"
+	        "  -t, --check         check the configuration and exit: 0 if it is right, else 1\n"
+	        "  -v, --verbose       log every message\n",
+	        info->name, info->keep_help ? " [-k]" : "", info->summary, info->name);
+	if (info->keep_help)
+		fprintf(f, "  -k, --keep          %s\n", info->keep_help);
+	fputs("  -h, --help          this text\n"
+	      "      --config-help   every configuration key, with its type, default and range\n"
+	      "      --version       version\n",
+	        f);
+}
+
+int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
+{
+	enum { OPT_VERSION = 256, OPT_CONFIG_HELP };
+	static const struct option longs[] = {
+	        {"config", required_argument, NULL, 'c'},
+	        {"check", no_argument, NULL, 't'},
+	        {"verbose", no_argument, NULL, 'v'},
+	        {"help", no_argument, NULL, 'h'},
+	        {"version", no_argument, NULL, OPT_VERSION},
+	        {"config-help", no_argument, NULL, OPT_CONFIG_HELP},
+	        {"keep", no_argument, NULL, 'k'}, /* last: left out if there is no such option */
+	        {0},
+	};
+	static char conf[64]; /* one daemon per process; opts borrows it */
+	struct option some[sizeof(longs) / sizeof(*longs)];
+	int o;
+
+	memcpy(some, longs, sizeof(some));
+	if (!info->keep_help)
+		some[sizeof(longs) / sizeof(*longs) - 2] = (struct option){0};
+	snprintf(conf, sizeof(conf), "/etc/nemo/%s.conf", info->name);
+	*opts = (struct daemon_opts){.conf = conf};
+	while ((o = getopt_long(argc, argv, info->keep_help ? "c:tvkh" : "c:tvh", some, NULL)) !=
+	        -1) {
+		switch (o) {
+		case 'c': opts->conf = optarg; break;
+		case 't': opts->check = true; break;
+		case 'v': opts->debug = true; break;
+		case 'k': opts->keep = true; break;
+		case 'h': usage(stdout, info); return 0;
+		case OPT_VERSION: printf("%s %s\n", info->name, NEMO_VERSION); return 0;
+		case OPT_CONFIG_HELP: conf_help(info->keys); return 0;
+		default: usage(stderr, info); return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "%s: unexpected argument '%s'\n", info->name, argv[optind]);
+		usage(stderr, info);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+uint64_t daemon_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static struct { /* signals are the process's: there is one of it */
+	void (*stop)(void *arg), (*reload)(void *arg);
+	void *arg;
+	bool stopping;
+} on;
+
+static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
+{
+	(void)arg;
+	if (on.stopping) {
+		log_warn("second signal: ending at once");
+		return sd_event_exit(sd_event_source_get_event(s), EXIT_FAILURE);
+	}
+	on.stopping = true;
+	log_info("signal %s: stopping", strsignal((int)si->ssi_signo));
+	sd_notify(0, "STOPPING=1");
+	if (on.stop)
+		on.stop(on.arg);
+	else
+		sd_event_exit(sd_event_source_get_event(s), 0);
+	return 0;
+}
+
+static int on_reload(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
+{
+	(void)s, (void)si, (void)arg;
+	if (on.reload)
+		on.reload(on.arg);
+	else
+		log_info("SIGHUP ignored: a new configuration needs a restart");
+	return 0;
+}
+
+int daemon_loop(sd_event **out, void (*stop)(void *), void (*reload)(void *), void *arg)
+{
+	sd_event *e = NULL;
+	sigset_t set;
+	int r = sd_event_new(&e);
+
+	*out = NULL;
+	if (r < 0)
+		return r;
+	on.stop = stop;
+	on.reload = reload;
+	on.arg = arg;
+	on.stopping = false;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	/* sd-event reads them from a signalfd: unblocked, they would kill the process */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		r = -errno;
+	if (r >= 0)
+		r = sd_event_add_signal(e, NULL, SIGTERM, on_stop, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(e, NULL, SIGINT, on_stop, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(e, NULL, SIGHUP, on_reload, NULL);
+	if (r >= 0)
+		r = sd_event_set_watchdog(e, true);
+	if (r < 0) {
+		sd_event_unref(e);
+		return r;
+	}
+	*out = e;
+	return 0;
+}
+
+void daemon_ready(const char *status)
+{
+	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+	log_info("ready: %s", status);
+}

@@ -1,0 +1,133 @@
+/* mhio.c - Mobility Header messages in and out. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include "common/os/daemon.h"
+#include "common/os/mhio.h"
+
+#define ERRORS_PER_S 10 /* Binding Error and Parameter Problem, RFC 4443 s2.4(f) */
+
+struct mhio {
+	struct sig *sig;
+	mhio_rx_fn *rx;
+	void *arg;
+	uint64_t counters[MHIO_N_COUNTERS];
+	uint64_t errors_since; /* ms; start of the second that 'errors' counts */
+	unsigned errors;
+};
+
+struct sig *mhio_sig(struct mhio *io) { return io->sig; }
+
+static bool may_send_error(struct mhio *io, const struct mh_env *e)
+{
+	uint64_t now = daemon_now();
+
+	if (!addr6_is_routable(&e->src) && !addr6_is_link_local(&e->src))
+		return false; /* never to multicast or :: (RFC 6275 s9.3.3) */
+	if (now - io->errors_since >= 1000) {
+		io->errors_since = now;
+		io->errors = 0;
+	}
+	if (io->errors++ < ERRORS_PER_S)
+		return true;
+	io->counters[MHIO_C_mh_errors_limited]++;
+	return false;
+}
+
+static void send_binding_error(struct mhio *io, const struct mh_env *to)
+{
+	struct mh_env e = {.src = to->dst, .dst = to->src};
+
+	e.m.type = MH_BE;
+	e.m.be.status = 2;
+	e.m.be.hoa = to->hoa;
+	mhio_send(io, &e, 0);
+}
+
+static void send_param_problem(struct mhio *io, const void *pkt, size_t size, unsigned where,
+	const struct mh_env *to)
+{
+	uint8_t buf[1280];
+	int n = mh_encode_param_problem(pkt, size, where, &to->dst, buf, sizeof(buf));
+
+	if (n > 0)
+		sig_send(io->sig, buf, (size_t)n, 0);
+}
+
+static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
+{
+	static const enum mhio_counter counter[] = {
+		[MH_OK] = MHIO_C_mh_rx,
+		[MH_DROP_CSUM] = MHIO_C_mh_bad_checksum,
+		[MH_DROP_TYPE] = MHIO_C_mh_unknown_type,
+		[MH_DROP_PROTO] = MHIO_C_mh_bad_proto,
+		[MH_DROP_LEN] = MHIO_C_mh_too_short,
+		[MH_DROP_SHORT] = MHIO_C_mh_truncated,
+		[MH_DROP_OPTION] = MHIO_C_mh_bad_option,
+		[MH_DROP_CHAIN] = MHIO_C_mh_bad_chain,
+	};
+	struct mhio *io = arg;
+	enum ip6_verdict chain;
+	unsigned where;
+	struct mh_env e = {0};
+	enum mh_verdict v = mh_decode_packet(pkt, size, &e, &chain, &where);
+
+	(void)ifindex;
+	io->counters[counter[v]]++;
+	if (v == MH_OK) {
+		io->rx(io->arg, &e);
+		return;
+	}
+	io->counters[MHIO_C_mh_rx]++;
+	if (v == MH_DROP_TYPE && may_send_error(io, &e))
+		send_binding_error(io, &e);
+	else if ((v == MH_DROP_PROTO || v == MH_DROP_LEN) && may_send_error(io, &e))
+		send_param_problem(io, pkt, size, where, &e);
+}
+
+int mhio_open(struct mhio **out, enum sig_mode mode, sd_event *ev, mhio_rx_fn *rx, void *arg,
+	char *why)
+{
+	struct mhio *io = calloc(1, sizeof(*io));
+	int r;
+
+	if (!io)
+		return -ENOMEM;
+	io->rx = rx;
+	io->arg = arg;
+	r = sig_open(&io->sig, mode, ev, receive, io, why);
+	if (r < 0) {
+		free(io);
+		return r;
+	}
+	*out = io;
+	return 0;
+}
+
+int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)
+{
+	uint8_t buf[IP6_SIG_MAX];
+	int n = mh_encode_packet(e, buf, sizeof(buf));
+
+	return n < 0 ? n : sig_send(io->sig, buf, (size_t)n, oif);
+}
+
+uint64_t mhio_counter(struct mhio *io, enum mhio_counter c)
+{
+	struct sig_counters s;
+
+	sig_counters(io->sig, &s);
+	if (c == MHIO_C_mh_lost)
+		return s.lost;
+	if (c == MHIO_C_mh_tx)
+		return s.tx;
+	return c == MHIO_C_mh_tx_errors ? s.tx_errors : io->counters[c];
+}
+
+void mhio_close(struct mhio *io)
+{
+	if (!io)
+		return;
+	sig_close(io->sig);
+	free(io);
+}

@@ -1,0 +1,34 @@
+/* mhio.h - Mobility Header messages in and out: signalling capture, decoding, and the errors that
+ * RFC 6275 s9.2 asks for (Binding Error 2, Parameter Problem), rate-limited like ICMPv6 errors. */
+#pragma once
+#include "common/os/sig.h"
+#include "common/wire/mh.h"
+
+#define MHIO_COUNTERS(X) \
+	X(mh_rx, "Mobility Header packets taken off the wire") \
+	X(mh_tx, "Mobility Header packets sent") \
+	X(mh_tx_errors, "Mobility Header packets that could not be sent") \
+	X(mh_lost, "packets lost between kernel and daemon: it was too slow") \
+	X(mh_bad_checksum, "silently dropped: checksum wrong") \
+	X(mh_unknown_type, "unknown message type: Binding Error 2") \
+	X(mh_bad_proto, "Payload Proto not 59: Parameter Problem") \
+	X(mh_too_short, "Header Len below the type's minimum: Parameter Problem") \
+	X(mh_truncated, "silently dropped: Header Len past the packet's end") \
+	X(mh_bad_option, "silently dropped: option past the end of the message") \
+	X(mh_bad_chain, "silently dropped: header chain that signalling must not have") \
+	X(mh_errors_limited, "error replies left out by the rate limit")
+enum mhio_counter {
+#define X(name, text) MHIO_C_##name,
+	MHIO_COUNTERS(X)
+#undef X
+	MHIO_N_COUNTERS
+};
+
+struct mhio;
+typedef void mhio_rx_fn(void *arg, const struct mh_env *); /* a well-formed message */
+
+int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
+struct sig *mhio_sig(struct mhio *); /* for sig_attach(), sig_local_put() */
+int mhio_send(struct mhio *, const struct mh_env *, unsigned oif); /* 0 or -errno */
+uint64_t mhio_counter(struct mhio *, enum mhio_counter);
+void mhio_close(struct mhio *); /* accepts NULL */

@@ -1,0 +1,135 @@
+/* nd.c - packet socket for Neighbour Discovery.  Only what concerns this host is taken: frames to
+ * other stations (a promiscuous interface, a foreign VLAN) and our own are not.
+ *
+ * Checksums: the kernel completes those of ICMPv6 before the packet leaves any socket (ndisc and
+ * raw sockets never leave them to the device), so TP_STATUS_CSUMNOTREADY cannot occur here, veth
+ * included, and ndp_decode() may check every message. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "common/os/nd.h"
+#include "common/wire/ip6.h"
+
+#define ND_BATCH 64 /* packets read per loop turn */
+
+struct nd {
+	int fd;                  /* owned */
+	sd_event_source *source; /* owned */
+	nd_rx_fn *rx;
+	void *arg;
+	uint64_t dropped;
+};
+
+static int on_packet(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct nd *nd = arg;
+	uint8_t buf[NDP_MAX_SIZE];
+	struct ndp_msg m;
+
+	(void)s, (void)revents;
+	for (unsigned i = 0; i < ND_BATCH; i++) {
+		struct sockaddr_ll from = {0};
+		socklen_t size = sizeof(from);
+		ssize_t n = recvfrom(fd, buf, sizeof(buf), MSG_TRUNC, (void *)&from, &size);
+
+		if (n < 0)
+			break;
+		if (from.sll_pkttype == PACKET_OTHERHOST || from.sll_halen != ETH_ALEN)
+			continue;
+		if ((size_t)n > sizeof(buf) || ndp_decode(buf, (size_t)n, &m) != NDP_OK) {
+			nd->dropped++;
+			continue;
+		}
+		nd->rx(nd->arg, &m, from.sll_addr, (unsigned)from.sll_ifindex);
+	}
+	return 0;
+}
+
+static int setup(int fd)
+{
+	static struct sock_filter code[] = {
+	        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* next header */
+	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 4),
+	        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, IP6_HDR_SIZE), /* ICMPv6 type */
+	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_RA, 1, 0),
+	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_NA, 0, 1),
+	        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	        BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog prog = {sizeof(code) / sizeof(*code), code};
+	struct sockaddr_ll any = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6)};
+	int one = 1;
+
+	/* the protocol comes last, with bind(): no packet gets past the filter before that */
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ||
+	        setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
+	        bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
+		return -errno;
+	return 0;
+}
+
+int nd_open(struct nd **out, sd_event *e, nd_rx_fn *rx, void *arg)
+{
+	struct nd *nd = calloc(1, sizeof(*nd));
+	int r;
+
+	*out = NULL;
+	if (!nd)
+		return -ENOMEM;
+	nd->rx = rx;
+	nd->arg = arg;
+	nd->fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	r = nd->fd < 0 ? -errno : setup(nd->fd);
+	if (r >= 0)
+		r = sd_event_add_io(e, &nd->source, nd->fd, EPOLLIN, on_packet, nd);
+	if (r < 0) {
+		nd_close(nd);
+		return r;
+	}
+	*out = nd;
+	return 0;
+}
+
+int nd_send(struct nd *nd, const struct ndp_msg *m, const uint8_t *mac, unsigned ifindex)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+	        .sll_protocol = htons(ETH_P_IPV6),
+	        .sll_ifindex = (int)ifindex,
+	        .sll_halen = ETH_ALEN};
+	uint8_t buf[NDP_MAX_SIZE];
+	int size = ndp_encode(m, buf, sizeof(buf));
+
+	if (size < 0)
+		return size;
+	if (mac) {
+		memcpy(to.sll_addr, mac, ETH_ALEN);
+	} else if (addr6_is_multicast(&m->dst)) { /* RFC 2464 s7 */
+		to.sll_addr[0] = to.sll_addr[1] = 0x33;
+		memcpy(to.sll_addr + 2, m->dst.s6_addr + 12, 4);
+	} else {
+		return -EINVAL;
+	}
+	if (sendto(nd->fd, buf, (size_t)size, 0, (const struct sockaddr *)&to, sizeof(to)) < 0)
+		return -errno;
+	return 0;
+}
+
+uint64_t nd_dropped(const struct nd *nd)
+{
+	return nd->dropped;
+}
+
+void nd_close(struct nd *nd)
+{
+	if (!nd)
+		return;
+	sd_event_source_disable_unref(nd->source);
+	if (nd->fd >= 0)
+		close(nd->fd);
+	free(nd);
+}

@@ -1,0 +1,93 @@
+/* tell.c - notes and counters for people and programs. */
+#include <stdio.h>
+#include <time.h>
+#include "common/core/addr.h"
+#include "common/os/log.h"
+#include "common/os/tell.h"
+
+static const char *const levels[] = {
+	[LOG_ERR] = "err", [LOG_WARNING] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+
+static void set_addr(json_t *o, const char *key, const struct in6_addr *a)
+{
+	char s[INET6_ADDRSTRLEN];
+
+	if (!addr6_is_any(a))
+		json_object_set_new(o, key, json_string(addr6_str(a, s)));
+}
+
+static json_t *note_json(const char *daemon, const struct note *n)
+{
+	struct timespec ts;
+	struct tm tm;
+	char date[32], time[48];
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(time, sizeof(time), "%s.%03ldZ", date, ts.tv_nsec / 1000000);
+	json_t *o = json_pack("{ss ss ss ss ss ss}", "time", time, "daemon", daemon, "name", n->name,
+		"event", note_event(n->type), "level", levels[note_level(n->type)], "text", n->text);
+
+	set_addr(o, "home_address", &n->hoa);
+	set_addr(o, "care_of", &n->coa);
+	set_addr(o, "old_care_of", &n->old_coa);
+	if (n->status >= 0)
+		json_object_set_new(o, "status", json_integer(n->status));
+	if (n->lifetime_s)
+		json_object_set_new(o, "lifetime_s", json_integer(n->lifetime_s));
+	return o;
+}
+
+static int print_addr(char *buf, size_t size, const char *label, const struct in6_addr *a)
+{
+	char s[INET6_ADDRSTRLEN];
+
+	return addr6_is_any(a) ? 0 : snprintf(buf, size, " %s %s", label, addr6_str(a, s));
+}
+
+void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
+{
+	char line[512];
+	int k = snprintf(line, sizeof(line), "%s %s", note_event(n->type), n->name);
+
+	k += print_addr(line + k, sizeof(line) - (size_t)k, "home", &n->hoa);
+	k += print_addr(line + k, sizeof(line) - (size_t)k, "at", &n->coa);
+	k += print_addr(line + k, sizeof(line) - (size_t)k, "was", &n->old_coa);
+	if (n->lifetime_s)
+		k += snprintf(line + k, sizeof(line) - (size_t)k, " for %u s", n->lifetime_s);
+	log_msg(note_level(n->type), "%s%s%s", line, n->text[0] ? ": " : "", n->text);
+	if (ctl)
+		ctl_publish(ctl, note_json(daemon, n));
+}
+
+void tell_counter(json_t *list, const char *group, const char *name, uint64_t value,
+	const char *help)
+{
+	json_array_append_new(list,
+		json_pack("{ss sI ss ss}", "name", name, "value", (json_int_t)value, "group", group,
+			"help", help));
+}
+
+void tell_mhio(json_t *list, struct mhio *io)
+{
+	static const struct {
+		const char *name, *help;
+	} c[] = {
+#define X(name, text) {#name, text},
+		MHIO_COUNTERS(X)
+#undef X
+	};
+
+	for (unsigned i = 0; i < MHIO_N_COUNTERS; i++)
+		tell_counter(list, "signalling", c[i].name, mhio_counter(io, i), c[i].help);
+}
+
+void tell_tunnel(json_t *list, const struct tunnel_engine *engine, struct tunnel_set *set)
+{
+	struct tunnel_counters c = {0};
+
+	engine->counters(set, &c);
+	for (unsigned i = 0; i < TUNNEL_N_DROPS; i++)
+		tell_counter(list, "tunnel", tunnel_drop_name(i), c.drop[i], tunnel_drop_text(i));
+}

@@ -1,0 +1,14 @@
+/* tell.h - what the daemons tell: notes as log lines and monitor events, counters as JSON. */
+#pragma once
+#include <jansson.h>
+#include "common/core/note.h"
+#include "common/os/ctl.h"
+#include "common/os/mhio.h"
+#include "common/tunnel/tunnel.h"
+
+/* Renders 'n' once for the log and once for the subscribers of 'ctl' (may be NULL). */
+void tell_note(struct ctl *, const char *daemon, const struct note *n);
+/* Adds {"name", "value", "group", "help"} to the list. */
+void tell_counter(json_t *list, const char *group, const char *name, uint64_t value, const char *help);
+void tell_mhio(json_t *list, struct mhio *);                                       /* "signalling" */
+void tell_tunnel(json_t *list, const struct tunnel_engine *, struct tunnel_set *); /* "tunnel" */

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/* tunnel.bpf.c - the eBPF engine's datapath: IPv6-in-IPv6 (RFC 2473) between home agent and mobile
+ * router (RFC 3963 s5.5, s6.4).  tunnel_encap runs at the device's egress, tunnel_decap at the
+ * ingress of each underlay interface.  GSO packets stay whole both ways.  Whatever is not a tunnel
+ * packet to one of our addresses passes untouched.  No ICMP errors are made here: the kernel sends
+ * Packet Too Big by the device's MTU. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "common/tunnel/bpf/maps.h"
+#include "common/tunnel/drops.h"
+
+#define AF_INET6      10
+#define HOP_LIMIT     64 /* RFC 2473 s6.3 */
+#define OPT_PAD1      0
+#define OPT_PADN      1
+#define OPT_TEL       4  /* Tunnel Encapsulation Limit */
+#define OPTIONS_MAX   24 /* octets of a destination options header that are looked into */
+#define ECN_MASK      3
+#define ECN_CE        3
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
+#define ROOM_FLAGS    (BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)
+
+/* Set before loading. */
+const volatile __u8 is_ha;        /* role: home agent, else mobile router */
+const volatile __u32 dev_ifindex; /* nemo0 */
+const volatile __u8 dev_mac[ETH_ALEN];
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct map_prefix);
+	__type(value, __u32);
+} routes SEC(".maps"), inner SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct map_info);
+} infos SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct map_pair);
+	__type(value, __u32);
+} pairs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct ip6);
+	__type(value, __u32);
+} locals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct map_allow);
+	__type(value, __u32);
+} allowed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct map_stats);
+} stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TUNNEL_N_DROPS);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops SEC(".maps");
+
+static __always_inline int drop(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&drops, &reason);
+
+	if (n)
+		*n += 1;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline struct ip6 ip6_of(const struct in6_addr *a)
+{
+	struct ip6 r;
+
+	__builtin_memcpy(&r, a, sizeof(r));
+	return r;
+}
+
+static __always_inline int ip6_eq(const struct ip6 *a, const struct ip6 *b)
+{
+	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
+}
+
+/* Addresses that never cross a tunnel: fe80::/10 and ff00::/8. */
+static __always_inline int ip6_is_scoped(const struct ip6 *a)
+{
+	__u32 top = bpf_ntohl(a->w[0]);
+
+	return top >> 22 == 0x3fa || top >> 24 == 0xff;
+}
+
+static __always_inline __u32 *number_of(void *trie, const struct ip6 *addr)
+{
+	struct map_prefix key = {.len = 128, .addr = *addr};
+
+	return bpf_map_lookup_elem(trie, &key);
+}
+
+/* The tunnel behind which 'addr' is, or NULL. */
+static __always_inline struct map_info *info_of(const struct ip6 *addr, __u32 *number)
+{
+	__u32 *n = number_of(&routes, addr);
+
+	if (!n)
+		return 0;
+	*number = *n;
+	return bpf_map_lookup_elem(&infos, n);
+}
+
+static __always_inline int may_talk(__u32 from, __u32 to)
+{
+	struct map_allow key = {from, to};
+
+	return from == to || !from || !to || bpf_map_lookup_elem(&allowed, &key);
+}
+
+/* Reads the destination options header at 'off'.  Returns its size in octets, 0 if it can't be
+ * read or is longer than OPTIONS_MAX.  '*limit': the encapsulation limit, or -1; '*other': it has an
+ * option that is neither that nor padding. */
+static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int *limit, int *other)
+{
+	__u8 h[OPTIONS_MAX] = {};
+	__u32 size, pos = 2;
+
+	*limit = -1;
+	*other = 0;
+	if (bpf_skb_load_bytes(skb, off, h, 8))
+		return 0;
+	size = (h[1] + 1) * 8;
+	if (size == 16 && bpf_skb_load_bytes(skb, off, h, 16))
+		return 0;
+	if (size == 24 && bpf_skb_load_bytes(skb, off, h, 24))
+		return 0;
+	if (size > OPTIONS_MAX)
+		return 0;
+	for (int i = 0; i < OPTIONS_MAX - 2; i++) {
+		if (pos >= size)
+			break;
+		if (pos >= OPTIONS_MAX - 2) { /* only padding fits in the last two octets */
+			*other |= h[OPTIONS_MAX - 2] != OPT_PAD1 && h[OPTIONS_MAX - 2] != OPT_PADN;
+			break;
+		}
+		if (h[pos] == OPT_PAD1) {
+			pos++;
+			continue;
+		}
+		if (h[pos] == OPT_TEL && h[pos + 1] == 1)
+			*limit = h[pos + 2];
+		else if (h[pos] != OPT_PADN)
+			*other = 1;
+		pos += 2 + h[pos + 1];
+	}
+	return size;
+}
+
+static __always_inline __u32 n_segments(struct __sk_buff *skb)
+{
+	return MAX(skb->gso_segs, 1);
+}
+
+/* Sends the encapsulated packet on its way: the kernel resolves the neighbour if it must. */
+static __always_inline int send_outer(struct __sk_buff *skb, const struct map_info *info)
+{
+	struct bpf_fib_lookup fib = {.family = AF_INET6, .l4_protocol = IPPROTO_IPV6};
+	struct bpf_redir_neigh nh = {.nh_family = AF_INET6};
+	long rc;
+
+	fib.ifindex = info->oif ? info->oif : skb->ifindex;
+	__builtin_memcpy(fib.ipv6_src, &info->local, sizeof(fib.ipv6_src));
+	__builtin_memcpy(fib.ipv6_dst, &info->remote, sizeof(fib.ipv6_dst));
+	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), info->oif ? BPF_FIB_LOOKUP_OUTPUT : 0);
+	/* No next hop given: the kernel looks the route up itself and gives the packet that route.
+	 * That it must have to wait for an unresolved neighbour, or it comes out of the queue with
+	 * this device's link-layer header. */
+	if (rc == BPF_FIB_LKUP_RET_FWD_DISABLED && info->oif)
+		return bpf_redirect_neigh(info->oif, 0, 0, 0);
+	if (rc == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return bpf_redirect_neigh(fib.ifindex, 0, 0, 0);
+	if (rc == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return drop(TUNNEL_DROP_tx_error);
+	if (rc != BPF_FIB_LKUP_RET_SUCCESS)
+		return drop(TUNNEL_DROP_tx_no_route);
+	__builtin_memcpy(nh.ipv6_nh, fib.ipv6_dst, sizeof(nh.ipv6_nh));
+	return bpf_redirect_neigh(fib.ifindex, &nh, sizeof(nh), 0);
+}
+
+SEC("tc")
+int tunnel_encap(struct __sk_buff *skb)
+{
+	struct ipv6hdr ip, outer = {.version = 6, .nexthdr = IPPROTO_IPV6, .hop_limit = HOP_LIMIT};
+	__u32 number, from, size, segs = n_segments(skb);
+	struct map_info *info, *sender;
+	struct map_stats *st;
+	struct ip6 src, dst;
+	int limit, other;
+
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
+		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return drop(TUNNEL_DROP_tx_no_tunnel);
+	src = ip6_of(&ip.saddr);
+	dst = ip6_of(&ip.daddr);
+	info = ip6_is_scoped(&dst) ? 0 : info_of(&dst, &number);
+	if (!info)
+		return drop(TUNNEL_DROP_tx_no_tunnel);
+	if (ip6_eq(&src, &info->local) && ip6_eq(&dst, &info->remote))
+		return drop(TUNNEL_DROP_tx_loop);
+	if (is_ha) {
+		sender = info_of(&src, &from);
+		if (sender && !may_talk(sender->tenant, info->tenant))
+			return drop(TUNNEL_DROP_tx_tenant);
+	}
+	if (ip.nexthdr == IPPROTO_DSTOPTS) {
+		read_options(skb, ETH_HLEN + sizeof(ip), &limit, &other);
+		if (limit == 0)
+			return drop(TUNNEL_DROP_tx_encap_limit);
+	}
+	size = skb->len - ETH_HLEN;
+	if (bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC,
+		    ROOM_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+		return drop(TUNNEL_DROP_tx_error);
+	outer.priority = ip.priority;
+	outer.flow_lbl[0] = ip.flow_lbl[0] & 0xf0; /* the rest of the traffic class; no flow label */
+	outer.payload_len = bpf_htons(size);
+	__builtin_memcpy(&outer.saddr, &info->local, sizeof(outer.saddr));
+	__builtin_memcpy(&outer.daddr, &info->remote, sizeof(outer.daddr));
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), 0))
+		return drop(TUNNEL_DROP_tx_error);
+	st = bpf_map_lookup_elem(&stats, &number);
+	if (st) {
+		st->tx_packets += segs;
+		st->tx_bytes += size;
+	}
+	return send_outer(skb, info);
+}
+
+/* Is the inner header at 'off' one we may let in?  -1, or the reason why not. */
+static __always_inline int check_inner(struct __sk_buff *skb, const struct ipv6hdr *outer,
+	__u32 off, struct ipv6hdr *ip)
+{
+	__u32 room = skb->len - off, announced, total;
+	struct ip6 src, dst, end = ip6_of(&outer->daddr);
+
+	if (bpf_skb_load_bytes(skb, off, ip, sizeof(*ip)) || ip->version != 6)
+		return TUNNEL_DROP_rx_bad_inner;
+	total = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	announced = ETH_HLEN + sizeof(*outer) + bpf_ntohs(outer->payload_len) - off;
+	if (total > room || (total > announced && !skb->gso_segs))
+		return TUNNEL_DROP_rx_bad_inner;
+	src = ip6_of(&ip->saddr);
+	dst = ip6_of(&ip->daddr);
+	if (ip6_is_scoped(&src))
+		return TUNNEL_DROP_rx_inner_source;
+	if (ip6_is_scoped(&dst) || ip6_eq(&dst, &end))
+		return TUNNEL_DROP_rx_inner_dest;
+	return -1;
+}
+
+/* RFC 3963 s9: the home agent takes only what comes from the sender's own prefixes.  The inner
+ * source names the tunnel, so several home addresses may share one care-of address. */
+static __always_inline int check_ha(const struct map_pair *pair, const struct ip6 *src,
+	const struct ip6 *dst, __u32 *number)
+{
+	struct map_info *info = info_of(src, number), *to;
+	__u32 other;
+
+	if (!info || !ip6_eq(&info->remote, &pair->remote) ||
+		(!ip6_eq(&info->local, &pair->local) && !ip6_eq(&info->old_local, &pair->local)))
+		return TUNNEL_DROP_rx_inner_source;
+	to = info_of(dst, &other);
+	if (to && !may_talk(info->tenant, to->tenant))
+		return TUNNEL_DROP_rx_tenant;
+	return -1;
+}
+
+/* Congestion marked on the way stays visible to a transport that asked for marks (RFC 6040). */
+static __always_inline void pass_ecn(struct __sk_buff *skb, const struct ipv6hdr *outer,
+	const struct ipv6hdr *ip, __u32 off)
+{
+	__u8 out_ecn = outer->flow_lbl[0] >> 4 & ECN_MASK, in_ecn = ip->flow_lbl[0] >> 4 & ECN_MASK;
+	__u8 octet = ip->flow_lbl[0] | ECN_CE << 4;
+
+	if (out_ecn == ECN_CE && in_ecn && in_ecn != ECN_CE)
+		bpf_skb_store_bytes(skb, off + 1, &octet, 1, BPF_F_RECOMPUTE_CSUM);
+}
+
+/* Finds the inner header.  Its offset; 0: no tunnel packet; -reason - 1: to be dropped if it is
+ * for us. */
+static __always_inline int find_inner(struct __sk_buff *skb, const struct ipv6hdr *outer)
+{
+	__u32 off = ETH_HLEN + sizeof(*outer), size;
+	int limit, other;
+	__u8 next;
+
+	if (outer->nexthdr == IPPROTO_IPV6)
+		return off;
+	if (outer->nexthdr != IPPROTO_DSTOPTS && outer->nexthdr != IPPROTO_FRAGMENT)
+		return 0;
+	if (bpf_skb_load_bytes(skb, off, &next, 1) || next != IPPROTO_IPV6)
+		return 0;
+	if (outer->nexthdr == IPPROTO_FRAGMENT)
+		return -TUNNEL_DROP_rx_fragment - 1;
+	size = read_options(skb, off, &limit, &other);
+	if (!size || other)
+		return -TUNNEL_DROP_rx_options - 1;
+	return off + size;
+}
+
+SEC("tc")
+int tunnel_decap(struct __sk_buff *skb)
+{
+	__u32 off, number, *known, segs = n_segments(skb);
+	struct ipv6hdr outer, ip;
+	struct map_stats *st;
+	struct map_pair pair;
+	struct ip6 src, dst;
+	__u8 mac[ETH_ALEN];
+	int found, bad;
+
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || skb->pkt_type != PACKET_HOST ||
+		bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)))
+		return TC_ACT_UNSPEC;
+	found = find_inner(skb, &outer);
+	if (!found)
+		return TC_ACT_UNSPEC;
+	pair.local = ip6_of(&outer.daddr);
+	pair.remote = ip6_of(&outer.saddr);
+	known = bpf_map_lookup_elem(&pairs, &pair);
+	if (!known || found < 0) {
+		if (!bpf_map_lookup_elem(&locals, &pair.local))
+			return TC_ACT_UNSPEC;
+		return drop(found < 0 ? -(found + 1) : TUNNEL_DROP_rx_outer_source);
+	}
+	off = found;
+	number = *known;
+	bad = check_inner(skb, &outer, off, &ip);
+	if (bad >= 0)
+		return drop(bad);
+	src = ip6_of(&ip.saddr);
+	dst = ip6_of(&ip.daddr);
+	if (is_ha) {
+		bad = check_ha(&pair, &src, &dst, &number);
+		if (bad >= 0)
+			return drop(bad);
+	} else if (!number_of(&inner, &dst)) {
+		return drop(TUNNEL_DROP_rx_inner_dest);
+	}
+	pass_ecn(skb, &outer, &ip, off);
+	if (bpf_skb_adjust_room(skb, -(__s32)(off - ETH_HLEN), BPF_ADJ_ROOM_MAC, ROOM_FLAGS))
+		return drop(TUNNEL_DROP_rx_bad_inner);
+	for (int i = 0; i < ETH_ALEN; i++)
+		mac[i] = dev_mac[i];
+	bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0);
+	st = bpf_map_lookup_elem(&stats, &number);
+	if (st) {
+		st->rx_packets += segs;
+		st->rx_bytes += skb->len - ETH_HLEN;
+	}
+	return bpf_redirect(dev_ifindex, BPF_F_INGRESS);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,23 @@
+/* dev.h - the tunnel device, whichever engine runs: one, with a fixed name, so that routes,
+ * tcpdump and nftables see moving networks like any other.  Private to the engines. */
+#pragma once
+#include <stdint.h>
+
+enum tunnel_dev_kind {
+	TUNNEL_DEV_SINK,   /* dummy or ifb: its egress runs tc, what gets past is discarded */
+	TUNNEL_DEV_IP6TNL, /* ip6tnl in external mode: the route says where to */
+};
+
+struct tunnel_dev {
+	unsigned ifindex;
+	uint8_t mac[6]; /* zero for ip6tnl */
+};
+
+/* Makes the device, or takes over the one of that name if it is of this kind (else replaces it);
+ * sets the MTU, no addresses of its own, forwarding, up.  0; -EOPNOTSUPP if the kernel lacks the
+ * kind; or another -errno.  'why' (256 octets) then tells. */
+int tunnel_dev_open(
+	struct tunnel_dev *, enum tunnel_dev_kind, const char *name, unsigned mtu, char *why);
+/* Takes all IPv6 routes off the device (by taking it down and up).  0 or -errno. */
+int tunnel_dev_flush(const struct tunnel_dev *);
+int tunnel_dev_delete(const struct tunnel_dev *); /* with its routes; 0 or -errno */

@@ -1,0 +1,750 @@
+/* ebpf.c - the tunnel engine on tc eBPF: fills the maps of bpf/tunnel.bpf.c and keeps the kernel's
+ * routes beside them.  Nothing is pinned: what an earlier run left is found through the program at
+ * the device's egress, whose maps are taken over, so traffic flows on through a restart. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+#include "common/os/nl.h"
+#include "common/tunnel/bpf/maps.h"
+#include "common/tunnel/dev.h"
+#include "common/tunnel/tunnel.h"
+#include "tunnel.skel.h"
+
+#define WHY_SIZE      256
+#define TC_HANDLE     1
+#define TC_PRIORITY   139 /* after the signalling capture */
+#define N_MAPS        8
+#define MAX_TUNNELS   262144 /* at the home agent; memory is taken only as maps fill */
+#define MAX_ROUTES    1048576
+#define MAX_MR        1024 /* of everything, at a mobile router */
+#define MAX_HA_LOCALS 4096
+
+enum key_map { KEY_LOCALS, KEY_PAIRS, KEY_ROUTES, KEY_INNER };
+
+struct key { /* one entry of one of the lookup maps; all octets are compared, so zero it first */
+	enum key_map map;
+	union {
+		struct ip6 local;
+		struct map_pair pair;
+		struct map_prefix prefix;
+	};
+};
+
+struct ref { /* how many tunnels want the key */
+	struct key key;
+	unsigned n;
+	uint32_t number; /* value of the entry: the tunnel that asked last */
+	UT_hash_handle hh;
+};
+
+struct entry { /* what is installed for one tunnel */
+	struct map_info info;
+	uint32_t number;
+	UT_hash_handle hh; /* by info.id */
+	unsigned n_keys;
+	struct key keys[];
+};
+
+struct tunnel_set {
+	struct tunnel_bpf *bpf;
+	struct nl *nl;
+	struct tunnel_dev dev;
+	enum tunnel_role role;
+	uint32_t table;
+	uint32_t last_number;
+	struct entry *entries;
+	struct ref *refs;
+	int n_cpus;
+	unsigned n_links;
+	unsigned links[TUNNEL_MAX_LINKS];
+};
+
+static struct ip6 ip6_of(const struct in6_addr *a)
+{
+	struct ip6 r;
+
+	memcpy(&r, a, sizeof(r));
+	return r;
+}
+
+/* --- keys --- */
+
+static int key_fd(struct tunnel_set *set, enum key_map map)
+{
+	const struct bpf_map *maps[] = {
+		[KEY_LOCALS] = set->bpf->maps.locals,
+		[KEY_PAIRS] = set->bpf->maps.pairs,
+		[KEY_ROUTES] = set->bpf->maps.routes,
+		[KEY_INNER] = set->bpf->maps.inner,
+	};
+
+	return bpf_map__fd(maps[map]);
+}
+
+static struct key key_prefix(enum key_map map, const struct prefix6 *p)
+{
+	struct prefix6 masked = prefix6_mask(*p);
+	struct key k;
+
+	memset(&k, 0, sizeof(k));
+	k.map = map;
+	k.prefix.len = p->len;
+	k.prefix.addr = ip6_of(&masked.addr);
+	return k;
+}
+
+static struct key key_local(const struct ip6 *local)
+{
+	struct key k;
+
+	memset(&k, 0, sizeof(k));
+	k.map = KEY_LOCALS;
+	k.local = *local;
+	return k;
+}
+
+static struct key key_pair(const struct ip6 *local, const struct ip6 *remote)
+{
+	struct key k;
+
+	memset(&k, 0, sizeof(k));
+	k.map = KEY_PAIRS;
+	k.pair.local = *local;
+	k.pair.remote = *remote;
+	return k;
+}
+
+static struct ref *ref_find(struct tunnel_set *set, const struct key *key)
+{
+	struct ref *ref;
+
+	HASH_FIND(hh, set->refs, key, sizeof(*key), ref);
+	return ref;
+}
+
+/* -EEXIST: the prefix is behind another tunnel. */
+static int ref_get(struct tunnel_set *set, const struct key *key, uint32_t number)
+{
+	struct ref *ref = ref_find(set, key);
+	bool is_new = !ref;
+
+	if (ref && ref->n && key->map == KEY_ROUTES && ref->number != number)
+		return -EEXIST;
+	if (!ref) {
+		ref = calloc(1, sizeof(*ref));
+		if (!ref)
+			return -ENOMEM;
+		ref->key = *key;
+	}
+	if (bpf_map_update_elem(key_fd(set, key->map), &key->local, &number, BPF_ANY) < 0) {
+		int rc = -errno;
+
+		if (is_new)
+			free(ref);
+		return rc;
+	}
+	if (is_new)
+		HASH_ADD(hh, set->refs, key, sizeof(ref->key), ref);
+	ref->number = number;
+	ref->n++;
+	return 0;
+}
+
+static struct nl_route route_of(const struct tunnel_set *set, const struct key *key)
+{
+	struct nl_route r = {.table = set->table, .type = NL_UNICAST, .oif = set->dev.ifindex};
+
+	memcpy(&r.dst.addr, &key->prefix.addr, sizeof(r.dst.addr));
+	r.dst.len = (uint8_t)key->prefix.len;
+	return r;
+}
+
+static void ref_put(struct tunnel_set *set, const struct key *key)
+{
+	struct ref *ref = ref_find(set, key);
+
+	/* A home agent's address stays its own: tunnel packets without a binding are counted. */
+	if (!ref || (key->map == KEY_LOCALS && set->role == TUNNEL_HA) || --ref->n)
+		return;
+	if (key->map == KEY_ROUTES) {
+		struct nl_route r = route_of(set, key);
+
+		nl_route_drop(set->nl, &r);
+	}
+	bpf_map_delete_elem(key_fd(set, key->map), &key->local);
+	HASH_DEL(set->refs, ref);
+	free(ref);
+}
+
+/* --- entries --- */
+
+static struct entry *entry_find(struct tunnel_set *set, const struct in6_addr *id)
+{
+	struct entry *e;
+
+	HASH_FIND(hh, set->entries, id, sizeof(*id), e);
+	return e;
+}
+
+static bool ip6_is_any(const struct ip6 *a)
+{
+	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
+}
+
+/* The keys that follow from the outer addresses: at most four. */
+static unsigned outer_keys(const struct map_info *info, struct key *keys)
+{
+	unsigned n = 0;
+
+	keys[n++] = key_local(&info->local);
+	keys[n++] = key_pair(&info->local, &info->remote);
+	if (!ip6_is_any(&info->old_local)) {
+		keys[n++] = key_local(&info->old_local);
+		keys[n++] = key_pair(&info->old_local, &info->remote);
+	}
+	return n;
+}
+
+static struct entry *entry_new(const struct map_info *info, uint32_t number, unsigned n_prefixes)
+{
+	struct entry *e = calloc(1, sizeof(*e) + (4 + n_prefixes) * sizeof(e->keys[0]));
+
+	if (!e)
+		return NULL;
+	e->info = *info;
+	e->number = number;
+	e->n_keys = outer_keys(info, e->keys);
+	return e;
+}
+
+static struct entry *entry_of(const struct tunnel *t, uint32_t number)
+{
+	struct map_info info = {
+		.id = ip6_of(&t->id),
+		.local = ip6_of(&t->local),
+		.remote = ip6_of(&t->remote),
+		.old_local = ip6_of(&t->old_local),
+		.oif = t->oif,
+		.tenant = t->tenant,
+	};
+	struct entry *e = entry_new(&info, number, t->n_routes + t->n_inner);
+
+	for (unsigned i = 0; e && i < t->n_routes; i++)
+		e->keys[e->n_keys++] = key_prefix(KEY_ROUTES, &t->routes[i]);
+	for (unsigned i = 0; e && i < t->n_inner; i++)
+		e->keys[e->n_keys++] = key_prefix(KEY_INNER, &t->inner[i]);
+	return e;
+}
+
+static void release(struct tunnel_set *set, const struct entry *e, unsigned n_keys)
+{
+	for (unsigned i = 0; i < n_keys; i++)
+		ref_put(set, &e->keys[i]);
+}
+
+static int info_put(struct tunnel_set *set, const struct entry *e)
+{
+	int fd = bpf_map__fd(set->bpf->maps.infos);
+
+	return bpf_map_update_elem(fd, &e->number, &e->info, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static void info_drop(struct tunnel_set *set, uint32_t number)
+{
+	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.infos), &number);
+	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.stats), &number);
+}
+
+/* Counters from zero, unless they run already. */
+static int stats_start(struct tunnel_set *set, uint32_t number)
+{
+	struct map_stats *zero = calloc((size_t)set->n_cpus, sizeof(*zero));
+	int rc = 0;
+
+	if (!zero)
+		return -ENOMEM;
+	if (bpf_map_update_elem(bpf_map__fd(set->bpf->maps.stats), &number, zero, BPF_NOEXIST) < 0 &&
+		errno != EEXIST)
+		rc = -errno;
+	free(zero);
+	return rc;
+}
+
+static int routes_put(struct tunnel_set *set, const struct entry *e)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
+		struct nl_route r;
+
+		if (e->keys[i].map != KEY_ROUTES)
+			continue;
+		r = route_of(set, &e->keys[i]);
+		rc = nl_route_put(set->nl, &r);
+	}
+	return rc;
+}
+
+/* Prefixes and outer addresses first, then the entry that joins them, then the routes: at no moment
+ * does a packet find less than it found before. */
+static int install(struct tunnel_set *set, const struct entry *e, const struct entry *old)
+{
+	unsigned n = 0;
+	int rc = 0;
+
+	while (rc >= 0 && n < e->n_keys) {
+		rc = ref_get(set, &e->keys[n], e->number);
+		n += rc >= 0;
+	}
+	if (rc >= 0)
+		rc = stats_start(set, e->number);
+	if (rc >= 0)
+		rc = info_put(set, e);
+	if (rc >= 0)
+		rc = routes_put(set, e);
+	if (rc >= 0)
+		return 0;
+	release(set, e, n);
+	if (old)
+		info_put(set, old);
+	else
+		info_drop(set, e->number);
+	return rc;
+}
+
+static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
+{
+	struct entry *old = entry_find(set, &t->id);
+	struct entry *e = entry_of(t, old ? old->number : set->last_number + 1);
+	int rc;
+
+	if (!e)
+		return -ENOMEM;
+	rc = install(set, e, old);
+	if (rc < 0) {
+		free(e);
+		return rc;
+	}
+	if (old) {
+		release(set, old, old->n_keys);
+		HASH_DEL(set->entries, old);
+		free(old);
+	} else {
+		set->last_number = e->number;
+	}
+	HASH_ADD(hh, set->entries, info.id, sizeof(e->info.id), e);
+	return 0;
+}
+
+static int ebpf_drop(struct tunnel_set *set, const struct in6_addr *id)
+{
+	struct entry *e = entry_find(set, id);
+
+	if (!e)
+		return 0;
+	release(set, e, e->n_keys);
+	info_drop(set, e->number);
+	HASH_DEL(set->entries, e);
+	free(e);
+	return 0;
+}
+
+static int ebpf_stats(struct tunnel_set *set, const struct in6_addr *id, struct tunnel_stats *out)
+{
+	struct entry *e = entry_find(set, id);
+	struct map_stats *cpu;
+	int rc = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (!e)
+		return -ENOENT;
+	cpu = calloc((size_t)set->n_cpus, sizeof(*cpu));
+	if (!cpu)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(set->bpf->maps.stats), &e->number, cpu) < 0)
+		rc = -errno;
+	for (int i = 0; rc >= 0 && i < set->n_cpus; i++) {
+		out->rx_packets += cpu[i].rx_packets;
+		out->rx_bytes += cpu[i].rx_bytes;
+		out->tx_packets += cpu[i].tx_packets;
+		out->tx_bytes += cpu[i].tx_bytes;
+	}
+	free(cpu);
+	return rc;
+}
+
+static int ebpf_counters(struct tunnel_set *set, struct tunnel_counters *out)
+{
+	__u64 *cpu = calloc((size_t)set->n_cpus, sizeof(*cpu));
+	int rc = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (!cpu)
+		return -ENOMEM;
+	for (uint32_t d = 0; rc >= 0 && d < TUNNEL_N_DROPS; d++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(set->bpf->maps.drops), &d, cpu) < 0)
+			rc = -errno;
+		for (int i = 0; rc >= 0 && i < set->n_cpus; i++)
+			out->drop[d] += cpu[i];
+	}
+	free(cpu);
+	return rc;
+}
+
+static int ebpf_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
+{
+	struct entry *e, *tmp;
+
+	HASH_ITER(hh, set->entries, e, tmp) {
+		struct in6_addr id;
+
+		memcpy(&id, &e->info.id, sizeof(id));
+		seen(arg, &id);
+	}
+	return 0;
+}
+
+/* --- programs --- */
+
+static int tc_attach(unsigned ifindex, enum bpf_tc_attach_point where, const struct bpf_program *prog)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+		.prog_fd = bpf_program__fd(prog), .flags = BPF_TC_F_REPLACE);
+	int rc = bpf_tc_hook_create(&hook);
+
+	return rc < 0 && rc != -EEXIST ? rc : bpf_tc_attach(&hook, &opts);
+}
+
+static void tc_detach(unsigned ifindex, enum bpf_tc_attach_point where)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	bpf_tc_detach(&hook, &opts);
+}
+
+static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
+{
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < set->n_links && set->links[i] != ifindex; i++)
+		;
+	if (i == TUNNEL_MAX_LINKS)
+		return -ENOSPC;
+	rc = tc_attach(ifindex, BPF_TC_INGRESS, set->bpf->progs.tunnel_decap);
+	if (rc >= 0 && i == set->n_links)
+		set->links[set->n_links++] = ifindex;
+	return rc;
+}
+
+/* --- what an earlier run left --- */
+
+static bool same_map(const struct bpf_map *map, const struct bpf_map_info *old)
+{
+	return bpf_map__type(map) == old->type && bpf_map__key_size(map) == old->key_size &&
+		bpf_map__value_size(map) == old->value_size &&
+		bpf_map__max_entries(map) == old->max_entries &&
+		bpf_map__map_flags(map) == old->map_flags;
+}
+
+/* Maps of program 'prog_id' that 'obj' can go on with, all of them or none. */
+static bool reuse_maps(struct bpf_object *obj, unsigned prog_id)
+{
+	__u32 ids[2 * N_MAPS], size, n = 0;
+	struct bpf_prog_info prog = {.nr_map_ids = 2 * N_MAPS, .map_ids = (__u64)(uintptr_t)ids};
+	struct bpf_map *maps[N_MAPS];
+	int fds[N_MAPS], fd = bpf_prog_get_fd_by_id(prog_id);
+	bool ok;
+
+	size = sizeof(prog);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &prog, &size) < 0)
+		prog.nr_map_ids = 0;
+	for (__u32 i = 0; i < prog.nr_map_ids && i < 2 * N_MAPS && n < N_MAPS; i++) {
+		struct bpf_map_info info = {0};
+
+		size = sizeof(info);
+		fds[n] = bpf_map_get_fd_by_id(ids[i]);
+		if (fds[n] < 0)
+			continue;
+		maps[n] = NULL;
+		if (bpf_obj_get_info_by_fd(fds[n], &info, &size) >= 0)
+			maps[n] = bpf_object__find_map_by_name(obj, info.name);
+		if (maps[n] && same_map(maps[n], &info))
+			n++;
+		else
+			close(fds[n]);
+	}
+	ok = n == N_MAPS;
+	for (__u32 i = 0; i < n; i++) {
+		ok = ok && bpf_map__reuse_fd(maps[i], fds[i]) >= 0;
+		close(fds[i]);
+	}
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct entry *const *x = a, *const *y = b;
+
+	return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
+}
+
+/* All tunnels in the map, by number; '*n' of them. */
+static struct entry **read_infos(struct tunnel_set *set, size_t *n)
+{
+	int fd = bpf_map__fd(set->bpf->maps.infos);
+	struct entry **v = NULL;
+	__u32 number, *prev = NULL;
+	size_t cap = 0;
+
+	for (*n = 0; bpf_map_get_next_key(fd, prev, &number) == 0; prev = &number) {
+		struct map_info info;
+
+		if (*n == cap) {
+			struct entry **more = realloc(v, (cap * 2 + 16) * sizeof(*v));
+
+			if (!more)
+				break;
+			v = more;
+			cap = cap * 2 + 16;
+		}
+		if (bpf_map_lookup_elem(fd, &number, &info) < 0)
+			continue;
+		v[*n] = entry_new(&info, number, 0);
+		*n += v[*n] != NULL;
+	}
+	if (*n)
+		qsort(v, *n, sizeof(*v), by_number);
+	return v;
+}
+
+static bool entry_add(struct entry **e, const struct key *key)
+{
+	struct entry *more = realloc(*e, sizeof(**e) + ((*e)->n_keys + 1) * sizeof(*key));
+
+	if (!more)
+		return false;
+	more->keys[more->n_keys++] = *key;
+	*e = more;
+	return true;
+}
+
+/* Gives the tunnels their prefixes back, and removes those of no tunnel. */
+static void read_prefixes(struct tunnel_set *set, enum key_map map, struct entry **v, size_t n)
+{
+	int fd = key_fd(set, map);
+	struct key key, next;
+	bool more;
+
+	memset(&next, 0, sizeof(next));
+	next.map = map;
+	more = bpf_map_get_next_key(fd, NULL, &next.prefix) == 0;
+	while (more) {
+		struct entry wanted = {0}, *w = &wanted, **e = NULL;
+
+		key = next;
+		more = bpf_map_get_next_key(fd, &key.prefix, &next.prefix) == 0;
+		if (n && bpf_map_lookup_elem(fd, &key.prefix, &wanted.number) == 0)
+			e = bsearch(&w, v, n, sizeof(*v), by_number);
+		if (!e || !entry_add(e, &key))
+			bpf_map_delete_elem(fd, &key.prefix);
+	}
+}
+
+static void take_over(struct tunnel_set *set)
+{
+	size_t n;
+	struct entry **v = read_infos(set, &n);
+
+	read_prefixes(set, KEY_ROUTES, v, n);
+	read_prefixes(set, KEY_INNER, v, n);
+	for (size_t i = 0; i < n; i++) {
+		struct entry *e = v[i];
+
+		for (unsigned k = 0; k < e->n_keys; k++)
+			ref_get(set, &e->keys[k], e->number);
+		HASH_ADD(hh, set->entries, info.id, sizeof(e->info.id), e);
+		set->last_number = e->number; /* sorted */
+	}
+	free(v);
+}
+
+static int allowed_set(struct tunnel_set *set, const struct tunnel_conf *conf)
+{
+	int fd = bpf_map__fd(set->bpf->maps.allowed);
+	struct map_allow key;
+	uint32_t yes = 1;
+
+	while (bpf_map_get_next_key(fd, NULL, &key) == 0 && bpf_map_delete_elem(fd, &key) == 0)
+		;
+	for (unsigned i = 0; i < conf->n_allow; i++) {
+		key = (struct map_allow){conf->allow[i].from, conf->allow[i].to};
+		if (bpf_map_update_elem(fd, &key, &yes, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* --- open and close --- */
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level, (void)fmt, (void)ap; /* errors come back as results */
+	return 0;
+}
+
+static unsigned egress_prog_id(unsigned ifindex)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
+}
+
+static void size_maps(struct tunnel_bpf *bpf, enum tunnel_role role)
+{
+	bool ha = role == TUNNEL_HA;
+
+	bpf_map__set_max_entries(bpf->maps.routes, ha ? MAX_ROUTES : MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.inner, MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.infos, ha ? MAX_TUNNELS : MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.pairs, ha ? 2 * MAX_TUNNELS : MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.locals, ha ? MAX_HA_LOCALS : MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.stats, ha ? MAX_TUNNELS : MAX_MR);
+}
+
+/* Loads the programs, on the maps of an earlier run if they fit.  '*fresh': they did not. */
+static int load(struct tunnel_set *set, bool *fresh)
+{
+	unsigned old = egress_prog_id(set->dev.ifindex);
+	struct bpf_map *map;
+	int rc;
+
+	set->bpf = tunnel_bpf__open();
+	if (!set->bpf)
+		return -errno;
+	set->bpf->rodata->is_ha = set->role == TUNNEL_HA;
+	set->bpf->rodata->dev_ifindex = set->dev.ifindex;
+	memcpy((void *)(uintptr_t)set->bpf->rodata->dev_mac, set->dev.mac, sizeof(set->dev.mac));
+	size_maps(set->bpf, set->role);
+	*fresh = !old || !reuse_maps(set->bpf->obj, old);
+	rc = tunnel_bpf__load(set->bpf);
+	if (rc < 0)
+		return rc;
+	/* The next run looks for all maps at this program, whether it uses them or not. */
+	bpf_object__for_each_map(map, set->bpf->obj) {
+		int prog = bpf_program__fd(set->bpf->progs.tunnel_encap);
+
+		rc = bpf_prog_bind_map(prog, bpf_map__fd(map), NULL);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void set_free(struct tunnel_set *set)
+{
+	struct entry *e, *next_e;
+	struct ref *ref, *next_ref;
+
+	HASH_ITER(hh, set->entries, e, next_e) {
+		HASH_DEL(set->entries, e);
+		free(e);
+	}
+	HASH_ITER(hh, set->refs, ref, next_ref) {
+		HASH_DEL(set->refs, ref);
+		free(ref);
+	}
+	nl_close(set->nl);
+	tunnel_bpf__destroy(set->bpf);
+	free(set);
+}
+
+static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *why)
+{
+	bool fresh = true;
+	int rc;
+
+	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_SINK, conf->dev, conf->mtu, why);
+	if (rc < 0)
+		return rc;
+	rc = load(set, &fresh);
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "loading the BPF programs: %s", strerror(-rc));
+		return rc;
+	}
+	rc = nl_open(&set->nl, NULL, NULL);
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
+		return rc;
+	}
+	rc = fresh ? tunnel_dev_flush(&set->dev) : 0; /* routes without tunnels */
+	if (rc >= 0)
+		rc = allowed_set(set, conf);
+	if (rc >= 0 && !fresh)
+		take_over(set);
+	if (rc >= 0)
+		rc = tc_attach(set->dev.ifindex, BPF_TC_EGRESS, set->bpf->progs.tunnel_encap);
+	if (rc < 0)
+		snprintf(why, WHY_SIZE, "starting on %s: %s", conf->dev, strerror(-rc));
+	return rc;
+}
+
+static int ebpf_open(struct tunnel_set **out, const struct tunnel_conf *conf, char *why)
+{
+	struct tunnel_set *set = calloc(1, sizeof(*set));
+	int rc;
+
+	if (!set) {
+		snprintf(why, WHY_SIZE, "out of memory");
+		return -ENOMEM;
+	}
+	libbpf_set_print(quiet);
+	set->role = conf->role;
+	set->table = conf->table;
+	set->n_cpus = libbpf_num_possible_cpus();
+	rc = set->n_cpus;
+	if (rc < 0)
+		snprintf(why, WHY_SIZE, "counting processors: %s", strerror(-rc));
+	else
+		rc = start(set, conf, why);
+	if (rc < 0) {
+		set_free(set);
+		return rc;
+	}
+	*out = set;
+	return 0;
+}
+
+static void ebpf_close(struct tunnel_set *set, bool keep)
+{
+	if (!set)
+		return;
+	if (!keep) {
+		for (unsigned i = 0; i < set->n_links; i++)
+			tc_detach(set->links[i], BPF_TC_INGRESS);
+		tunnel_dev_delete(&set->dev); /* with its routes */
+	}
+	set_free(set);
+}
+
+const struct tunnel_engine tunnel_ebpf = {
+	.name = "ebpf",
+	.open = ebpf_open,
+	.attach = ebpf_attach,
+	.put = ebpf_put,
+	.drop = ebpf_drop,
+	.stats = ebpf_stats,
+	.counters = ebpf_counters,
+	.audit = ebpf_audit,
+	.close = ebpf_close,
+};

@@ -1,0 +1,308 @@
+/* bu.c - a Binding Update from its checks to its answer.  The checks stand in checks[] in the order
+ * of RFC 6275 s9.5.1, s10.3.1 and RFC 3963 s6.2; the first that has an answer decides. */
+#include "common/core/seq16.h"
+#include "ha/binding.h"
+
+/* What a check says: a status of 128 or more rejects; 0 goes on to the next check. */
+enum { PASS = 0, SILENT = -1 };
+
+struct bu { /* the update under test, and what the checks find out about it */
+	struct ha *ha;
+	const struct mh_env *e;
+	struct ha_peer *peer;     /* NULL: home address not in the table */
+	struct in6_addr hoa, coa; /* after HAO and Alternate Care-of Address */
+	uint32_t mnps;            /* prefixes to forward: bits of the router's table line */
+	bool r, h, dereg;
+};
+
+static int drop(struct bu *u, enum ha_counter c)
+{
+	u->ha->counters[c]++;
+	return SILENT;
+}
+
+static int check_source(struct bu *u)
+{
+	return addr6_is_routable(&u->e->src) ? PASS : drop(u, HA_C_bu_source);
+}
+
+static int check_home_address(struct bu *u)
+{
+	return addr6_is_routable(&u->hoa) ? PASS : drop(u, HA_C_bu_home_address);
+}
+
+static int check_care_of(struct bu *u)
+{
+	return addr6_is_routable(&u->coa) ? PASS : drop(u, HA_C_bu_care_of);
+}
+
+static int check_options(struct bu *u)
+{
+	if (u->h && u->e->m.o.has_nonce)
+		return drop(u, HA_C_bu_nonce);
+	return u->e->m.o.auth_misplaced ? drop(u, HA_C_bu_auth_place) : PASS;
+}
+
+/* A registration without HAO would make the care-of address its own home address (s10.3.1). */
+static int check_hao(struct bu *u)
+{
+	bool has_hao = !addr6_is_any(&u->e->hoa);
+
+	return has_hao || u->dereg ? PASS : drop(u, HA_C_bu_no_hao);
+}
+
+static bool has_entry(const struct bu *u)
+{
+	return u->peer && u->peer->b.state != BINDING_NONE;
+}
+
+static bool bound(const struct bu *u) { return u->peer && u->peer->b.state == BINDING_BOUND; }
+
+/* H = 0 belongs to a correspondent node, a role we don't have; 139 and 140 are answered below. */
+static int check_correspondent(struct bu *u)
+{
+	return u->h || u->r || bound(u) ? PASS : drop(u, HA_C_bu_correspondent);
+}
+
+/* The number is kept from here on, whatever a later check says (s9.5.1). */
+static int check_sequence(struct bu *u)
+{
+	uint16_t seq = u->e->m.bu.seq;
+
+	if (!has_entry(u))
+		return PASS;
+	if (!seq16_newer(seq, u->peer->b.seq))
+		return MH_ST_SEQ_WINDOW;
+	u->peer->b.seq = seq;
+	return PASS;
+}
+
+static int check_type_change(struct bu *u)
+{
+	if (!bound(u))
+		return PASS;
+	if (!u->h)
+		return MH_ST_TYPE_CHANGE;
+	return u->r != u->peer->b.r && !u->dereg ? MH_ST_TYPE_CHANGE : PASS;
+}
+
+static int check_r_needs_h(struct bu *u) { return u->r && !u->h ? MH_ST_MR_NOT_PERMITTED : PASS; }
+
+static int check_deregistration(struct bu *u)
+{
+	return u->dereg && !has_entry(u) ? MH_ST_NOT_HA : PASS;
+}
+
+/* Home link, or a home address out of a mobile network prefix (RFC 3963 s6.2). */
+static int check_home_subnet(struct bu *u)
+{
+	for (unsigned i = 0; i < u->ha->conf->n_home; i++)
+		if (prefix6_has(&u->ha->conf->home[i], &u->hoa))
+			return PASS;
+	return table_find(&u->ha->table, &u->hoa) ? PASS : MH_ST_NOT_HOME_SUBNET;
+}
+
+static int check_known(struct bu *u) { return u->peer ? PASS : MH_ST_PROHIBITED; }
+
+/* No tunnel into a tunnel: the care-of address must not be ours to forward (RFC 6275 s15.1). */
+static int check_care_of_place(struct bu *u)
+{
+	const struct ha_conf *c = u->ha->conf;
+
+	if (u->dereg)
+		return PASS;
+	if (addr6_eq(&u->coa, &c->address) || addr6_eq(&u->coa, &u->e->dst))
+		return MH_ST_INVALID_COA;
+	for (unsigned i = 0; i < c->n_home; i++)
+		if (prefix6_has(&c->home[i], &u->coa))
+			return MH_ST_INVALID_COA;
+	for (unsigned i = 0; i < c->n_aggregates; i++)
+		if (prefix6_has(&c->aggregates[i], &u->coa))
+			return MH_ST_INVALID_COA;
+	if (table_find(&u->ha->table, &u->coa) || ha_peer_find(u->ha, &u->coa))
+		return MH_ST_INVALID_COA;
+	return PASS;
+}
+
+static int find_mnp(struct bu *u, const struct prefix6 *p)
+{
+	const struct ha_router *r = u->peer->conf;
+
+	if (p->len == 0 || !prefix6_is_masked(p) || !addr6_is_routable(&p->addr))
+		return MH_ST_INVALID_PREFIX;
+	for (unsigned i = 0; i < r->n_prefixes; i++) {
+		if (prefix6_eq(p, &r->prefixes[i])) {
+			u->mnps |= 1u << i;
+			return PASS;
+		}
+	}
+	return MH_ST_PREFIX_NOT_AUTHORIZED;
+}
+
+/* All or nothing; malformed ones (141) before those of others (142). */
+static int check_prefixes(struct bu *u)
+{
+	const struct mh_opts *o = &u->e->m.o;
+	int verdict = PASS;
+
+	if (u->dereg || !u->r)
+		return PASS;
+	if (!u->peer->conf->mobile_router)
+		return MH_ST_MR_NOT_PERMITTED;
+	if (o->mnp_bad)
+		return MH_ST_INVALID_PREFIX;
+	if (o->n_mnp == 0) {
+		unsigned n = u->peer->conf->n_prefixes;
+
+		u->mnps = (uint32_t)((1ull << n) - 1);
+		return n ? PASS : MH_ST_FORWARDING_FAILED;
+	}
+	for (unsigned i = 0; i < o->n_mnp; i++) {
+		int v = find_mnp(u, &o->mnp[i]);
+
+		if (v == MH_ST_INVALID_PREFIX)
+			return v;
+		if (v != PASS)
+			verdict = v;
+	}
+	return verdict;
+}
+
+static int (*const checks[])(struct bu *) = {
+	check_source,       /* s9.5.4 */
+	check_home_address, /* s9.5.1 */
+	check_care_of,      /* s6.1.7 */
+	check_options,      /* s9.5.1, s6.2 */
+	check_hao,          /* s10.3.1 */
+	check_correspondent,/* s9.5.1 */
+	check_sequence,     /* s9.5.1: 135 */
+	check_type_change,  /* s9.5.1, RFC 3963 s6.2: 139 */
+	check_r_needs_h,    /* RFC 3963 s6.2: 140 */
+	check_deregistration, /* s10.3.2: 133 */
+	check_home_subnet,  /* s10.3.1, RFC 3963 s6.2: 132 */
+	check_known,        /* s10.3.1, default deny: 129 */
+	check_care_of_place,/* s15.1: 174 */
+	check_prefixes,     /* RFC 3963 s6.2: 140-143 */
+};
+
+void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
+	uint32_t lifetime_s, uint64_t now, struct ha_out *out)
+{
+	struct mh_env *e = &ha_action(out, HA_DO_SEND)->mh;
+	const struct in6_addr *hoa = addr6_is_any(&bu->hoa) ? &bu->src : &bu->hoa;
+	struct ha_peer *peer = ha_peer_find(ha, hoa);
+
+	/* To where the update came from, by type 2 routing header if it had an HAO (s9.5.4). */
+	e->src = bu->dst;
+	e->dst = bu->src;
+	e->hoa = bu->hoa;
+	e->m.type = MH_BA;
+	e->m.ba = (struct mh_ba){
+		.status = (uint8_t)status,
+		.flags = (bu->m.bu.flags & MH_BU_R) && status != MH_ST_MR_NOT_PERMITTED ? MH_BA_R : 0,
+		.seq = seq,
+		.lifetime_s = lifetime_s,
+	};
+	if (peer) {
+		peer->last_status = status;
+		peer->last_seen = now;
+	}
+}
+
+static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
+{
+	uint16_t seq = status == MH_ST_SEQ_WINDOW ? u->peer->b.seq : u->e->m.bu.seq;
+
+	u->ha->counters[HA_C_bu_rejected]++;
+	bu_answer(u->ha, u->e, status, seq, 0, now, out);
+	ha_note(out, NOTE_BINDING_REJECTED, u->peer, &u->hoa, status, mh_status_str((unsigned)status));
+	out->v[out->n - 1].note.coa = u->coa;
+}
+
+static void deregister(struct bu *u, uint64_t now, struct ha_out *out)
+{
+	u->ha->counters[HA_C_bu_accepted]++;
+	if (bound(u)) {
+		ha_unbind(u->ha, u->peer, BINDING_CLOSED, now, out);
+		bu_answer(u->ha, u->e, MH_ST_ACCEPTED, u->e->m.bu.seq, 0, now, out);
+		ha_note(out, NOTE_BINDING_CLOSED, u->peer, &u->hoa, MH_ST_ACCEPTED, "");
+	} else { /* the answer to an earlier de-registration was lost */
+		bu_answer(u->ha, u->e, MH_ST_ACCEPTED, u->e->m.bu.seq, 0, now, out);
+	}
+}
+
+static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
+{
+	struct ha *ha = u->ha;
+	struct ha_peer *p = u->peer;
+	struct binding before = p->b, *b = &p->b;
+	bool was_bound = before.state == BINDING_BOUND;
+	bool moved = was_bound && !addr6_eq(&before.coa, &u->coa);
+	uint32_t max_s = p->conf->max_lifetime_s ? p->conf->max_lifetime_s : ha->conf->max_lifetime_s;
+
+	b->lifetime_s = u->e->m.bu.lifetime_s < max_s ? u->e->m.bu.lifetime_s : max_s & ~3u;
+	b->ends = now + b->lifetime_s * 1000ull;
+	b->coa = u->coa;
+	b->local = u->e->dst;
+	b->seq = u->e->m.bu.seq;
+	b->mnps = u->mnps;
+	b->r = u->r;
+	b->explicit_ = u->e->m.o.n_mnp > 0;
+	b->refreshed = now;
+	b->registered = was_bound ? before.registered : now;
+	b->moves = was_bound ? before.moves + moved : 0;
+	if (binding_enter(p, &ha->timers, BINDING_BOUND, now) < 0) {
+		p->b = before;
+		reject(u, MH_ST_RESOURCES, now, out);
+		return;
+	}
+	ha->n_bound += !was_bound;
+	ha->counters[HA_C_bu_accepted]++;
+	ha->undo.peer = p;
+	ha->undo.before = before;
+	ha->undo.bu = *u->e;
+
+	binding_tunnel(p, &ha_action(out, HA_DO_TUNNEL_PUT)->tunnel);
+	bu_answer(ha, u->e, MH_ST_ACCEPTED, b->seq, b->lifetime_s, now, out);
+	ha_note(out,
+		!was_bound ? NOTE_BINDING_ACCEPTED
+			   : (moved ? NOTE_BINDING_MOVED : NOTE_BINDING_REFRESHED),
+		p, &u->hoa, MH_ST_ACCEPTED, "");
+	struct note *n = &out->v[out->n - 1].note;
+	n->coa = b->coa;
+	n->lifetime_s = b->lifetime_s;
+	if (moved)
+		n->old_coa = before.coa;
+}
+
+void bu_receive(struct ha *ha, const struct mh_env *e, uint64_t now, struct ha_out *out)
+{
+	bool has_hao = !addr6_is_any(&e->hoa), has_alt = !addr6_is_any(&e->m.o.alt_coa);
+	struct bu u = {
+		.ha = ha,
+		.e = e,
+		.hoa = has_hao ? e->hoa : e->src,
+		.coa = has_alt ? e->m.o.alt_coa : e->src,
+		.r = e->m.bu.flags & MH_BU_R,
+		.h = e->m.bu.flags & MH_BU_H,
+	};
+
+	ha->counters[HA_C_bu_rx]++;
+	u.peer = ha_peer_find(ha, &u.hoa);
+	/* RFC 3963 s6.2 keeps the second trigger that RFC 6275 dropped. */
+	u.dereg = e->m.bu.lifetime_s == 0 || (u.r && addr6_eq(&u.coa, &u.hoa));
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		int v = checks[i](&u);
+
+		if (v == SILENT)
+			return;
+		if (v != PASS) {
+			reject(&u, v, now, out);
+			return;
+		}
+	}
+	if (u.dereg)
+		deregister(&u, now, out);
+	else
+		enter_binding(&u, now, out);
+}

@@ -1,0 +1,242 @@
+/* conf.c - the home agent's configuration: key table, and what has to fit together. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <uthash.h>
+#include "ha/conf.h"
+#include "ha/table.h"
+
+static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
+static const char *const protections[] = {"none", NULL};
+
+#define ROUTER(type_, member) .type = type_, .off = offsetof(struct ha_router, member)
+static const struct conf_key router_keys[] = {
+	{.name = "name", ROUTER(CONF_STRING, name), .size = HA_NAME_SIZE, .required = true,
+		.help = "name of the mobile router, for logs and nemoctl"},
+	{.name = "home_address", ROUTER(CONF_ADDR6, hoa), .required = true,
+		.help = "its home address: identifies it in every registration"},
+	{.name = "prefixes", ROUTER(CONF_PREFIX6S, prefixes), .max = MH_MAX_MNP,
+		.elem_size = sizeof(struct prefix6), .n_off = offsetof(struct ha_router, n_prefixes),
+		.help = "mobile network prefixes that it may register; none: a mobile host"},
+	{.name = "tenant", ROUTER(CONF_STRING, tenant), .size = HA_NAME_SIZE, .required = true,
+		.help = "whose network it is: traffic between tenants needs an allow line"},
+	{.name = "max_lifetime", ROUTER(CONF_UINT, max_lifetime_s), .def = "0", .max = 262140,
+		.help = "longest binding granted to it, seconds; 0: the home agent's"},
+	{.name = "mobile_router", ROUTER(CONF_BOOL, mobile_router), .def = "true",
+		.help = "may register networks (R flag); false: status 140"},
+	{.name = CONF_LINE_KEY, ROUTER(CONF_UINT, line), .size = 1},
+	{.name = NULL},
+};
+
+#define ALLOW(member) .off = offsetof(struct ha_allow_conf, member)
+static const struct conf_key allow_keys[] = {
+	{.name = "from", .type = CONF_STRING, ALLOW(from), .size = HA_NAME_SIZE, .required = true,
+		.help = "tenant that sends"},
+	{.name = "to", .type = CONF_STRING, ALLOW(to), .size = HA_NAME_SIZE, .required = true,
+		.help = "tenant that receives"},
+	{.name = CONF_LINE_KEY, .type = CONF_UINT, ALLOW(line), .size = 1},
+	{.name = NULL},
+};
+
+#define KEY(type_, member) .type = type_, .off = offsetof(struct ha_file, member)
+#define N(member) .n_off = offsetof(struct ha_file, member)
+const struct conf_key ha_conf_keys[] = {
+	{.name = "name", KEY(CONF_STRING, name), .size = HA_NAME_SIZE, .def = "ha",
+		.help = "name of this home agent, for logs and nemoctl"},
+	{.name = "address", KEY(CONF_ADDR6, core.address), .required = true,
+		.help = "home agent address: end of every tunnel; must be configured on this host"},
+	{.name = "interfaces", KEY(CONF_STRINGS, interfaces), .required = true,
+		.max = TUNNEL_MAX_LINKS, .elem_size = IFNAMSIZ, N(n_interfaces),
+		.help = "where registrations and tunnel packets come in"},
+	{.name = "home_prefixes", KEY(CONF_PREFIX6S, core.home),
+		.elem_size = sizeof(struct prefix6), N(core.n_home),
+		.help = "home network: prefixes that home addresses come from"},
+	{.name = "aggregates", KEY(CONF_PREFIX6S, core.aggregates),
+		.elem_size = sizeof(struct prefix6), N(core.n_aggregates),
+		.help = "covering prefixes: what is not bound in them is unreachable, not forwarded"},
+	{.name = "max_lifetime", KEY(CONF_UINT, core.max_lifetime_s), .def = "600", .min = 4,
+		.max = 262140, .help = "longest binding granted, seconds"},
+	{.name = "routers", KEY(CONF_GROUPS, core.routers), .elem_size = sizeof(struct ha_router),
+		N(core.n_routers), .sub = router_keys,
+		.help = "prefix table: only what stands here can be registered"},
+	{.name = "allow", KEY(CONF_GROUPS, allow), .elem_size = sizeof(struct ha_allow_conf),
+		N(n_allow), .sub = allow_keys, .help = "traffic allowed from one tenant to another"},
+	{.name = "engine", KEY(CONF_ENUM, engine), .def = "auto", .choices = engines,
+		.help = "tunnel engine; auto: ebpf, else ip6tnl"},
+	{.name = "mtu", KEY(CONF_UINT, mtu), .def = "0", .max = 65495,
+		.help = "inner MTU, octets, 1280 at least; 0: the smallest interface's less 40"},
+	{.name = "protection", KEY(CONF_ENUM, protection), .def = "none", .choices = protections,
+		.help = "of the signalling; none: in clear, anyone can register (see README)"},
+	{.name = "control", KEY(CONF_STRING, control), .size = 108, .def = "/run/nemo/ha.sock",
+		.help = "control socket for nemoctl"},
+	{.name = NULL},
+};
+
+const char *ha_conf_engine(const struct ha_file *f) { return engines[f->engine]; }
+
+static void number_tenants(struct ha_conf *c)
+{
+	uint32_t n = 0;
+	struct tenant {
+		const char *name;
+		uint32_t id;
+		UT_hash_handle hh;
+	} *all = NULL, *t, *tmp;
+
+	for (unsigned i = 0; i < c->n_routers; i++) {
+		struct ha_router *r = &c->routers[i];
+
+		HASH_FIND_STR(all, r->tenant, t);
+		if (!t) {
+			t = calloc(1, sizeof(*t));
+			if (!t)
+				abort();
+			t->name = r->tenant;
+			t->id = ++n;
+			HASH_ADD_KEYPTR(hh, all, t->name, strlen(t->name), t);
+		}
+		r->tenant_id = t->id;
+	}
+	HASH_ITER (hh, all, t, tmp) {
+		HASH_DEL(all, t);
+		free(t);
+	}
+}
+
+static uint32_t tenant_id(const struct ha_conf *c, const char *name)
+{
+	for (unsigned i = 0; i < c->n_routers; i++)
+		if (strcmp(c->routers[i].tenant, name) == 0)
+			return c->routers[i].tenant_id;
+	return 0;
+}
+
+static void check_allow(struct conf *conf, struct ha_file *f)
+{
+	f->allow_ids = calloc(f->n_allow + 1, sizeof(*f->allow_ids));
+	if (!f->allow_ids)
+		abort();
+	for (unsigned i = 0; i < f->n_allow; i++) {
+		const struct ha_allow_conf *a = &f->allow[i];
+
+		f->allow_ids[i].from = tenant_id(&f->core, a->from);
+		f->allow_ids[i].to = tenant_id(&f->core, a->to);
+		if (!f->allow_ids[i].from)
+			conf_error(conf, a->line, "allow.from", "no router has tenant \"%s\"", a->from);
+		if (!f->allow_ids[i].to)
+			conf_error(conf, a->line, "allow.to", "no router has tenant \"%s\"", a->to);
+	}
+}
+
+static bool served(const struct ha_conf *c, const struct ha_router *r)
+{
+	for (unsigned i = 0; i < c->n_home; i++)
+		if (prefix6_has(&c->home[i], &r->hoa))
+			return true;
+	for (unsigned i = 0; i < r->n_prefixes; i++)
+		if (prefix6_has(&r->prefixes[i], &r->hoa))
+			return true;
+	return false;
+}
+
+struct seen {
+	const void *key;
+	unsigned line;
+	UT_hash_handle hh;
+};
+
+static void check_twice(struct conf *conf, struct seen **all, const void *key, size_t size,
+	unsigned line, const char *what)
+{
+	struct seen *s;
+
+	HASH_FIND(hh, *all, key, size, s);
+	if (s) {
+		conf_error(conf, line, what, "used before, in line %u", s->line);
+		return;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		abort();
+	s->key = key;
+	s->line = line;
+	HASH_ADD_KEYPTR(hh, *all, key, size, s);
+}
+
+static void free_seen(struct seen *all)
+{
+	struct seen *s, *tmp;
+
+	HASH_ITER (hh, all, s, tmp) {
+		HASH_DEL(all, s);
+		free(s);
+	}
+}
+
+static void check_routers(struct conf *conf, const struct ha_conf *c)
+{
+	struct seen *names = NULL, *hoas = NULL;
+
+	for (unsigned i = 0; i < c->n_routers; i++) {
+		const struct ha_router *r = &c->routers[i];
+
+		if (!addr6_is_routable(&r->hoa))
+			conf_error(conf, r->line, "home_address", "not a unicast routable address");
+		else if (!served(c, r))
+			conf_error(conf, r->line, "home_address",
+				"in none of home_prefixes and none of the router's own prefixes");
+		check_twice(conf, &names, r->name, strlen(r->name), r->line, "name");
+		check_twice(conf, &hoas, &r->hoa, sizeof(r->hoa), r->line, "home_address");
+	}
+	free_seen(names);
+	free_seen(hoas);
+}
+
+static void check_prefixes(struct conf *conf, const struct ha_conf *c)
+{
+	struct table t;
+	unsigned a, b;
+	char sa[PREFIX6_STRLEN], sb[PREFIX6_STRLEN];
+
+	for (unsigned i = 0; i < c->n_routers; i++)
+		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++)
+			if (c->routers[i].prefixes[k].len == 0 ||
+				!addr6_is_routable(&c->routers[i].prefixes[k].addr))
+				conf_error(conf, c->routers[i].line, "prefixes",
+					"%s is no prefix for a network",
+					prefix6_str(&c->routers[i].prefixes[k], sa));
+	if (table_build(&t, c) < 0)
+		abort();
+	if (table_overlap(&t, &a, &b)) {
+		const struct ha_router *ra = &c->routers[t.v[a].router],
+				       *rb = &c->routers[t.v[b].router];
+
+		conf_error(conf, rb->line, "prefixes", "%s of %s overlaps %s of %s (line %u)",
+			prefix6_str(&t.v[b].prefix, sb), rb->name,
+			prefix6_str(&t.v[a].prefix, sa), ra->name, ra->line);
+	}
+	table_free(&t);
+}
+
+unsigned ha_conf_read(const char *path, struct ha_file *f)
+{
+	struct conf conf = {.file = path};
+
+	memset(f, 0, sizeof(*f));
+	if (conf_read(&conf, ha_conf_keys, f) > 0)
+		return conf.n_errors;
+	if (!addr6_is_routable(&f->core.address))
+		conf_error(&conf, 0, "address", "not a unicast routable address");
+	if (f->mtu && f->mtu < 1280)
+		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
+	check_routers(&conf, &f->core);
+	check_prefixes(&conf, &f->core);
+	number_tenants(&f->core);
+	check_allow(&conf, f);
+	return conf.n_errors;
+}
+
+void ha_conf_free(struct ha_file *f)
+{
+	conf_release(ha_conf_keys, f);
+	free(f->allow_ids);
+}

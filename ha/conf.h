@@ -1,0 +1,29 @@
+/* conf.h - the home agent's configuration file. */
+#pragma once
+#include "common/os/conf.h"
+#include "ha/ha.h"
+
+struct ha_allow_conf {
+	char from[HA_NAME_SIZE], to[HA_NAME_SIZE]; /* tenants */
+	unsigned line;
+};
+
+struct ha_file {
+	struct ha_conf core;
+	char name[HA_NAME_SIZE], control[108];
+	unsigned n_interfaces;
+	char (*interfaces)[IFNAMSIZ];
+	int engine;     /* index into conf_engines */
+	int protection; /* only "none" so far */
+	unsigned mtu;   /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
+	unsigned n_allow;
+	struct ha_allow_conf *allow;
+	struct tunnel_allow *allow_ids; /* n_allow of them, in tenant numbers; owned */
+};
+
+extern const struct conf_key ha_conf_keys[];
+/* Reads and checks 'path' and numbers the tenants; every mistake goes to stderr.  Returns the number
+ * of mistakes.  ha_conf_free() in any case. */
+unsigned ha_conf_read(const char *path, struct ha_file *out);
+void ha_conf_free(struct ha_file *);
+const char *ha_conf_engine(const struct ha_file *); /* "auto", "ebpf" or "ip6tnl" */

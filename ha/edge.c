@@ -1,0 +1,357 @@
+/* edge.c - the home agent's I/O: packets, timers and commands in; packets, tunnels, routes and
+ * notes out.  No protocol decision is made here. */
+#include <errno.h>
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+#include "common/os/mhio.h"
+#include "common/os/nl.h"
+#include "common/os/tell.h"
+#include "ha/edge.h"
+
+#define DEV_NAME         "nemo0"
+#define MAIN_TABLE       254
+#define METRIC_LAST      0xfffffff0u /* of the unreachable aggregate: anything else goes first */
+
+struct ha_edge {
+	const struct ha_file *file;
+	sd_event *event;
+	struct ha *ha;
+	struct nl *nl;
+	struct mhio *io;
+	struct ctl *ctl;
+	const struct tunnel_engine *engine;
+	struct tunnel_set *tunnels;
+	sd_event_source *timer;
+	uint64_t started; /* ms */
+	struct ha_out out;
+};
+
+static void perform(struct ha_edge *e);
+
+static void step(struct ha_edge *e, const struct ha_event *ev)
+{
+	ha_step(e->ha, ev, daemon_now(), &e->out);
+	perform(e);
+}
+
+static void perform(struct ha_edge *e)
+{
+	for (unsigned i = 0; i < e->out.n; i++) {
+		struct ha_action *a = &e->out.v[i];
+		int r = 0;
+
+		switch (a->type) {
+		case HA_DO_SEND: mhio_send(e->io, &a->mh, 0); break;
+		case HA_DO_TUNNEL_DROP: r = e->engine->drop(e->tunnels, &a->tunnel.id); break;
+		case HA_DO_NOTE: tell_note(e->ctl, "nemo-ha", &a->note); break;
+		case HA_DO_TUNNEL_PUT:
+			r = e->engine->put(e->tunnels, &a->tunnel);
+			if (r < 0) {
+				struct ha_event failed = {.type = HA_EV_TUNNEL_FAILED, .error = r};
+
+				log_err("tunnel: engine %s: %s", e->engine->name, strerror(-r));
+				step(e, &failed);
+				return;
+			}
+			break;
+		}
+		if (r < 0)
+			log_err("tunnel: engine %s: %s", e->engine->name, strerror(-r));
+	}
+}
+
+static void rearm(struct ha_edge *e)
+{
+	uint64_t at = ha_deadline(e->ha);
+
+	if (at == UINT64_MAX) {
+		sd_event_source_set_enabled(e->timer, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time(e->timer, at * 1000);
+	sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
+}
+
+static void run(struct ha_edge *e, const struct ha_event *ev)
+{
+	step(e, ev);
+	rearm(e);
+}
+
+static void on_message(void *arg, const struct mh_env *m)
+{
+	struct ha_event ev = {.type = HA_EV_MH, .mh = *m};
+
+	run(arg, &ev);
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct ha_event ev = {.type = HA_EV_TICK};
+
+	(void)s;
+	(void)usec;
+	run(arg, &ev);
+	return 0;
+}
+
+/* --- commands --- */
+
+static json_t *cmd_status(void *arg, const json_t *req, char *err)
+{
+	struct ha_edge *e = arg;
+	json_t *aggregates = json_array();
+	char s[PREFIX6_STRLEN];
+
+	(void)req;
+	(void)err;
+	for (unsigned i = 0; i < e->file->core.n_aggregates; i++)
+		json_array_append_new(aggregates,
+			json_string(prefix6_str(&e->file->core.aggregates[i], s)));
+	return json_pack("{ss ss ss ss ss ss sI sI so sI}", "daemon", "nemo-ha", "version",
+		NEMO_VERSION, "name", e->file->name, "address",
+		addr6_str(&e->file->core.address, s), "engine", e->engine->name, "protection",
+		"none", "bindings", (json_int_t)ha_n_bound(e->ha), "routers",
+		(json_int_t)e->file->core.n_routers, "aggregates", aggregates, "uptime_s",
+		(json_int_t)((daemon_now() - e->started) / 1000));
+}
+
+static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
+{
+	struct ha_edge *e = arg;
+	json_t *list = ha_show_bindings(e->ha, daemon_now()), *b;
+	size_t i;
+
+	(void)req;
+	(void)err;
+	json_array_foreach (list, i, b) {
+		struct tunnel_stats st = {0};
+		struct in6_addr id;
+
+		inet_pton(AF_INET6, json_string_value(json_object_get(b, "home_address")), &id);
+		e->engine->stats(e->tunnels, &id, &st);
+		json_object_set_new(b, "rx_packets", json_integer((json_int_t)st.rx_packets));
+		json_object_set_new(b, "rx_bytes", json_integer((json_int_t)st.rx_bytes));
+		json_object_set_new(b, "tx_packets", json_integer((json_int_t)st.tx_packets));
+		json_object_set_new(b, "tx_bytes", json_integer((json_int_t)st.tx_bytes));
+	}
+	return list;
+}
+
+static json_t *cmd_routers(void *arg, const json_t *req, char *err)
+{
+	struct ha_edge *e = arg;
+
+	(void)req;
+	(void)err;
+	return ha_show_routers(e->ha, daemon_now());
+}
+
+static json_t *cmd_stats(void *arg, const json_t *req, char *err)
+{
+	static const struct {
+		const char *name, *help;
+	} c[] = {
+#define X(name, text) {#name, text},
+		HA_COUNTERS(X)
+#undef X
+	};
+	struct ha_edge *e = arg;
+	json_t *list = json_array();
+
+	(void)req;
+	(void)err;
+	for (unsigned i = 0; i < HA_N_COUNTERS; i++)
+		tell_counter(list, "protocol", c[i].name, ha_counter(e->ha, i), c[i].help);
+	tell_mhio(list, e->io);
+	tell_tunnel(list, e->engine, e->tunnels);
+	return json_pack("{so}", "counters", list);
+}
+
+static const struct ctl_cmd commands[] = {
+	{"status", "what this daemon is and does", cmd_status},
+	{"bindings", "registered routers", cmd_bindings},
+	{"routers", "prefix table and last answers", cmd_routers},
+	{"stats", "every counter with its meaning", cmd_stats},
+	{NULL, NULL, NULL},
+};
+
+/* --- start and stop --- */
+
+static int check_interfaces(const struct ha_file *f, unsigned *mtu)
+{
+	char path[64 + IFNAMSIZ];
+	int bad = 0;
+
+	*mtu = 65495 + TUNNEL_OVERHEAD;
+	for (unsigned i = 0; i < f->n_interfaces; i++) {
+		unsigned m = 0;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", f->interfaces[i]);
+		file = fopen(path, "re");
+		if (!file || fscanf(file, "%u", &m) != 1) {
+			log_err("interfaces: %s does not exist; `ip link` shows those that do",
+				f->interfaces[i]);
+			bad = -ENODEV;
+		}
+		if (file)
+			fclose(file);
+		if (m && m < *mtu)
+			*mtu = m;
+	}
+	*mtu = f->mtu ? f->mtu : *mtu - TUNNEL_OVERHEAD;
+	if (*mtu < 1280) /* the least that IPv6 allows; the tunnel packets are then fragments */
+		*mtu = 1280;
+	return bad;
+}
+
+static void check_address(const struct ha_file *f)
+{
+	struct ifaddrs *all, *a;
+	char s[INET6_ADDRSTRLEN];
+	bool found = false;
+
+	if (getifaddrs(&all) < 0)
+		return;
+	for (a = all; a; a = a->ifa_next)
+		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6 &&
+			addr6_eq(&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr,
+				&f->core.address))
+			found = true;
+	freeifaddrs(all);
+	if (!found)
+		log_warn("address: %s is on no interface of this host: routers can't reach it; add it "
+			 "with `ip -6 addr add`",
+			addr6_str(&f->core.address, s));
+}
+
+static int open_tunnels(struct ha_edge *e, unsigned mtu)
+{
+	struct tunnel_conf tc = {
+		.role = TUNNEL_HA,
+		.dev = DEV_NAME,
+		.table = MAIN_TABLE,
+		.mtu = mtu,
+		.n_allow = e->file->n_allow,
+		.allow = e->file->allow_ids,
+	};
+	char why[256] = "";
+	int r = tunnel_open(ha_conf_engine(e->file), &tc, &e->engine, &e->tunnels, why);
+
+	if (r < 0) {
+		log_err("engine: %s can't be used here: %s", ha_conf_engine(e->file),
+			why[0] ? why : strerror(-r));
+		return r;
+	}
+	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
+		r = e->engine->attach(e->tunnels, if_nametoindex(e->file->interfaces[i]));
+	if (r < 0)
+		log_err("engine %s: %s", e->engine->name, strerror(-r));
+	return r;
+}
+
+static int open_signalling(struct ha_edge *e)
+{
+	enum sig_mode mode = e->engine == &tunnel_ip6tnl ? SIG_PACKET : SIG_BPF;
+	char why[256] = "";
+	int r = mhio_open(&e->io, mode, e->event, on_message, e, why);
+
+	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
+		r = sig_attach(mhio_sig(e->io), if_nametoindex(e->file->interfaces[i]));
+	if (r == 0)
+		r = sig_local_put(mhio_sig(e->io), &e->file->core.address);
+	if (r < 0)
+		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
+	return r;
+}
+
+/* What is not bound in an aggregate is unreachable, or packets for it would loop. */
+static int aggregate_routes(struct ha_edge *e, int (*change)(struct nl *, const struct nl_route *))
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < e->file->core.n_aggregates && r == 0; i++) {
+		struct nl_route route = {
+			.dst = e->file->core.aggregates[i],
+			.table = MAIN_TABLE,
+			.type = NL_UNREACHABLE,
+			.metric = METRIC_LAST,
+		};
+
+		r = change(e->nl, &route);
+	}
+	if (r < 0)
+		log_err("aggregates: %s", strerror(-r));
+	return r;
+}
+
+int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *file)
+{
+	struct ha_edge *e = calloc(1, sizeof(*e));
+	unsigned mtu;
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	*out = e;
+	e->file = file;
+	e->event = event;
+	e->started = daemon_now();
+	e->ha = ha_new(&file->core);
+	if (!e->ha)
+		return -ENOMEM;
+	r = check_interfaces(file, &mtu);
+	if (r < 0)
+		return r;
+	check_address(file);
+	r = nl_open(&e->nl, NULL, NULL);
+	if (r < 0)
+		return r;
+	r = nl_sysctl6("all", "forwarding", "1");
+	if (r < 0)
+		return r;
+	r = aggregate_routes(e, nl_route_put);
+	if (r < 0)
+		return r;
+	r = open_tunnels(e, mtu);
+	if (r < 0)
+		return r;
+	r = open_signalling(e);
+	if (r < 0)
+		return r;
+	r = ctl_open(&e->ctl, event, file->control, commands, e);
+	if (r < 0) {
+		log_err("control: %s: %s", file->control, strerror(-r));
+		return r;
+	}
+	r = sd_event_add_time(
+		event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
+	if (r < 0)
+		return r;
+	rearm(e);
+	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, mtu);
+	return 0;
+}
+
+void ha_edge_close(struct ha_edge *e)
+{
+	if (!e)
+		return;
+	sd_event_source_disable_unref(e->timer);
+	ctl_close(e->ctl);
+	mhio_close(e->io);
+	if (e->engine)
+		e->engine->close(e->tunnels, false);
+	if (e->nl)
+		aggregate_routes(e, nl_route_drop);
+	nl_close(e->nl);
+	ha_free(e->ha);
+	free(e);
+}

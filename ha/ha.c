@@ -1,0 +1,231 @@
+/* ha.c - home agent core: events in, actions out; expiry; what is shown.  Updates are in bu.c. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "ha/binding.h"
+
+#define TIMER_PEER(node) ((struct ha_peer *)((char *)(node) - offsetof(struct ha_peer, timer)))
+
+struct ha_action *ha_action(struct ha_out *out, enum ha_action_type type)
+{
+	assert(out->n < HA_MAX_ACTIONS);
+	struct ha_action *a = &out->v[out->n++];
+
+	memset(a, 0, sizeof(*a));
+	a->type = type;
+	return a;
+}
+
+void ha_note(struct ha_out *out, enum note_type type, const struct ha_peer *p,
+	const struct in6_addr *hoa, int status, const char *text)
+{
+	struct note *n = &ha_action(out, HA_DO_NOTE)->note;
+
+	n->type = type;
+	n->name = p ? p->conf->name : "(unknown)";
+	n->hoa = *hoa;
+	n->status = status;
+	snprintf(n->text, sizeof(n->text), "%s", text);
+}
+
+struct ha_peer *ha_peer_find(const struct ha *ha, const struct in6_addr *hoa)
+{
+	struct ha_peer *p;
+
+	HASH_FIND(hh, ha->by_hoa, hoa, sizeof(*hoa), p);
+	return p;
+}
+
+struct ha *ha_new(const struct ha_conf *conf)
+{
+	struct ha *ha = calloc(1, sizeof(*ha));
+
+	if (!ha)
+		return NULL;
+	ha->conf = conf;
+	ha->peers = calloc(conf->n_routers ? conf->n_routers : 1, sizeof(*ha->peers));
+	if (!ha->peers || table_build(&ha->table, conf) < 0) {
+		ha_free(ha);
+		return NULL;
+	}
+	for (unsigned i = 0; i < conf->n_routers; i++) {
+		struct ha_peer *p = &ha->peers[i];
+
+		p->conf = &conf->routers[i];
+		p->last_status = -1;
+		HASH_ADD_KEYPTR(hh, ha->by_hoa, &p->conf->hoa, sizeof(p->conf->hoa), p);
+	}
+	return ha;
+}
+
+/* Ends what a BOUND binding holds; the caller adds the note. */
+void ha_unbind(struct ha *ha, struct ha_peer *p, enum binding_state to, uint64_t now,
+	struct ha_out *out)
+{
+	ha_action(out, HA_DO_TUNNEL_DROP)->tunnel.id = p->conf->hoa;
+	ha->n_bound--;
+	int r = binding_enter(p, &ha->timers, to, now);
+
+	assert(r == 0); /* the timer was queued already: moving it takes no memory */
+	(void)r;
+}
+
+static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
+{
+	struct heap_node *node;
+
+	/* What does not fit stays due: the caller comes again at once. */
+	while (out->n + 2 <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) && node->at <= now) {
+		struct ha_peer *p = TIMER_PEER(node);
+
+		if (p->b.state == BINDING_BOUND) {
+			ha->counters[HA_C_expired]++;
+			ha_unbind(ha, p, BINDING_NONE, now, out);
+			ha_note(out, NOTE_BINDING_EXPIRED, p, &p->conf->hoa, -1,
+				"no refresh came in time");
+			out->v[out->n - 1].note.coa = p->b.coa;
+		} else {
+			binding_enter(p, &ha->timers, BINDING_NONE, now);
+		}
+	}
+}
+
+static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out *out)
+{
+	struct ha_peer *p = ha->undo.peer;
+
+	if (!p)
+		return;
+	uint16_t seq = p->b.seq;
+
+	ha->counters[HA_C_tunnel_failed]++;
+	ha->counters[HA_C_bu_accepted]--;
+	ha->counters[HA_C_bu_rejected]++;
+	ha->n_bound -= ha->undo.before.state != BINDING_BOUND;
+	p->b = ha->undo.before;
+	p->b.seq = seq;
+	/* CLOSED ends with the old lifetime at the latest; its own ten seconds begin anew. */
+	binding_enter(p, &ha->timers, p->b.state, now);
+	if (p->b.state == BINDING_BOUND) /* the engine may have taken half of it */
+		binding_tunnel(p, &ha_action(out, HA_DO_TUNNEL_PUT)->tunnel);
+	bu_answer(ha, &ha->undo.bu, MH_ST_RESOURCES, ha->undo.bu.m.bu.seq, 0, now, out);
+	ha_note(out, NOTE_BINDING_REJECTED, p, &p->conf->hoa, MH_ST_RESOURCES, strerror(-error));
+	ha->undo.peer = NULL;
+}
+
+void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_out *out)
+{
+	out->n = 0;
+	switch (ev->type) {
+	case HA_EV_MH:
+		ha->undo.peer = NULL;
+		if (ev->mh.m.type == MH_BU)
+			bu_receive(ha, &ev->mh, now, out);
+		else
+			ha->counters[HA_C_mh_unexpected]++;
+		break;
+	case HA_EV_TICK: tick(ha, now, out); break;
+	case HA_EV_TUNNEL_FAILED: tunnel_failed(ha, ev->error, now, out); break;
+	}
+}
+
+uint64_t ha_deadline(const struct ha *ha)
+{
+	const struct heap_node *node = heap_first(&ha->timers);
+
+	return node ? node->at : UINT64_MAX;
+}
+
+unsigned ha_n_bound(const struct ha *ha) { return ha->n_bound; }
+
+uint64_t ha_counter(const struct ha *ha, enum ha_counter c) { return ha->counters[c]; }
+
+bool ha_next_tunnel(const struct ha *ha, unsigned *i, struct tunnel *out)
+{
+	for (; *i < ha->conf->n_routers; (*i)++) {
+		if (ha->peers[*i].b.state == BINDING_BOUND) {
+			binding_tunnel(&ha->peers[(*i)++], out);
+			return true;
+		}
+	}
+	return false;
+}
+
+static json_t *json_addr(const struct in6_addr *a)
+{
+	char s[INET6_ADDRSTRLEN];
+
+	return json_string(addr6_str(a, s));
+}
+
+static json_t *json_prefixes(const struct ha_router *r, uint32_t mask)
+{
+	json_t *a = json_array();
+	char s[PREFIX6_STRLEN];
+
+	for (unsigned i = 0; i < r->n_prefixes; i++)
+		if (mask & (1u << i))
+			json_array_append_new(a, json_string(prefix6_str(&r->prefixes[i], s)));
+	return a;
+}
+
+json_t *ha_show_bindings(const struct ha *ha, uint64_t now)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < ha->conf->n_routers; i++) {
+		const struct ha_peer *p = &ha->peers[i];
+		const struct binding *b = &p->b;
+		bool bound = b->state == BINDING_BOUND;
+
+		if (b->state == BINDING_NONE)
+			continue;
+		json_array_append_new(list,
+			json_pack("{ss ss so so ss so ss sI sI sI sI sI}", "name", p->conf->name,
+				"tenant", p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
+				"care_of", json_addr(&b->coa), "state", bound ? "bound" : "closing",
+				"prefixes", json_prefixes(p->conf, bound ? b->mnps : 0), "mode",
+				!b->r ? "host" : (b->explicit_ ? "explicit" : "implicit"),
+				"lifetime_s", (json_int_t)b->lifetime_s, "remaining_s",
+				(json_int_t)(bound && b->ends > now ? (b->ends - now) / 1000 : 0),
+				"sequence", (json_int_t)b->seq, "registered_s",
+				(json_int_t)((now - b->registered) / 1000), "moves",
+				(json_int_t)b->moves));
+	}
+	return list;
+}
+
+json_t *ha_show_routers(const struct ha *ha, uint64_t now)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < ha->conf->n_routers; i++) {
+		const struct ha_peer *p = &ha->peers[i];
+		bool bound = p->b.state == BINDING_BOUND, seen = p->last_status >= 0;
+
+		json_array_append_new(list,
+			json_pack("{ss ss so so sb so so so so}", "name", p->conf->name, "tenant",
+				p->conf->tenant, "home_address", json_addr(&p->conf->hoa), "prefixes",
+				json_prefixes(p->conf, UINT32_MAX), "bound", bound, "care_of",
+				bound ? json_addr(&p->b.coa) : json_null(), "last_status",
+				seen ? json_integer(p->last_status) : json_null(), "last_status_text",
+				seen ? json_string(mh_status_str((unsigned)p->last_status))
+				     : json_null(),
+				"last_seen_s",
+				seen ? json_integer((json_int_t)((now - p->last_seen) / 1000))
+				     : json_null()));
+	}
+	return list;
+}
+
+void ha_free(struct ha *ha)
+{
+	if (!ha)
+		return;
+	HASH_CLEAR(hh, ha->by_hoa);
+	table_free(&ha->table);
+	heap_free(&ha->timers);
+	free(ha->peers);
+	free(ha);
+}

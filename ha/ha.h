@@ -1,0 +1,98 @@
+/* ha.h - home agent protocol core (RFC 6275 s9.5, s10.3; RFC 3963 s6).  Pure: it never reads a
+ * clock, opens a socket or logs.  edge.c feeds events in and carries the actions out, in order.
+ *
+ *            accepted BU             lifetime 0             10 s
+ *     NONE ---------------> BOUND ----------------> CLOSED -------> NONE
+ *       ^                    | ^                      |
+ *       +---- expired -------+ +---- accepted BU -----+
+ *
+ * CLOSED keeps only the sequence number, so that a late old BU gets 135 (RFC 6275 s10.3.2).  What is
+ * rejected never changes the rest of a binding. */
+#pragma once
+#include <jansson.h>
+#include "common/core/note.h"
+#include "common/tunnel/tunnel.h"
+#include "common/wire/mh.h"
+
+#define HA_NAME_SIZE 64
+
+struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
+	char name[HA_NAME_SIZE], tenant[HA_NAME_SIZE];
+	struct in6_addr hoa;
+	unsigned n_prefixes; /* 0..MH_MAX_MNP; 0 = a mobile host */
+	struct prefix6 *prefixes;
+	unsigned max_lifetime_s; /* 0 = the home agent's */
+	bool mobile_router;      /* may use R = 1; if not: status 140 */
+	unsigned line;           /* of the configuration file */
+	uint32_t tenant_id;      /* >= 1, one number per tenant name; set by ha_new()'s caller */
+};
+
+struct ha_conf { /* borrowed by the core: must outlive it */
+	struct in6_addr address;
+	unsigned n_home;         /* prefixes that home addresses may come from */
+	struct prefix6 *home;
+	unsigned n_aggregates;   /* what the home agent answers for as a whole */
+	struct prefix6 *aggregates;
+	unsigned n_routers;
+	struct ha_router *routers;
+	unsigned max_lifetime_s; /* 4..262140 */
+};
+
+#define HA_COUNTERS(X) \
+	X(bu_rx, "Binding Updates received") \
+	X(bu_accepted, "Binding Updates accepted, refreshes and de-registrations included") \
+	X(bu_rejected, "Binding Updates answered with a status of 128 or more") \
+	X(bu_source, "silently dropped: source address not unicast routable") \
+	X(bu_home_address, "silently dropped: home address not unicast routable") \
+	X(bu_care_of, "silently dropped: care-of address not unicast routable (RFC 6275 s6.1.7)") \
+	X(bu_no_hao, "silently dropped: registration without a Home Address option") \
+	X(bu_nonce, "silently dropped: Nonce Indices option in a home registration") \
+	X(bu_auth_place, "silently dropped: Binding Authorization Data not the last option") \
+	X(bu_correspondent, "silently dropped: meant for a correspondent node (H = 0)") \
+	X(mh_unexpected, "Mobility Header messages that a home agent has no use for") \
+	X(expired, "bindings that ended without a refresh") \
+	X(tunnel_failed, "registrations refused because the tunnel could not be set up (status 130)")
+enum ha_counter {
+#define X(name, text) HA_C_##name,
+	HA_COUNTERS(X)
+#undef X
+	HA_N_COUNTERS
+};
+
+enum ha_event_type { HA_EV_MH, HA_EV_TICK, HA_EV_TUNNEL_FAILED };
+struct ha_event {
+	enum ha_event_type type;
+	struct mh_env mh; /* HA_EV_MH */
+	int error;        /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
+};
+
+enum ha_action_type { HA_DO_SEND, HA_DO_TUNNEL_PUT, HA_DO_TUNNEL_DROP, HA_DO_NOTE };
+struct ha_action {
+	enum ha_action_type type;
+	union {
+		struct mh_env mh;
+		struct tunnel tunnel; /* TUNNEL_DROP: only id is set */
+		struct note note;
+	};
+};
+#define HA_MAX_ACTIONS 16
+struct ha_out {
+	unsigned n;
+	struct ha_action v[HA_MAX_ACTIONS];
+};
+
+struct ha;
+struct ha *ha_new(const struct ha_conf *); /* NULL: no memory */
+/* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it; the
+ * caller performs the actions in order.  If a TUNNEL_PUT fails it leaves out the rest and steps at
+ * once with HA_EV_TUNNEL_FAILED: the binding is as it was before, the answer is status 130. */
+void ha_step(struct ha *, const struct ha_event *, uint64_t now, struct ha_out *out);
+uint64_t ha_deadline(const struct ha *); /* ms at which HA_EV_TICK is due; UINT64_MAX: never */
+unsigned ha_n_bound(const struct ha *);
+uint64_t ha_counter(const struct ha *, enum ha_counter);
+/* Next bound router in table order from index '*i' on, which is moved past it: its home address and
+ * the tunnel it wants; false at the end.  For audits and tests. */
+bool ha_next_tunnel(const struct ha *, unsigned *i, struct tunnel *out);
+json_t *ha_show_bindings(const struct ha *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
+json_t *ha_show_routers(const struct ha *, uint64_t now);
+void ha_free(struct ha *); /* accepts NULL */

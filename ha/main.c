@@ -1,0 +1,55 @@
+/* main.c - nemo-ha: home agent for mobile networks (RFC 3963). */
+#include <stdio.h>
+#include <stdlib.h>
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+#include "ha/edge.h"
+
+static void on_stop(void *arg) { sd_event_exit(*(sd_event **)arg, 0); }
+
+static int serve(const struct ha_file *file)
+{
+	struct ha_edge *edge = NULL;
+	sd_event *event = NULL;
+	char status[128];
+	int r = daemon_loop(&event, on_stop, NULL, &event);
+
+	if (r >= 0)
+		r = ha_edge_open(&edge, event, file);
+	if (r >= 0) {
+		log_warn("protection = \"none\": signalling is in clear, anyone who reaches this host "
+			 "can register for the routers of the table");
+		snprintf(status, sizeof(status), "%s: serving %u routers", file->name,
+			file->core.n_routers);
+		daemon_ready(status);
+		r = sd_event_loop(event);
+	}
+	ha_edge_close(edge);
+	sd_event_unref(event);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct daemon_info info = {
+		.name = "nemo-ha",
+		.summary = "Home agent for mobile networks (RFC 3963): keeps the bindings of mobile "
+			   "routers and tunnels their networks' traffic to where they are.",
+		.keys = ha_conf_keys,
+	};
+	struct daemon_opts opts;
+	struct ha_file file;
+	int code = daemon_args(argc, argv, &info, &opts);
+
+	if (code >= 0)
+		return code;
+	log_init(info.name, opts.debug ? LOG_DEBUG : LOG_INFO);
+	if (ha_conf_read(opts.conf, &file) > 0)
+		code = EXIT_FAILURE;
+	else if (opts.check)
+		code = EXIT_SUCCESS;
+	else
+		code = serve(&file);
+	ha_conf_free(&file);
+	return code;
+}

@@ -1,0 +1,19 @@
+/* conf.h - the mobile router's configuration file. */
+#pragma once
+#include "common/os/conf.h"
+#include "mr/mr.h"
+
+struct mr_file {
+	struct mr_conf core;
+	char control[108];
+	int engine, protection;
+	unsigned mtu;   /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
+	unsigned table; /* kernel table of the reverse-tunnelled traffic */
+};
+
+extern const struct conf_key mr_conf_keys[];
+/* Reads and checks 'path'; every mistake goes to stderr.  Returns the number of mistakes.
+ * mr_conf_free() in any case. */
+unsigned mr_conf_read(const char *path, struct mr_file *out);
+void mr_conf_free(struct mr_file *);
+const char *mr_conf_engine(const struct mr_file *); /* "auto", "ebpf" or "ip6tnl" */

@@ -1,0 +1,647 @@
+/* edge.c - the mobile router's I/O: events from the kernel, packets, timers and commands in; packets,
+ * addresses, routes, the tunnel and notes out.  No protocol decision is made here. */
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+#include "common/os/mhio.h"
+#include "common/os/nd.h"
+#include "common/os/nl.h"
+#include "common/os/tell.h"
+#include "mr/edge.h"
+#include "mr/handover.h"
+#include "mr/policy.h"
+
+#define DEV_NAME    "nemo0"
+#define DEFAULT_MTU 1500
+#define WATCH_US    1000    /* how often the tunnel is looked at for the first packet */
+#define WATCH_MAX   3000000 /* and how long after the move, microseconds */
+
+struct uplink {
+	const char *name;      /* borrowed from the configuration */
+	unsigned ifindex;      /* 0 = no such interface now */
+	struct in6_addr lladdr; /* own link-local address; :: = none yet */
+	uint8_t mac[6];
+};
+
+struct mr_edge {
+	const struct mr_file *file;
+	sd_event *event;
+	struct mr *mr;
+	struct nl *nl;
+	struct nd *nd;
+	struct mhio *io;
+	struct ctl *ctl;
+	const struct tunnel_engine *engine;
+	struct tunnel_set *tunnels;
+	struct uplink uplinks[MR_MAX_UPLINKS];
+	sd_event_source *timer, *watch;
+	struct handovers handovers;
+	uint64_t watch_rx;     /* packets received through the tunnel when the watch began */
+	uint64_t watch_until;  /* us */
+	uint64_t ra_us;        /* the event being worked on is this RA's; 0 = another */
+	uint64_t coa_us, bu_us; /* of the last such action */
+	struct in6_addr coa;   /* last one moved to */
+	uint64_t started;      /* ms */
+	bool keep, exiting;
+	struct mr_out out;
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* --- actions --- */
+
+static int send_nd(struct mr_edge *e, const struct mr_action *a)
+{
+	const struct uplink *u = &e->uplinks[a->uplink];
+	struct ndp_msg m = {.type = NDP_RS, .src = u->lladdr};
+
+	if (a->type == MR_DO_SEND_RS) { /* no SLLAO: RFC 6059 s5.6.2 */
+		m.dst = (struct in6_addr){.s6_addr = {0xff, 2, [15] = 2}};
+		handover_rs(&e->handovers, now_us());
+		return nd_send(e->nd, &m, NULL, u->ifindex);
+	}
+	if (addr6_is_any(&u->lladdr))
+		return 0; /* a probe needs a source that can be answered */
+	m.type = NDP_NS;
+	m.dst = m.target = a->router;
+	m.has_lladdr = true;
+	memcpy(m.lladdr, u->mac, 6);
+	return nd_send(e->nd, &m, a->mac, u->ifindex);
+}
+
+static int put_coa(struct mr_edge *e, const struct mr_action *a)
+{
+	const struct uplink *u = &e->uplinks[a->uplink];
+	uint32_t flags = IFA_F_NOPREFIXROUTE | (a->verified ? IFA_F_NODAD : IFA_F_OPTIMISTIC);
+	int r = nl_addr_put(e->nl, u->ifindex, &a->addr, 128, flags);
+
+	e->coa_us = now_us();
+	if (r < 0)
+		return r;
+	return sig_local_put(mhio_sig(e->io), &a->addr);
+}
+
+static int drop_coa(struct mr_edge *e, const struct mr_action *a)
+{
+	sig_local_drop(mhio_sig(e->io), &a->addr);
+	return nl_addr_drop(e->nl, e->uplinks[a->uplink].ifindex, &a->addr, 128);
+}
+
+static int put_router(struct mr_edge *e, const struct mr_action *a)
+{
+	unsigned ifindex = e->uplinks[a->uplink].ifindex;
+	struct nl_route r = {
+		.table = 254,
+		.via = a->router,
+		.oif = ifindex,
+		.metric = a->metric,
+		.src = a->addr,
+	};
+
+	nl_neigh_put(e->nl, ifindex, &a->router, a->mac);
+	return nl_route_put(e->nl, &r);
+}
+
+static int drop_router(struct mr_edge *e, const struct mr_action *a)
+{
+	struct nl_route r = {
+		.table = 254, .via = a->router, .oif = e->uplinks[a->uplink].ifindex};
+
+	return r.oif ? nl_route_drop(e->nl, &r) : 0;
+}
+
+static int put_tunnel(struct mr_edge *e, struct mr_action *a)
+{
+	a->tunnel.oif = e->uplinks[a->tunnel.oif].ifindex;
+	return e->engine->put(e->tunnels, &a->tunnel);
+}
+
+static int send_mh(struct mr_edge *e, const struct mr_action *a)
+{
+	int r = mhio_send(e->io, &a->mh, e->uplinks[a->uplink].ifindex);
+
+	e->bu_us = now_us();
+	handover_mark(&e->handovers, HANDOVER_bu, e->bu_us);
+	return r;
+}
+
+/* --- phases of a move --- */
+
+static uint64_t tunnel_rx(struct mr_edge *e)
+{
+	struct tunnel_stats st = {0};
+
+	e->engine->stats(e->tunnels, &e->file->core.hoa, &st);
+	return st.rx_packets;
+}
+
+static void watch_traffic(struct mr_edge *e)
+{
+	e->watch_rx = tunnel_rx(e);
+	e->watch_until = now_us() + WATCH_MAX;
+	sd_event_source_set_time(e->watch, now_us() + WATCH_US);
+	sd_event_source_set_enabled(e->watch, SD_EVENT_ONESHOT);
+}
+
+static void tell_handover(struct mr_edge *e)
+{
+	const struct handover *v = handover_last(&e->handovers);
+	struct note n = {
+		.type = NOTE_HANDOVER_DONE,
+		.name = e->file->core.name,
+		.hoa = e->file->core.hoa,
+		.coa = v->to,
+		.old_coa = v->from,
+		.status = -1,
+	};
+
+	handover_text(v, n.text, sizeof(n.text));
+	tell_note(e->ctl, "nemo-mr", &n);
+}
+
+static int on_watch(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct mr_edge *e = arg;
+	uint64_t now = now_us();
+
+	(void)usec;
+	if (tunnel_rx(e) != e->watch_rx) {
+		handover_mark(&e->handovers, HANDOVER_first_packet, now);
+		tell_handover(e);
+	} else if (now >= e->watch_until) {
+		tell_handover(e); /* nobody talks to the network */
+	} else {
+		sd_event_source_set_time(s, now + WATCH_US);
+		sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	}
+	return 0;
+}
+
+static void begin_handover(struct mr_edge *e, const struct note *n)
+{
+	struct handover *v = handover_begin(&e->handovers, now_us());
+	struct timespec ts;
+	const char *cause;
+	unsigned uplink;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	v->wall_ms = ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	v->from = n->old_coa;
+	v->to = mr_care_of(e->mr, &uplink, &v->known_link, &cause);
+	snprintf(v->cause, sizeof(v->cause), "%s", cause);
+	snprintf(v->uplink, sizeof(v->uplink), "%s", e->uplinks[uplink].name);
+	v->us[HANDOVER_ra] = e->ra_us;
+	v->us[HANDOVER_coa] = e->coa_us;
+	v->us[HANDOVER_bu] = e->bu_us;
+	watch_traffic(e);
+}
+
+static void take_note(struct mr_edge *e, const struct note *n)
+{
+	switch (n->type) {
+	case NOTE_MR_HINT: handover_hint(&e->handovers, now_us()); break;
+	case NOTE_MR_CONFIRMED: handover_forget(&e->handovers); break;
+	case NOTE_MR_MOVED: begin_handover(e, n); break;
+	case NOTE_MR_REGISTERED:
+		handover_mark(&e->handovers, HANDOVER_ba, now_us());
+		if (handover_last(&e->handovers) &&
+			!handover_last(&e->handovers)->us[HANDOVER_first_packet])
+			watch_traffic(e);
+		break;
+	case NOTE_BINDING_ACCEPTED:
+	case NOTE_BINDING_MOVED:
+	case NOTE_BINDING_REFRESHED:
+	case NOTE_BINDING_CLOSED:
+	case NOTE_BINDING_EXPIRED:
+	case NOTE_BINDING_REJECTED:
+	case NOTE_MR_LINK:
+	case NOTE_MR_LOST:
+	case NOTE_MR_REFRESHED:
+	case NOTE_MR_RETRY:
+	case NOTE_MR_REFUSED:
+	case NOTE_MR_EXPIRED:
+	case NOTE_MR_CLOSED:
+	case NOTE_MR_DAD_FAILED:
+	case NOTE_HANDOVER_DONE:
+	case NOTE_N: break;
+	}
+	tell_note(e->ctl, "nemo-mr", n);
+}
+
+static int perform_one(struct mr_edge *e, struct mr_action *a)
+{
+	switch (a->type) {
+	case MR_DO_SEND_MH: return send_mh(e, a);
+	case MR_DO_SEND_RS:
+	case MR_DO_SEND_PROBE: return send_nd(e, a);
+	case MR_DO_COA_PUT: return put_coa(e, a);
+	case MR_DO_COA_DROP: return drop_coa(e, a);
+	case MR_DO_ROUTER_PUT: return put_router(e, a);
+	case MR_DO_ROUTER_DROP: return drop_router(e, a);
+	case MR_DO_TUNNEL_PUT: return put_tunnel(e, a);
+	case MR_DO_TUNNEL_DROP: return e->engine->drop(e->tunnels, &a->tunnel.id);
+	case MR_DO_NOTE: take_note(e, &a->note); return 0;
+	case MR_DO_EXIT:
+		e->exiting = true;
+		return sd_event_exit(e->event, 0);
+	}
+	return 0;
+}
+
+static const char *const action_names[] = {
+	[MR_DO_SEND_MH] = "send a Binding Update",
+	[MR_DO_SEND_RS] = "send a Router Solicitation",
+	[MR_DO_SEND_PROBE] = "probe a router",
+	[MR_DO_COA_PUT] = "add the care-of address",
+	[MR_DO_COA_DROP] = "remove a care-of address",
+	[MR_DO_ROUTER_PUT] = "set the default route",
+	[MR_DO_ROUTER_DROP] = "remove the default route",
+	[MR_DO_TUNNEL_PUT] = "set the tunnel",
+	[MR_DO_TUNNEL_DROP] = "remove the tunnel",
+};
+
+static void run(struct mr_edge *e, const struct mr_event *ev)
+{
+	uint64_t at;
+
+	mr_step(e->mr, ev, daemon_now(), &e->out);
+	for (unsigned i = 0; i < e->out.n; i++) {
+		struct mr_action *a = &e->out.v[i];
+		int r = perform_one(e, a);
+
+		/* Every action is repeated by the protocol's own timers, or by the next event. */
+		if (r < 0 && r != -ENODEV && r != -EADDRNOTAVAIL)
+			log_warn("could not %s on %s: %s", action_names[a->type],
+				e->uplinks[a->uplink].name, strerror(-r));
+	}
+	at = mr_deadline(e->mr);
+	if (at != UINT64_MAX)
+		sd_event_source_set_time(e->timer, at * 1000);
+	sd_event_source_set_enabled(e->timer, at == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+/* --- events --- */
+
+static int find_uplink(const struct mr_edge *e, unsigned ifindex)
+{
+	for (unsigned i = 0; i < e->file->core.n_uplinks; i++)
+		if (ifindex && e->uplinks[i].ifindex == ifindex)
+			return (int)i;
+	return -1;
+}
+
+/* Towards the visited network a mobile router is a host: it takes RAs (we do, not the kernel), is no
+ * member of the all-routers groups (RFC 3963 s5.7), and may use an address while DAD runs. */
+static void prepare_uplink(struct mr_edge *e, struct uplink *u)
+{
+	static const struct {
+		const char *key, *value;
+	} sysctls[] = {
+		{"accept_ra", "0"}, {"autoconf", "0"}, {"forwarding", "0"},
+		{"optimistic_dad", "1"}, {"use_optimistic", "1"},
+	};
+	int r;
+
+	for (size_t i = 0; i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
+		r = nl_sysctl6(u->name, sysctls[i].key, sysctls[i].value);
+		if (r < 0)
+			log_warn("uplink %s: sysctl %s: %s", u->name, sysctls[i].key, strerror(-r));
+	}
+	r = e->engine->attach(e->tunnels, u->ifindex);
+	if (r == 0)
+		r = sig_attach(mhio_sig(e->io), u->ifindex);
+	if (r < 0)
+		log_err("uplink %s: engine %s: %s", u->name, e->engine->name, strerror(-r));
+}
+
+static void on_link(void *arg, const struct nl_link *l)
+{
+	struct mr_edge *e = arg;
+
+	for (unsigned i = 0; i < e->file->core.n_uplinks; i++) {
+		struct uplink *u = &e->uplinks[i];
+		struct mr_event ev = {.type = MR_EV_LINK, .uplink = i};
+
+		if (l->gone ? u->ifindex != l->ifindex : strcmp(u->name, l->name) != 0)
+			continue;
+		if (!l->gone && u->ifindex != l->ifindex) {
+			u->ifindex = l->ifindex;
+			prepare_uplink(e, u);
+		}
+		memcpy(u->mac, l->mac, 6);
+		memcpy(ev.link.mac, l->mac, 6);
+		ev.link.running = l->running && !l->gone;
+		ev.link.notify_peers = l->notify_peers;
+		run(e, &ev);
+		if (l->gone) {
+			u->ifindex = 0;
+			u->lladdr = in6addr_any;
+		}
+	}
+}
+
+static void on_addr(void *arg, const struct nl_addr *a)
+{
+	struct mr_edge *e = arg;
+	int i = find_uplink(e, a->ifindex);
+
+	if (i < 0)
+		return;
+	if (addr6_is_link_local(&a->addr)) {
+		if (a->gone || a->dad_failed)
+			e->uplinks[i].lladdr = in6addr_any;
+		else if (!a->tentative)
+			e->uplinks[i].lladdr = a->addr;
+	} else if (a->dad_failed) {
+		struct mr_event ev = {
+			.type = MR_EV_ADDR, .uplink = (unsigned)i, .addr = a->addr};
+
+		run(e, &ev);
+	}
+}
+
+static void on_neigh(void *arg, const struct nl_neigh *n)
+{
+	struct mr_edge *e = arg;
+	int i = find_uplink(e, n->ifindex);
+	struct mr_event ev = {.type = MR_EV_NEIGH, .uplink = (unsigned)i, .addr = n->addr};
+
+	if (i >= 0 && n->failed)
+		run(e, &ev);
+}
+
+static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t mac[6], unsigned ifindex)
+{
+	struct mr_edge *e = arg;
+	int i = find_uplink(e, ifindex);
+	struct mr_event ev = {.type = MR_EV_ND, .uplink = (unsigned)i};
+
+	if (i < 0)
+		return;
+	e->ra_us = m->type == NDP_RA ? now_us() : 0;
+	memcpy(ev.nd.mac, mac, 6);
+	ev.nd.msg = *m;
+	run(e, &ev);
+	e->ra_us = 0;
+}
+
+static void on_message(void *arg, const struct mh_env *m)
+{
+	struct mr_event ev = {.type = MR_EV_MH, .mh = *m};
+
+	run(arg, &ev);
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct mr_event ev = {.type = MR_EV_TICK};
+
+	(void)s;
+	(void)usec;
+	run(arg, &ev);
+	return 0;
+}
+
+/* --- commands --- */
+
+static json_t *cmd_status(void *arg, const json_t *req, char *err)
+{
+	struct mr_edge *e = arg;
+	const struct handover *last = handover_last(&e->handovers);
+	json_t *s = mr_show(e->mr, daemon_now());
+
+	(void)req;
+	(void)err;
+	json_object_set_new(s, "daemon", json_string("nemo-mr"));
+	json_object_set_new(s, "version", json_string(NEMO_VERSION));
+	json_object_set_new(s, "engine", json_string(e->engine->name));
+	json_object_set_new(s, "protection", json_string("none"));
+	json_object_set_new(
+		s, "uptime_s", json_integer((json_int_t)((daemon_now() - e->started) / 1000)));
+	json_object_set_new(s, "handovers", json_integer((json_int_t)e->handovers.n));
+	json_object_set_new(s, "last_handover", last ? handover_show(last) : json_null());
+	return s;
+}
+
+static json_t *cmd_handovers(void *arg, const json_t *req, char *err)
+{
+	struct mr_edge *e = arg;
+
+	(void)req;
+	(void)err;
+	return handovers_show(&e->handovers);
+}
+
+static json_t *cmd_rehome(void *arg, const json_t *req, char *err)
+{
+	struct mr_edge *e = arg;
+	const char *want = json_string_value(json_object_get(req, "uplink"));
+	json_t *done = json_array();
+
+	for (unsigned i = 0; i < e->file->core.n_uplinks; i++) {
+		struct mr_event ev = {.type = MR_EV_REHOME, .uplink = i};
+
+		if (want && strcmp(want, e->uplinks[i].name) != 0)
+			continue;
+		run(e, &ev);
+		json_array_append_new(done, json_string(e->uplinks[i].name));
+	}
+	if (json_array_size(done))
+		return json_pack("{so}", "uplinks", done);
+	json_decref(done);
+	snprintf(err, 256, "no uplink is called %s; `nemoctl mr status` lists them", want);
+	return NULL;
+}
+
+static json_t *cmd_stop(void *arg, const json_t *req, char *err)
+{
+	(void)err;
+	mr_edge_stop(arg, json_is_true(json_object_get(req, "keep")));
+	return json_object();
+}
+
+static json_t *cmd_stats(void *arg, const json_t *req, char *err)
+{
+	static const struct {
+		const char *name, *help;
+	} c[] = {
+#define X(name, text) {#name, text},
+		MR_COUNTERS(X)
+#undef X
+	};
+	struct mr_edge *e = arg;
+	json_t *list = json_array();
+
+	(void)req;
+	(void)err;
+	for (unsigned i = 0; i < MR_N_COUNTERS; i++)
+		tell_counter(list, "protocol", c[i].name, mr_counter(e->mr, i), c[i].help);
+	tell_counter(list, "protocol", "nd_bad", nd_dropped(e->nd),
+		"router and neighbour advertisements that failed the checks of RFC 4861");
+	tell_mhio(list, e->io);
+	tell_tunnel(list, e->engine, e->tunnels);
+	return json_pack("{so}", "counters", list);
+}
+
+static const struct ctl_cmd commands[] = {
+	{"status", "what this daemon is and does", cmd_status},
+	{"handovers", "the last moves and their phases", cmd_handovers},
+	{"rehome", "look for the link anew: {\"uplink\": NAME} or all", cmd_rehome},
+	{"stop", "end; {\"keep\": true} leaves the binding for a restart", cmd_stop},
+	{"stats", "every counter with its meaning", cmd_stats},
+	{NULL, NULL, NULL},
+};
+
+/* --- start and stop --- */
+
+static unsigned inner_mtu(const struct mr_file *f)
+{
+	unsigned mtu = f->mtu;
+
+	for (unsigned i = 0; i < f->core.n_uplinks && !f->mtu; i++) {
+		char path[64 + IFNAMSIZ];
+		unsigned m = DEFAULT_MTU;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", f->core.uplinks[i].interface);
+		file = fopen(path, "re");
+		if (file && fscanf(file, "%u", &m) != 1)
+			m = DEFAULT_MTU;
+		if (file)
+			fclose(file);
+		m -= TUNNEL_OVERHEAD;
+		if (!mtu || m < mtu)
+			mtu = m;
+	}
+	return mtu < 1280 ? 1280 : mtu;
+}
+
+static int open_tunnel(struct mr_edge *e)
+{
+	struct tunnel_conf tc = {
+		.role = TUNNEL_MR,
+		.dev = DEV_NAME,
+		.table = e->file->table,
+		.mtu = inner_mtu(e->file),
+	};
+	enum sig_mode mode;
+	char why[256] = "";
+	int r = tunnel_open(mr_conf_engine(e->file), &tc, &e->engine, &e->tunnels, why);
+
+	if (r < 0) {
+		log_err("engine: %s can't be used here: %s", mr_conf_engine(e->file),
+			why[0] ? why : strerror(-r));
+		return r;
+	}
+	mode = e->engine == &tunnel_ip6tnl ? SIG_PACKET : SIG_BPF;
+	r = mhio_open(&e->io, mode, e->event, on_message, e, why);
+	if (r < 0) {
+		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
+		return r;
+	}
+	r = nl_addr_put(e->nl, if_nametoindex(DEV_NAME), &e->file->core.hoa, 128, IFA_F_NODAD);
+	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, tc.mtu);
+	return r;
+}
+
+static int open_kernel(struct mr_edge *e)
+{
+	struct nl_handlers on = {on_link, on_addr, on_neigh, NULL, e};
+	int r = nl_open(&e->nl, e->event, &on);
+
+	if (r == 0)
+		r = nl_sysctl6("all", "forwarding", "1");
+	if (r == 0)
+		r = policy_put(e->nl, e->file); /* before anything could leak */
+	if (r == 0)
+		r = nd_open(&e->nd, e->event, on_nd, e);
+	if (r < 0)
+		log_err("kernel: %s", strerror(-r));
+	return r;
+}
+
+int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *file)
+{
+	struct mr_edge *e = calloc(1, sizeof(*e));
+	uint64_t seed;
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	*out = e;
+	e->file = file;
+	e->event = event;
+	e->started = daemon_now();
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	e->mr = mr_new(&file->core, seed);
+	if (!e->mr)
+		return -ENOMEM;
+	for (unsigned i = 0; i < file->core.n_uplinks; i++)
+		e->uplinks[i].name = file->core.uplinks[i].interface;
+	r = sd_event_add_time(event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time(event, &e->watch, CLOCK_BOOTTIME, UINT64_MAX, 1, on_watch, e);
+	if (r < 0)
+		return r;
+	sd_event_source_set_enabled(e->watch, SD_EVENT_OFF);
+	r = open_kernel(e);
+	if (r < 0)
+		return r;
+	r = open_tunnel(e);
+	if (r < 0)
+		return r;
+	r = ctl_open(&e->ctl, event, file->control, commands, e);
+	if (r < 0) {
+		log_err("control: %s: %s", file->control, strerror(-r));
+		return r;
+	}
+	return nl_dump(e->nl);
+}
+
+void mr_edge_stop(struct mr_edge *e, bool keep)
+{
+	struct mr_event ev = {.type = MR_EV_STOP, .keep = keep};
+
+	e->keep = keep;
+	run(e, &ev);
+}
+
+void mr_edge_close(struct mr_edge *e)
+{
+	if (!e)
+		return;
+	for (unsigned i = 0; i < e->file->core.n_uplinks && !e->keep && e->mr; i++) {
+		struct in6_addr coa;
+		const char *cause;
+		unsigned uplink;
+		bool known;
+
+		coa = mr_care_of(e->mr, &uplink, &known, &cause);
+		if (!addr6_is_any(&coa) && uplink == i)
+			nl_addr_drop(e->nl, e->uplinks[i].ifindex, &coa, 128);
+	}
+	sd_event_source_disable_unref(e->timer);
+	sd_event_source_disable_unref(e->watch);
+	ctl_close(e->ctl);
+	mhio_close(e->io);
+	if (e->engine)
+		e->engine->close(e->tunnels, e->keep);
+	nd_close(e->nd);
+	nl_close(e->nl);
+	mr_free(e->mr);
+	free(e);
+}

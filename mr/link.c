@@ -1,0 +1,570 @@
+/* link.c - movement detection on one uplink (RFC 6275 s11.5, RFC 6059, RFC 7559): from hints and
+ * advertisements to a router and a care-of address.  The states are drawn in core.h.
+ *
+ * A hint never changes anything by itself.  It starts solicitations and, at the same moment, unicast
+ * probes of the routers of known links; traffic goes on meanwhile.  Then the first of these decides:
+ *   - the current router answers (probe), or advertises the current prefix: false alarm;
+ *   - another known router answers its probe: its link is taken, without waiting for an RA;
+ *   - an RA shows another link: taken at once after a strong hint, else only if the current router
+ *     keeps silent for LINK_PROBE_MS, because one link may have several routers.
+ * The RA is definitive: a router that looks the same (link-local and MAC) but advertises other
+ * prefixes is another link. */
+#include "mr/core.h"
+
+#define LINK_PROBE_MS     30   /* the current router's time to answer before a candidate is taken */
+#define LINK_SUSPECT_MS   500  /* nobody answered: the uplink is not usable */
+#define LINK_HINT_MS      200  /* hints closer than this are merged (a migration sends five) */
+#define LINK_OLD_MS       3000 /* packets to the care-of address left behind are still taken */
+#define LINK_VERIFIED_MS  2000 /* an address this old has passed duplicate address detection */
+#define LINK_PASSED_MS    5000 /* another router of the same link, for this long */
+#define LINK_CHECK_MS     250  /* wait for the answer to a check of the router */
+#define LINK_CHECKS       2    /* unanswered ones that make a hint */
+#define LINK_PROBES       6    /* RFC 6059 s5.5.3 */
+#define RS_IRT_MS         4000 /* RFC 7559 s2 */
+#define RS_MRT_MS         3600000
+#define VALID_2H_MS       7200000 /* RFC 4862 s5.5.3 */
+
+static const unsigned rs_burst_ms[] = {20, 50, 100, 250, 500}; /* after the hint; then RFC 7559 */
+#define N_BURST (sizeof(rs_burst_ms) / sizeof(rs_burst_ms[0]))
+
+const char *link_state_str(enum link_state s)
+{
+	switch (s) {
+	case LINK_DOWN: return "down";
+	case LINK_SEARCH: return "searching";
+	case LINK_READY: return "ready";
+	case LINK_SUSPECT: return "checking";
+	}
+	return "?";
+}
+
+bool link_usable(const struct link *l)
+{
+	return l->state == LINK_READY || l->state == LINK_SUSPECT;
+}
+
+/* --- known links --- */
+
+static bool same_router(const struct attachment *a, const struct attachment *b)
+{
+	return addr6_eq(&a->router, &b->router) && memcmp(a->mac, b->mac, 6) == 0;
+}
+
+static bool same_link(const struct attachment *a, const struct attachment *b)
+{
+	return same_router(a, b) && prefix6_eq(&a->prefix, &b->prefix);
+}
+
+static struct attachment *known_find(struct link *l, const struct attachment *a)
+{
+	for (unsigned i = 0; i < l->n_known; i++)
+		if (same_link(&l->known[i], a))
+			return &l->known[i];
+	return NULL;
+}
+
+/* Moves 'a' to the front of the known links; the oldest falls out. */
+static void known_put(struct link *l, const struct attachment *a)
+{
+	struct attachment copy = *a, *k = known_find(l, a);
+	unsigned i = k ? (unsigned)(k - l->known)
+		       : (l->n_known < LINK_MAX_KNOWN ? l->n_known++ : LINK_MAX_KNOWN - 1);
+
+	memmove(&l->known[1], &l->known[0], i * sizeof(l->known[0]));
+	l->known[0] = copy;
+}
+
+static void make_coa(struct mr *mr, struct link *l, struct attachment *a)
+{
+	uint8_t iid[8];
+
+	addr6_eui64(l->mac, iid);
+	if (l->dad_failures) { /* someone has our address: a random identifier, RFC 4941 style */
+		uint64_t r = mr_random(mr);
+
+		memcpy(iid, &r, sizeof(iid));
+		iid[0] &= 0xfd;
+	}
+	a->coa = addr6_join(&a->prefix, iid);
+}
+
+void link_init(struct mr *mr, struct link *l, unsigned index)
+{
+	const struct mr_conf *c = mr->conf;
+
+	l->index = index;
+	l->cause = "start";
+	l->hint_at = l->rs_at = l->check_at = UINT64_MAX;
+	for (unsigned i = 0; i < c->n_known && l->n_known < LINK_MAX_KNOWN; i++) {
+		struct attachment *a = &l->known[l->n_known];
+
+		if (strcmp(c->known[i].uplink, c->uplinks[index].interface) != 0)
+			continue;
+		a->router = c->known[i].router;
+		memcpy(a->mac, c->known[i].mac, 6);
+		a->prefix = c->known[i].prefix;
+		a->router_until = a->prefix_until = UINT64_MAX;
+		l->n_known++;
+	}
+}
+
+/* --- solicitations and probes --- */
+
+static void send_rs(struct mr *mr, struct link *l)
+{
+	mr_action(mr, MR_DO_SEND_RS)->uplink = l->index;
+	mr->counters[MR_C_rs_tx]++;
+	if (l->n_rs < N_BURST) {
+		l->rs_at = l->hinted + rs_burst_ms[l->n_rs];
+		if (l->rs_at <= mr->now)
+			l->rs_at = mr->now + 1;
+		l->rs_wait = RS_IRT_MS / 2;
+	} else {
+		uint64_t base = mr_min(2 * l->rs_wait, RS_MRT_MS);
+
+		l->rs_wait = base - base / 10 + mr_random(mr) % (base / 5);
+		l->rs_at = mr->now + l->rs_wait;
+	}
+	l->n_rs++;
+}
+
+static void send_probe(struct mr *mr, const struct link *l, const struct attachment *a)
+{
+	struct mr_action *act = mr_action(mr, MR_DO_SEND_PROBE);
+
+	act->uplink = l->index;
+	act->router = a->router;
+	memcpy(act->mac, a->mac, 6);
+	mr->counters[MR_C_probes_tx]++;
+}
+
+static bool probed_before(const struct link *l, unsigned i)
+{
+	for (unsigned k = 0; k < i; k++)
+		if (same_router(&l->known[k], &l->known[i]))
+			return true;
+	return false;
+}
+
+/* One solicitation and, in parallel, a probe for each known router (RFC 6059 s5.5). */
+static void ask_around(struct mr *mr, struct link *l)
+{
+	unsigned n = 0;
+
+	l->n_rs = 0;
+	send_rs(mr, l);
+	for (unsigned i = 0; i < l->n_known && n < LINK_PROBES; i++) {
+		if (l->known[i].prefix_until <= mr->now || probed_before(l, i))
+			continue;
+		send_probe(mr, l, &l->known[i]);
+		n++;
+	}
+}
+
+/* --- transitions --- */
+
+static void link_enter(struct mr *mr, struct link *l, enum link_state to)
+{
+	enum link_state from = l->state;
+
+	l->state = to;
+	l->has_candidate = false;
+	l->check_missed = 0;
+	l->check_at = UINT64_MAX;
+	switch (to) {
+	case LINK_DOWN: l->rs_at = l->hint_at = UINT64_MAX; break;
+	case LINK_SEARCH: break;
+	case LINK_READY:
+		if (mr->conf->check_ms)
+			l->check_at = mr->now + mr->conf->check_ms;
+		break;
+	case LINK_SUSPECT: l->suspect_until = mr->now + LINK_SUSPECT_MS; break;
+	}
+	if (from != to && (from == LINK_DOWN || to == LINK_DOWN || to == LINK_SEARCH))
+		mr_note(mr, NOTE_MR_LINK, "%s: %s -> %s",
+			mr->conf->uplinks[l->index].interface, link_state_str(from),
+			link_state_str(to));
+}
+
+static void drop_coa(struct mr *mr, const struct link *l, const struct in6_addr *coa)
+{
+	struct mr_action *a = mr_action(mr, MR_DO_COA_DROP);
+
+	a->uplink = l->index;
+	a->addr = *coa;
+}
+
+/* The current attachment becomes the old one, whose address lingers. */
+static void leave(struct mr *mr, struct link *l)
+{
+	if (!l->has_current)
+		return;
+	struct attachment *k = known_find(l, &l->current);
+
+	if (mr->now - l->current.seen >= LINK_VERIFIED_MS)
+		l->current.verified = true;
+	if (k)
+		k->verified = l->current.verified;
+	if (l->has_old && !addr6_eq(&l->old.coa, &l->current.coa))
+		drop_coa(mr, l, &l->old.coa);
+	l->old = l->current;
+	l->has_old = true;
+	l->old_until = mr->now + LINK_OLD_MS;
+	l->has_current = false;
+}
+
+/* The uplink has no router any more; what was current stays among the known links. */
+static void give_up(struct mr *mr, struct link *l, enum link_state to)
+{
+	if (l->has_current) {
+		struct mr_action *a = mr_action(mr, MR_DO_ROUTER_DROP);
+
+		a->uplink = l->index;
+		a->router = l->current.router;
+	}
+	leave(mr, l);
+	link_enter(mr, l, to);
+	mr_select(mr);
+}
+
+static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
+{
+	struct attachment a = *to;
+	struct attachment *k = known_find(l, &a);
+	struct mr_action *act;
+
+	l->from_known = k && (!addr6_is_any(&k->coa) || k->router_until == UINT64_MAX);
+	if (k && !addr6_is_any(&k->coa) && !l->dad_failures) {
+		a.coa = k->coa;
+		a.verified = k->verified;
+	} else {
+		make_coa(mr, l, &a);
+		a.verified = mr->conf->dad == MR_DAD_OFF;
+	}
+	if (l->has_current && addr6_eq(&l->current.coa, &a.coa))
+		a.verified = true; /* configured already */
+	else
+		leave(mr, l);
+	if (l->has_old && addr6_eq(&l->old.coa, &a.coa)) {
+		l->has_old = false;
+		a.verified = true;
+	}
+	a.seen = mr->now;
+	l->current = a;
+	l->has_current = true;
+	known_put(l, &a);
+
+	act = mr_action(mr, MR_DO_COA_PUT);
+	act->uplink = l->index;
+	act->addr = a.coa;
+	act->verified = a.verified;
+	act = mr_action(mr, MR_DO_ROUTER_PUT);
+	act->uplink = l->index;
+	act->router = a.router;
+	memcpy(act->mac, a.mac, 6);
+	act->addr = a.coa;
+	act->metric = 1024 - (mr->conf->uplinks[l->index].preference & 0x3ff);
+	l->strong = false;
+	link_enter(mr, l, LINK_READY);
+	mr_select(mr);
+}
+
+/* The current link was confirmed: a candidate is another router of the same link. */
+static void confirm(struct mr *mr, struct link *l, bool by_ra)
+{
+	if (by_ra)
+		l->rs_at = UINT64_MAX;
+	if (l->state == LINK_READY) {
+		l->check_missed = 0;
+		if (mr->conf->check_ms)
+			l->check_at = mr->now + mr->conf->check_ms;
+		return;
+	}
+	struct attachment *k = l->has_candidate ? known_find(l, &l->candidate) : NULL;
+
+	if (k)
+		k->passed_over = mr->now;
+	mr->counters[MR_C_false_alarms]++;
+	mr_note(mr, NOTE_MR_CONFIRMED, "%s: by %s", mr->conf->uplinks[l->index].interface,
+		by_ra ? "advertisement" : "probe");
+	link_enter(mr, l, LINK_READY);
+}
+
+/* --- hints --- */
+
+static void take_hint(struct mr *mr, struct link *l, bool strong, const char *cause)
+{
+	mr->counters[MR_C_hints]++;
+	mr_note(mr, NOTE_MR_HINT, "%s: %s", mr->conf->uplinks[l->index].interface, cause);
+	l->strong = strong || (l->strong && l->state != LINK_READY);
+	l->cause = cause;
+	l->hinted = mr->now;
+	if (l->state == LINK_READY)
+		link_enter(mr, l, LINK_SUSPECT);
+	ask_around(mr, l);
+}
+
+void link_hint(struct mr *mr, struct link *l, bool strong, const char *cause)
+{
+	if (l->state == LINK_DOWN)
+		return;
+	if (l->hinted && mr->now < l->hinted + LINK_HINT_MS && (l->strong || !strong)) {
+		/* Merged, not lost: looked at again when the first has had its time. */
+		l->hint_at = l->hinted + LINK_HINT_MS;
+		l->hint_cause = cause;
+		l->hint_strong = strong;
+		return;
+	}
+	take_hint(mr, l, strong, cause);
+}
+
+void link_carrier(struct mr *mr, struct link *l, bool running, const uint8_t mac[6])
+{
+	memcpy(l->mac, mac, 6);
+	if (running == l->running)
+		return;
+	l->running = running;
+	if (!running) {
+		give_up(mr, l, LINK_DOWN);
+		return;
+	}
+	link_enter(mr, l, LINK_SEARCH);
+	l->strong = true;
+	take_hint(mr, l, true, "carrier");
+}
+
+void link_neigh_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
+{
+	if (l->state == LINK_READY && addr6_eq(addr, &l->current.router))
+		link_hint(mr, l, true, "unreachable router");
+}
+
+void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
+{
+	if (!l->has_current || !addr6_eq(addr, &l->current.coa))
+		return;
+	struct attachment a = l->current;
+	struct attachment *k = known_find(l, &a);
+
+	mr->counters[MR_C_dad_failed]++;
+	l->dad_failures++;
+	drop_coa(mr, l, &a.coa);
+	if (k)
+		memset(&k->coa, 0, sizeof(k->coa));
+	l->has_current = false;
+	mr_note(mr, NOTE_MR_DAD_FAILED, "%s: taking another address",
+		mr->conf->uplinks[l->index].interface)
+		->coa = *addr;
+	l->cause = "duplicate address";
+	adopt(mr, l, &a);
+}
+
+/* --- advertisements --- */
+
+/* A prefix that a care-of address can come from: not our own home or mobile network. */
+static bool prefix_usable(const struct mr *mr, const struct ndp_prefix *p)
+{
+	if (!p->autonomous || p->prefix.len != 64 || p->valid_s == 0 ||
+		!addr6_is_routable(&p->prefix.addr) || prefix6_has(&p->prefix, &mr->conf->hoa))
+		return false;
+	for (unsigned i = 0; i < mr->conf->n_networks; i++)
+		if (prefix6_overlaps(&p->prefix, &mr->conf->networks[i].prefix))
+			return false;
+	return true;
+}
+
+static const struct ndp_prefix *pick_prefix(const struct mr *mr, const struct link *l,
+	const struct ndp_ra *ra)
+{
+	const struct ndp_prefix *best = NULL;
+
+	for (unsigned i = 0; i < ra->n_prefix; i++) {
+		const struct ndp_prefix *p = &ra->prefix[i];
+
+		if (!prefix_usable(mr, p))
+			continue;
+		if (l->has_current && prefix6_eq(&p->prefix, &l->current.prefix))
+			return p;
+		if (!best || (best->preferred_s == 0 && p->preferred_s))
+			best = p;
+	}
+	return best;
+}
+
+static uint64_t until(uint64_t now, uint32_t seconds)
+{
+	return seconds == UINT32_MAX ? UINT64_MAX : now + seconds * 1000ull;
+}
+
+/* An unauthenticated RA can't cut a valid lifetime below two hours (RFC 4862 s5.5.3). */
+static uint64_t prefix_until(uint64_t now, uint64_t old, uint32_t valid_s)
+{
+	uint64_t new = until(now, valid_s);
+
+	if (new > now + VALID_2H_MS || new > old)
+		return new;
+	return old > now + VALID_2H_MS ? now + VALID_2H_MS : old;
+}
+
+/* RA of another link or router than the current one. */
+static void consider(struct mr *mr, struct link *l, const struct attachment *a)
+{
+	struct attachment *k = known_find(l, a);
+	bool beside = k && k->passed_over && mr->now - k->passed_over < LINK_PASSED_MS;
+	bool lookalike = l->has_current && same_router(a, &l->current);
+
+	if (l->state == LINK_SEARCH) {
+		adopt(mr, l, a);
+	} else if (l->state == LINK_SUSPECT && l->strong && !beside) {
+		adopt(mr, l, a);
+	} else if (l->state == LINK_READY && lookalike && l->hinted &&
+		   mr->now - l->hinted < 1000 && l->rs_at != UINT64_MAX) {
+		adopt(mr, l, a); /* a probe had confirmed it, but the RA is definitive */
+	} else if (l->state == LINK_READY && !beside) {
+		link_hint(mr, l, false, "new router");
+	}
+	if (l->state == LINK_SUSPECT && !l->has_candidate) {
+		l->has_candidate = true;
+		l->candidate = *a;
+		l->candidate_at = mr->now + LINK_PROBE_MS;
+		if (!known_find(l, a) && l->n_known < LINK_MAX_KNOWN)
+			l->known[l->n_known++] = *a; /* at the end: not visited yet */
+	}
+}
+
+void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8_t mac[6])
+{
+	const struct ndp_prefix *p = pick_prefix(mr, l, &m->ra);
+	bool from_current = l->has_current && addr6_eq(&m->src, &l->current.router) &&
+			    memcmp(mac, l->current.mac, 6) == 0;
+
+	mr->counters[MR_C_ra_rx]++;
+	if (l->state == LINK_DOWN)
+		return;
+	if (m->ra.lifetime_s == 0) { /* no default router; a stranger's word is of no interest */
+		if (from_current && l->state == LINK_READY) {
+			l->current.router_until = mr->now;
+			link_hint(mr, l, false, "router withdrew");
+		}
+		return;
+	}
+	if (!p) {
+		mr->counters[MR_C_ra_unusable]++;
+		return;
+	}
+	if (from_current && prefix6_eq(&p->prefix, &l->current.prefix)) {
+		struct attachment *k = known_find(l, &l->current);
+
+		l->current.router_until = until(mr->now, m->ra.lifetime_s);
+		l->current.prefix_until =
+			prefix_until(mr->now, l->current.prefix_until, p->valid_s);
+		if (k)
+			k->prefix_until = l->current.prefix_until;
+		confirm(mr, l, true);
+		return;
+	}
+	if (l->state == LINK_READY && prefix6_eq(&p->prefix, &l->current.prefix))
+		return; /* another router of this link */
+	struct attachment a = {
+		.router = m->src,
+		.prefix = p->prefix,
+		.router_until = until(mr->now, m->ra.lifetime_s),
+		.prefix_until = until(mr->now, p->valid_s),
+		.seen = mr->now,
+	};
+
+	memcpy(a.mac, mac, 6);
+	consider(mr, l, &a);
+	if (l->state == LINK_READY && same_link(&l->current, &a))
+		l->rs_at = UINT64_MAX;
+}
+
+void link_na(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8_t mac[6])
+{
+	struct attachment from = {.router = m->src};
+
+	memcpy(from.mac, mac, 6);
+	if (!m->na.solicited || !addr6_eq(&m->src, &m->target))
+		return;
+	if (l->has_current && same_router(&from, &l->current)) {
+		bool lookalike = l->has_candidate && same_router(&l->candidate, &l->current);
+
+		if (!lookalike && l->current.router_until > mr->now)
+			confirm(mr, l, false);
+		return;
+	}
+	if (l->state != LINK_SEARCH && !(l->state == LINK_SUSPECT && l->strong))
+		return;
+	for (unsigned i = 0; i < l->n_known; i++) {
+		const struct attachment *k = &l->known[i];
+
+		if (same_router(&from, k) && k->prefix_until > mr->now) {
+			struct attachment a = *k;
+
+			if (a.router_until <= mr->now) /* its lifetime is told by the next RA */
+				a.router_until = mr->now + RS_IRT_MS;
+			adopt(mr, l, &a);
+			return;
+		}
+	}
+}
+
+/* --- time --- */
+
+static void check_router(struct mr *mr, struct link *l)
+{
+	if (l->check_missed >= LINK_CHECKS) {
+		link_hint(mr, l, true, "silent router");
+		return;
+	}
+	l->check_missed++;
+	l->check_at = mr->now + LINK_CHECK_MS;
+	send_probe(mr, l, &l->current);
+}
+
+void link_tick(struct mr *mr, struct link *l)
+{
+	if (l->has_old && l->old_until <= mr->now) {
+		l->has_old = false;
+		drop_coa(mr, l, &l->old.coa);
+		if (mr->active == (int)l->index)
+			bul_put_tunnel(mr);
+	}
+	if (l->hint_at <= mr->now) {
+		l->hint_at = UINT64_MAX;
+		take_hint(mr, l, l->hint_strong, l->hint_cause);
+	}
+	if (l->state == LINK_SUSPECT && l->has_candidate && l->candidate_at <= mr->now) {
+		struct attachment a = l->candidate;
+
+		adopt(mr, l, &a);
+	}
+	if (l->state == LINK_SUSPECT && l->suspect_until <= mr->now)
+		give_up(mr, l, LINK_SEARCH);
+	if (l->state == LINK_READY && l->current.prefix_until <= mr->now)
+		give_up(mr, l, LINK_SEARCH);
+	if (l->state == LINK_READY && l->current.router_until <= mr->now)
+		link_hint(mr, l, false, "router lifetime over");
+	if (l->state == LINK_READY && l->check_at <= mr->now)
+		check_router(mr, l);
+	if (l->rs_at <= mr->now)
+		send_rs(mr, l);
+}
+
+uint64_t link_deadline(const struct link *l)
+{
+	uint64_t at = mr_min(l->rs_at, l->hint_at);
+
+	if (l->has_old)
+		at = mr_min(at, l->old_until);
+	if (l->state == LINK_SUSPECT) {
+		at = mr_min(at, l->suspect_until);
+		if (l->has_candidate)
+			at = mr_min(at, l->candidate_at);
+	}
+	if (l->state == LINK_READY) {
+		at = mr_min(at, mr_min(l->current.prefix_until, l->check_at));
+		at = mr_min(at, l->current.router_until);
+	}
+	return at;
+}

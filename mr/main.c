@@ -1,0 +1,66 @@
+/* main.c - nemo-mr: mobile router (RFC 3963). */
+#include <stdio.h>
+#include <stdlib.h>
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+#include "mr/edge.h"
+
+struct app {
+	struct mr_edge *edge;
+	sd_event *event;
+	bool keep;
+};
+
+static void on_stop(void *arg)
+{
+	struct app *app = arg;
+
+	if (app->edge)
+		mr_edge_stop(app->edge, app->keep);
+	else
+		sd_event_exit(app->event, 0);
+}
+
+static int serve(const struct mr_file *file, bool keep)
+{
+	struct app app = {.keep = keep};
+	int r = daemon_loop(&app.event, on_stop, NULL, &app);
+
+	if (r >= 0)
+		r = mr_edge_open(&app.edge, app.event, file);
+	if (r >= 0) {
+		log_warn("protection = \"none\": signalling is in clear, anyone on the path can move "
+			 "or end this router's binding");
+		daemon_ready(file->core.name);
+		r = sd_event_loop(app.event);
+	}
+	mr_edge_close(app.edge);
+	sd_event_unref(app.event);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct daemon_info info = {
+		.name = "nemo-mr",
+		.summary = "Mobile router (RFC 3963): keeps the networks behind it reachable at their "
+			   "addresses wherever its uplinks are.",
+		.keep_help = "at SIGTERM leave binding and tunnel in place, for a restart",
+		.keys = mr_conf_keys,
+	};
+	struct daemon_opts opts;
+	struct mr_file file;
+	int code = daemon_args(argc, argv, &info, &opts);
+
+	if (code >= 0)
+		return code;
+	log_init(info.name, opts.debug ? LOG_DEBUG : LOG_INFO);
+	if (mr_conf_read(opts.conf, &file) > 0)
+		code = EXIT_FAILURE;
+	else if (opts.check)
+		code = EXIT_SUCCESS;
+	else
+		code = serve(&file, opts.keep);
+	mr_conf_free(&file);
+	return code;
+}

@@ -1,0 +1,143 @@
+/* mr.h - mobile router protocol core (RFC 3963 s5, RFC 6275 s11, RFC 6059).  Pure: it never reads a
+ * clock, opens a socket or logs.  edge.c feeds events in and carries the actions out, in order.
+ * Movement detection of one uplink is in link.c, the binding with the home agent in bul.c. */
+#pragma once
+#include <jansson.h>
+#include "common/core/note.h"
+#include "common/tunnel/tunnel.h"
+#include "common/wire/mh.h"
+#include "common/wire/ndp.h"
+
+#define MR_NAME_SIZE   64
+#define MR_MAX_UPLINKS 8
+#define MR_MAX_HAS     8
+
+enum mr_mode { MR_EXPLICIT, MR_IMPLICIT, MR_AUTO }; /* RFC 3963 s5.2; auto: explicit, else implicit */
+enum mr_dad { MR_DAD_OPTIMISTIC, MR_DAD_OFF };
+
+struct mr_uplink_conf {
+	char interface[IFNAMSIZ];
+	unsigned preference; /* higher is better */
+	unsigned line;
+};
+struct mr_network_conf {
+	struct prefix6 prefix;
+	char interface[IFNAMSIZ];
+	unsigned line;
+};
+struct mr_known_conf { /* a link that may be visited: RFC 6059 for links never seen */
+	char uplink[IFNAMSIZ];
+	struct in6_addr router; /* link-local */
+	uint8_t mac[6];
+	struct prefix6 prefix;  /* /64 */
+	unsigned line;
+};
+
+struct mr_conf { /* borrowed by the core: must outlive it */
+	char name[MR_NAME_SIZE];
+	struct in6_addr hoa;
+	unsigned n_has;
+	struct in6_addr *has; /* home agents, in order of preference */
+	unsigned n_uplinks;
+	struct mr_uplink_conf *uplinks;
+	unsigned n_networks;
+	struct mr_network_conf *networks;
+	unsigned n_known;
+	struct mr_known_conf *known;
+	unsigned lifetime_s;       /* asked for: 4..262140 */
+	unsigned retransmit_ms;    /* first BU timer, doubling up to 32 s */
+	unsigned check_ms;         /* the default router is probed this often; 0: never */
+	int mode, dad;             /* enum mr_mode, enum mr_dad */
+};
+
+#define MR_COUNTERS(X) \
+	X(bu_tx, "Binding Updates sent") \
+	X(bu_retransmitted, "of these, retransmissions") \
+	X(bu_delayed, "Binding Updates held back by the limit of 3 per second (RFC 6275 s11.8)") \
+	X(ba_rx, "Binding Acknowledgements received") \
+	X(ba_unmatched, "ignored: no Binding Update outstanding with that number") \
+	X(ba_rejected, "Binding Acknowledgements with a status of 128 or more") \
+	X(mh_foreign, "ignored: Mobility Header not from the home agent in use, or not for us") \
+	X(mh_unexpected, "Mobility Header messages that a mobile router has no use for") \
+	X(rs_tx, "Router Solicitations sent") \
+	X(probes_tx, "Neighbour Solicitations to known routers sent (RFC 6059)") \
+	X(ra_rx, "Router Advertisements received on uplinks") \
+	X(ra_unusable, "of these, without a prefix that a care-of address can be made of") \
+	X(hints, "hints of a possible move") \
+	X(false_alarms, "hints after which the current link was confirmed") \
+	X(moves, "changes of the care-of address") \
+	X(dad_failed, "care-of addresses given up because someone else uses them")
+enum mr_counter {
+#define X(name, text) MR_C_##name,
+	MR_COUNTERS(X)
+#undef X
+	MR_N_COUNTERS
+};
+
+enum mr_event_type {
+	MR_EV_LINK,   /* interface state, or NOTIFY_PEERS */
+	MR_EV_ND,     /* router or neighbour advertisement */
+	MR_EV_ADDR,   /* duplicate address detection of a care-of address failed */
+	MR_EV_NEIGH,  /* the kernel could not reach the default router */
+	MR_EV_MH,
+	MR_EV_REHOME, /* operator or orchestrator says: look again */
+	MR_EV_STOP,
+	MR_EV_TICK,
+};
+struct mr_event {
+	enum mr_event_type type;
+	unsigned uplink;         /* index into conf->uplinks: LINK, ND, ADDR, NEIGH, REHOME */
+	union {
+		struct { bool running, notify_peers; uint8_t mac[6]; } link;
+		struct { uint8_t mac[6]; struct ndp_msg msg; } nd;
+		struct in6_addr addr; /* ADDR, NEIGH */
+		struct mh_env mh;
+		bool keep;            /* STOP: leave the binding for a restart */
+	};
+};
+
+enum mr_action_type {
+	MR_DO_SEND_MH,    /* mh, out of uplink */
+	MR_DO_SEND_RS,    /* uplink */
+	MR_DO_SEND_PROBE, /* uplink, router, mac: unicast NS */
+	MR_DO_COA_PUT,    /* uplink, addr/64; verified: no DAD */
+	MR_DO_COA_DROP,
+	MR_DO_ROUTER_PUT, /* uplink, router, mac, addr (preferred source), metric: default route */
+	MR_DO_ROUTER_DROP,
+	MR_DO_TUNNEL_PUT,
+	MR_DO_TUNNEL_DROP,
+	MR_DO_NOTE,
+	MR_DO_EXIT,       /* the stop asked for is done */
+};
+struct mr_action {
+	enum mr_action_type type;
+	unsigned uplink;
+	struct in6_addr addr, router;
+	uint8_t mac[6];
+	bool verified;
+	unsigned metric;
+	union {
+		struct mh_env mh;
+		struct tunnel tunnel;
+		struct note note;
+	};
+};
+#define MR_MAX_ACTIONS 160 /* a tick with every uplink asking around */
+struct mr_out {
+	unsigned n;
+	struct mr_action v[MR_MAX_ACTIONS];
+};
+
+struct mr;
+struct mr *mr_new(const struct mr_conf *, uint64_t seed); /* NULL: no memory */
+/* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it.  The
+ * same state, event and time always give the same actions; the caller performs them in order. */
+void mr_step(struct mr *, const struct mr_event *ev, uint64_t now, struct mr_out *out);
+uint64_t mr_deadline(const struct mr *); /* ms at which MR_EV_TICK is due; UINT64_MAX: never */
+bool mr_bound(const struct mr *, uint64_t now); /* a binding is granted and not over */
+/* The care-of address in use, ::/none if there is no usable uplink; '*known': the link had been
+ * visited (or configured) before; '*cause': static text of the hint that led to it. */
+struct in6_addr mr_care_of(const struct mr *, unsigned *uplink, bool *known, const char **cause);
+uint64_t mr_counter(const struct mr *, enum mr_counter);
+json_t *mr_show(const struct mr *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
+void mr_free(struct mr *); /* accepts NULL */

@@ -1,0 +1,73 @@
+"""Fixtures of the network tests.
+
+    def test_something(make_net, engine):
+        net = make_net(TOPOLOGY)
+        ha = Daemon(net, "ha", "nemo-ha", {..., "engine": engine}).start()
+
+What a test starts ends with it; when it fails, the drawing, logs, kernel state and status of every
+daemon are printed and captures are kept in build/failed/.
+"""
+
+import os
+import re
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lib import ROOT, ns  # noqa: E402
+from lib.topo import Net  # noqa: E402
+
+ENGINES = os.environ.get("NEMO_ENGINES", "ebpf").split(",")
+IN_VM = os.environ.get("NEMO_VM") == "1"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "novm(reason): not on the stock kernel in QEMU, and why")
+
+
+def pytest_sessionstart(session):
+    ns.remove_leftovers()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        mark = item.get_closest_marker("novm")
+        if mark and IN_VM:
+            item.add_marker(pytest.mark.skip(reason=f"not in the VM: {mark.args[0]}"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        item.failed_call = report.failed
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    """The tunnel engine to test with; NEMO_ENGINES lists them."""
+    return request.param
+
+
+@pytest.fixture
+def make_net(request):
+    """make_net(topology) builds a network that lives as long as the test."""
+    nets = []
+    keep_in = os.path.join(ROOT, "build", "failed", re.sub(r"[^\w.-]", "_", request.node.name))
+
+    def make(topology):
+        net = Net(topology, keep_in)
+        nets.append(net)
+        return net
+
+    yield make
+    for net in reversed(nets):
+        try:
+            # No 'failed_call': the call phase was never reached or was interrupted.
+            if getattr(request.node, "failed_call", True):
+                net.report()
+                net.keep()
+        finally:
+            net.close()

@@ -1,0 +1,150 @@
+"""The WIDE Cloud testbed: two sites, a home agent, ten mobile routers, with the configurations of
+conf/wide-cloud/ as they are.
+
+    client --- core --- (ha-sw) --- ha
+                |
+        +-------+--------+
+      nezu             komatsu            access routers, radvd on both
+        |                 |
+     nezu-sw           komatsu-sw         site switches   \\
+    /   |   \\           /     \\                            > bridges in 'fabric'
+  nz1  nz2  nz3       km1     km2         hypervisors     /
+   |    |
+  mr1  mr2 ...                            mobile routers: eth0 up, eth1 inside
+   |    |
+  host1 host2 ...                         hosts that serve
+"""
+
+import os
+
+from . import ROOT
+from .capture import SIGNALLING, Capture, LeakCheck
+from .daemon import Daemon, with_settings
+from .topo import Link, Net, Node, Radvd, Topology
+
+AGGREGATE = "2001:200:d00::/48"
+HA = "2001:200:0:1c01::1"
+CLIENT = "2001:200:0:1::2"
+SITES = {
+    "nezu": {"prefix": "2001:200:0:1c0a::/64", "hypervisors": ["nz1", "nz2", "nz3"]},
+    "komatsu": {"prefix": "2001:200:0:1400::/64", "hypervisors": ["km1", "km2"]},
+}
+VISITED = [("nezu", "site"), ("komatsu", "site")]
+
+
+def mnp(n):
+    return f"2001:200:d00:{n:x}::/64"
+
+
+def inside(n, host):
+    """Address of a host of MR-n's network; 1 is the router."""
+    return f"2001:200:d00:{n:x}::{host:x}"
+
+
+def hypervisor(site, n):
+    """Where MR-n runs when it is at a site."""
+    all_of = SITES[site]["hypervisors"]
+    return all_of[n % len(all_of)]
+
+
+def conf(name):
+    with open(os.path.join(ROOT, "conf", "wide-cloud", name + ".conf")) as f:
+        return f.read()
+
+
+def topology(routers=range(1, 11), second_uplink=(), bonded=(), ra_s=(200, 600)):
+    """'second_uplink': routers with an eth2 at Komatsu; 'bonded': routers whose eth0 is a bond with
+    a port at each site, which move by its failover; 'ra_s': interval of unsolicited RAs."""
+    bridges = ["ha-sw"]
+    for site, s in SITES.items():
+        bridges += [f"{site}-sw", *s["hypervisors"]]
+    nodes = [
+        Node(
+            "core",
+            forward=True,
+            routes=[
+                f"{AGGREGATE} via {HA}",
+                "2001:200:0:1c0a::/64 via 2001:200:0:ff0a::2",
+                "2001:200:0:1400::/64 via 2001:200:0:ff14::2",
+            ],
+        ),
+        Node("ha", forward=True, routes=["default via 2001:200:0:1c01::fe"]),
+        Node("client", routes=["default via 2001:200:0:1::1"]),
+        Node("nezu", forward=True, routes=["default via 2001:200:0:ff0a::1"]),
+        Node("komatsu", forward=True, routes=["default via 2001:200:0:ff14::1"]),
+        Node("fabric", bridges=bridges),
+    ]
+    links = [
+        Link("core:ha", "fabric:core-ha@ha-sw", ["2001:200:0:1c01::fe/64"]),
+        Link("ha:eth0", "fabric:ha@ha-sw", [f"{HA}/64"]),
+        Link("client:eth0", "core:client", [f"{CLIENT}/64"], ["2001:200:0:1::1/64"]),
+        Link("nezu:up", "core:nezu", ["2001:200:0:ff0a::2/64"], ["2001:200:0:ff0a::1/64"]),
+        Link("komatsu:up", "core:komatsu", ["2001:200:0:ff14::2/64"], ["2001:200:0:ff14::1/64"]),
+        Link("nezu:site", "fabric:nezu@nezu-sw", ["2001:200:0:1c0a::1/64"]),
+        Link("komatsu:site", "fabric:komatsu@komatsu-sw", ["2001:200:0:1400::1/64"]),
+    ]
+    for site, s in SITES.items():
+        links += [Link(f"fabric:{h}-up@{h}", f"fabric:{site}-{h}@{site}-sw") for h in s["hypervisors"]]
+    for n in routers:
+        # Forwarding is the administrator's to switch on, as on any router.
+        bonds = {"eth0": ["nz0", "km0"]} if n in bonded else {}
+        nodes += [
+            Node(f"mr{n}", forward=True, bonds=bonds),
+            Node(f"host{n}", routes=[f"default via {inside(n, 1)}"]),
+        ]
+        links += [
+            Link(f"host{n}:eth0", f"mr{n}:eth1", [f"{inside(n, 2)}/64"], [f"{inside(n, 1)}/64"]),
+            Link(
+                f"mr{n}:{'nz0' if n in bonded else 'eth0'}",
+                f"fabric:mr{n}@{hypervisor('nezu', n)}",
+                real_dad=True,
+            ),
+        ]
+        if n in bonded:
+            links.append(Link(f"mr{n}:km0", f"fabric:mr{n}k@{hypervisor('komatsu', n)}"))
+        if n in second_uplink:
+            links.append(
+                Link(f"mr{n}:eth2", f"fabric:mr{n}b@{hypervisor('komatsu', n)}", real_dad=True)
+            )
+    radvds = [Radvd(f"{site}:site", s["prefix"], *ra_s) for site, s in SITES.items()]
+    return Topology(nodes, links, radvds)
+
+
+class Wide:
+    """The testbed running: net, ha, mr[n], with signalling captures and a leak check."""
+
+    def __init__(self, net, routers, engine, settings=None):
+        """'settings': {n: {key: value}} replaces settings in MR-n's configuration."""
+        self.net = net
+        self.leaks = LeakCheck(net, VISITED, [AGGREGATE])
+        ha_conf = with_settings(conf("nemo-ha"), {"engine": engine})
+        self.ha = Daemon(net, "ha", "nemo-ha", ha_conf).start()
+        self.mr, self.uplink = {}, {}
+        for n in routers:
+            self.uplink[n] = Capture(net, f"mr{n}", "eth0", SIGNALLING)
+            own = {"engine": engine, **(settings or {}).get(n, {})}
+            self.mr[n] = Daemon(net, f"mr{n}", "nemo-mr", with_settings(conf(f"nemo-mr-{n}"), own))
+            self.mr[n].start()
+        for d in self.mr.values():
+            d.wait_event("mr.registered", 20)
+
+    def move(self, *routers, to, carrier=True):
+        """Live migration of routers to a site (or to one hypervisor)."""
+        bonded = [n for n in routers if f"mr{n}:eth0" in self.net.where]
+        for n in bonded:
+            self.net.fail_over(f"mr{n}", "eth0", {"nezu": "nz0", "komatsu": "km0"}[to])
+        routers = [n for n in routers if n not in bonded]
+        moves = [(f"fabric:mr{n}", hypervisor(to, n) if to in SITES else to) for n in routers]
+        self.net.move(*moves, carrier=carrier)
+
+
+def build(routers, engine, keep_in=None, settings=None, **how):
+    """(Net, Wide): builds and starts everything; the caller closes the net."""
+    net = Net(topology(routers, **how), keep_in)
+    try:
+        return net, Wide(net, routers, engine, settings)
+    except BaseException:
+        net.report()
+        net.keep()
+        net.close()
+        raise

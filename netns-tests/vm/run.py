@@ -1,0 +1,198 @@
+"""Runs the network tests (or any command) on Debian's stock kernel in QEMU.
+
+    run.py [-k EXPRESSION] [--run COMMAND] [--timeout SECONDS]
+
+The kernel package is unpacked under build/vm/, nothing is installed.  The guest's root is the
+host's, read-only over 9p with a RAM overlay on top, so the tests are the very same files.  The
+exit code is the command's.
+"""
+
+import argparse
+import glob
+import gzip
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from lib import ROOT  # noqa: E402
+
+VM = os.path.join(ROOT, "build", "vm")
+INIT = os.path.join(ROOT, "netns-tests", "vm", "init")
+META = "linux-image-amd64"
+# What the initramfs needs to mount the root; modprobe finds all others in the guest.  The virtio
+# modules don't pull each other in.
+BOOT_MODULES = (
+    "virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci "
+    "9pnet_virtio 9p overlay"
+).split()
+INITRAMFS_INIT = """#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /low /mem /root
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+for m in $(/bin/busybox cat /modules.order); do /bin/busybox insmod /modules/$m || echo "insmod $m"; done
+set -e
+/bin/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose root /low
+/bin/busybox mount -t tmpfs -o size=1g mem /mem
+/bin/busybox mkdir /mem/up /mem/work
+/bin/busybox mount -t overlay -o lowerdir=/low,upperdir=/mem/up,workdir=/mem/work over /root
+/bin/busybox mount --move /dev /root/dev
+/bin/busybox umount /proc
+exec /bin/busybox switch_root /root @INIT@ @ROOT@
+"""
+
+
+def unpack_kernel():
+    """Downloads the kernel package that Debian's meta package names now; returns its version."""
+    have = glob.glob(os.path.join(VM, "kernel", "boot", "vmlinuz-*"))
+    if have:
+        return os.path.basename(have[0])[len("vmlinuz-") :]
+    os.makedirs(VM, exist_ok=True)
+    wanted = real_package()
+    if not wanted:
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        wanted = real_package()
+    with tempfile.TemporaryDirectory(dir=VM) as work:
+        subprocess.run(
+            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", wanted],
+            cwd=work,
+            check=True,
+        )
+        new = os.path.join(work, "kernel")
+        subprocess.run(["dpkg-deb", "-x", *glob.glob(os.path.join(work, "*.deb")), new], check=True)
+        version = os.listdir(os.path.join(new, "lib", "modules"))[0]
+        subprocess.run(["depmod", "-b", new, version], check=True)
+        shutil.rmtree(os.path.join(VM, "kernel"), ignore_errors=True)
+        os.rename(new, os.path.join(VM, "kernel"))
+    return version
+
+
+def real_package():
+    shown = subprocess.run(["apt-cache", "depends", META], capture_output=True, text=True).stdout
+    names = [line.split()[-1] for line in shown.splitlines() if "Depends: linux-image" in line]
+    return names[0] if names else None
+
+
+def in_load_order(version):
+    """Paths of BOOT_MODULES and all they depend on, dependencies first."""
+    base = os.path.join(VM, "kernel", "lib", "modules", version)
+    needs = {}
+    with open(os.path.join(base, "modules.dep")) as f:
+        for line in f:
+            path, _, rest = line.partition(":")
+            needs[path] = rest.split()
+    by_name = {os.path.basename(p).split(".")[0].replace("-", "_"): p for p in needs}
+    order = []
+
+    def add(path):
+        for dependency in needs[path]:
+            add(dependency)
+        if path not in order:
+            order.append(path)
+
+    for name in BOOT_MODULES:
+        if name.replace("-", "_") in by_name:  # else it is built in
+            add(by_name[name])
+    return [os.path.join(base, p) for p in order]
+
+
+def make_initramfs(version):
+    path = os.path.join(VM, "initramfs.gz")
+    with tempfile.TemporaryDirectory(dir=VM) as root:
+        os.makedirs(os.path.join(root, "bin"))
+        os.makedirs(os.path.join(root, "modules"))
+        shutil.copy("/bin/busybox", os.path.join(root, "bin"))
+        modules = in_load_order(version)
+        for m in modules:
+            shutil.copy(m, os.path.join(root, "modules"))
+        with open(os.path.join(root, "modules.order"), "w") as f:
+            f.write("\n".join(os.path.basename(m) for m in modules) + "\n")
+        with open(os.path.join(root, "init"), "w") as f:
+            f.write(INITRAMFS_INIT.replace("@INIT@", INIT).replace("@ROOT@", ROOT))
+        os.chmod(os.path.join(root, "init"), 0o755)
+        names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
+        archive = subprocess.run(
+            ["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, capture_output=True, check=True
+        ).stdout
+    temporary = f"{path}.{os.getpid()}"
+    with gzip.open(temporary, "wb", compresslevel=1) as f:
+        f.write(archive)
+    os.rename(temporary, path)
+    return path
+
+
+def qemu(version, initramfs, out):
+    share = "-virtfs local,path={},mount_tag={},security_model=none,multidevs=remap{}"
+    return [
+        *"qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G".split(),
+        *"-display none -serial stdio -monitor none -no-reboot -nic none".split(),
+        *share.format("/", "root", ",readonly=on").split(),
+        *share.format(out, "out", "").split(),
+        *("-kernel", os.path.join(VM, "kernel", "boot", f"vmlinuz-{version}")),
+        *("-initrd", initramfs),
+        *("-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=reliable"),
+    ]
+
+
+def boot(command, timeout):
+    """Runs a shell command in a new guest; its output is ours.  Returns its exit code."""
+    version = unpack_kernel()
+    initramfs = make_initramfs(version)
+    with tempfile.TemporaryDirectory(prefix="out-", dir=VM) as out:
+        os.makedirs(os.path.join(out, "failed"))
+        with open(os.path.join(out, "command"), "w") as f:
+            f.write(command + "\n")
+        print(f"vm: Linux {version} (QEMU, TCG): {command}", flush=True)
+        vm = subprocess.Popen(qemu(version, initramfs, out), stdin=subprocess.DEVNULL)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        try:
+            vm.wait(timeout)
+        except subprocess.TimeoutExpired:
+            print(f"vm: not finished within {timeout} s", flush=True)
+            return 124
+        finally:
+            if vm.poll() is None:
+                vm.kill()
+                vm.wait()
+            keep_failed(out)
+        try:
+            with open(os.path.join(out, "exit")) as f:
+                return int(f.read())
+        except (FileNotFoundError, ValueError):
+            print("vm: the guest ended without a result", flush=True)
+            return 125
+
+
+def keep_failed(out):
+    failed = os.path.join(out, "failed")
+    if os.listdir(failed):
+        kept = os.path.join(ROOT, "build", "failed", "vm")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(failed, kept)
+        print(f"vm: what the failed tests left is in {kept}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-k", metavar="EXPRESSION", help="only these tests (pytest -k)")
+    parser.add_argument("--run", metavar="COMMAND", help="run this instead of the tests")
+    parser.add_argument("--timeout", type=int, default=780, help="seconds (default %(default)s)")
+    args = parser.parse_args()
+    command = args.run
+    if not command:
+        command = "/usr/bin/python3 -m pytest -q -p no:cacheprovider netns-tests"
+        if args.k:
+            command += " -k " + shlex.quote(args.k)
+    passed = {k: v for k, v in os.environ.items() if k.startswith("NEMO_")}
+    passed.setdefault("NEMO_ENGINES", "ebpf,ip6tnl")
+    settings = "".join(f"export {k}={shlex.quote(v)}; " for k, v in passed.items())
+    sys.exit(boot(settings + command, args.timeout))
+
+
+if __name__ == "__main__":
+    main()
