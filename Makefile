@@ -24,7 +24,7 @@ LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lmnl -lconfig -ljansson -lbpf -lnftabl
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 PURE    := $(wildcard common/core/*.c common/wire/*.c) \
-	$(filter-out %/main.c %/edge.c %/conf.c,$(wildcard mr/*.c ha/*.c))
+	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c,$(wildcard mr/*.c ha/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)
 COMMON  := $(wildcard common/core/*.c common/wire/*.c) $(OS) $(TUNNEL)
@@ -94,7 +94,7 @@ $(B)/tools/%: $(B)/obj/netns-tests/tools/%.o $(call obj,$(COMMON))
 
 # --- tests ---
 # A unit test links everything that has no main(), built with ASan and UBSan.
-TESTED := $(COMMON) $(filter-out %/main.c %/edge.c,$(wildcard mr/*.c ha/*.c))
+TESTED := $(COMMON) $(filter-out %/main.c %/edge.c %/policy.c,$(wildcard mr/*.c ha/*.c))
 define unit_rule
 $(B)/t/$(subst /,-,$(1:.c=)): $(call san,$(1) $(TESTED))
 	@mkdir -p $$(@D)

@@ -125,6 +125,7 @@ void link_ra(struct mr *, struct link *, const struct ndp_msg *, const uint8_t m
 void link_na(struct mr *, struct link *, const struct ndp_msg *, const uint8_t mac[6]);
 void link_dad_failed(struct mr *, struct link *, const struct in6_addr *);
 void link_neigh_failed(struct mr *, struct link *, const struct in6_addr *);
+void link_source(struct mr *, struct link *); /* what could not be sent before, now can */
 void link_tick(struct mr *, struct link *);
 uint64_t link_deadline(const struct link *);
 bool link_usable(const struct link *);

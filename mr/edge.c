@@ -26,6 +26,7 @@ struct uplink {
 	const char *name;      /* borrowed from the configuration */
 	unsigned ifindex;      /* 0 = no such interface now */
 	struct in6_addr lladdr; /* own link-local address; :: = none yet */
+	bool optimistic;       /* it is; then it may not be the source of a probe (RFC 4429 s3.2) */
 	uint8_t mac[6];
 };
 
@@ -68,11 +69,13 @@ static int send_nd(struct mr_edge *e, const struct mr_action *a)
 	struct ndp_msg m = {.type = NDP_RS, .src = u->lladdr};
 
 	if (a->type == MR_DO_SEND_RS) { /* no SLLAO: RFC 6059 s5.6.2 */
+		if (addr6_is_any(&u->lladdr))
+			return 0; /* from :: the answer would be a late multicast: MR_EV_SOURCE comes */
 		m.dst = (struct in6_addr){.s6_addr = {0xff, 2, [15] = 2}};
 		handover_rs(&e->handovers, now_us());
 		return nd_send(e->nd, &m, NULL, u->ifindex);
 	}
-	if (addr6_is_any(&u->lladdr))
+	if (addr6_is_any(&u->lladdr) || u->optimistic)
 		return 0; /* a probe needs a source that can be answered */
 	m.type = NDP_NS;
 	m.dst = m.target = a->router;
@@ -352,6 +355,31 @@ static void on_link(void *arg, const struct nl_link *l)
 	}
 }
 
+/* The kernel's DAD of a link-local address takes a second after each loss of carrier.  It is made of
+ * the MAC, so it may be optimistic meanwhile; solicitations then have a source that is answered. */
+static void on_link_local(struct mr_edge *e, unsigned i, const struct nl_addr *a)
+{
+	struct uplink *u = &e->uplinks[i];
+	bool had = !addr6_is_any(&u->lladdr), tentative = a->tentative;
+
+	u->optimistic = a->optimistic;
+	if (tentative && e->file->core.dad == MR_DAD_OPTIMISTIC &&
+		nl_addr_put(e->nl, u->ifindex, &a->addr, 64, IFA_F_OPTIMISTIC) == 0) {
+		tentative = false; /* the kernel sends no message about this change */
+		u->optimistic = true;
+	}
+	if (a->gone || a->dad_failed || tentative) {
+		u->lladdr = in6addr_any;
+		return;
+	}
+	u->lladdr = a->addr;
+	if (!had) {
+		struct mr_event ev = {.type = MR_EV_SOURCE, .uplink = i};
+
+		run(e, &ev);
+	}
+}
+
 static void on_addr(void *arg, const struct nl_addr *a)
 {
 	struct mr_edge *e = arg;
@@ -360,10 +388,7 @@ static void on_addr(void *arg, const struct nl_addr *a)
 	if (i < 0)
 		return;
 	if (addr6_is_link_local(&a->addr)) {
-		if (a->gone || a->dad_failed)
-			e->uplinks[i].lladdr = in6addr_any;
-		else if (!a->tentative)
-			e->uplinks[i].lladdr = a->addr;
+		on_link_local(e, (unsigned)i, a);
 	} else if (a->dad_failed) {
 		struct mr_event ev = {
 			.type = MR_EV_ADDR, .uplink = (unsigned)i, .addr = a->addr};

@@ -333,6 +333,14 @@ void link_carrier(struct mr *mr, struct link *l, bool running, const uint8_t mac
 	take_hint(mr, l, true, "carrier");
 }
 
+void link_source(struct mr *mr, struct link *l)
+{
+	if (l->state == LINK_SEARCH || l->state == LINK_SUSPECT) {
+		l->hinted = mr->now;
+		ask_around(mr, l);
+	}
+}
+
 void link_neigh_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
 {
 	if (l->state == LINK_READY && addr6_eq(addr, &l->current.router))

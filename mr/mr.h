@@ -77,6 +77,7 @@ enum mr_counter {
 enum mr_event_type {
 	MR_EV_LINK,   /* interface state, or NOTIFY_PEERS */
 	MR_EV_ND,     /* router or neighbour advertisement */
+	MR_EV_SOURCE, /* the uplink has a link-local address to send from */
 	MR_EV_ADDR,   /* duplicate address detection of a care-of address failed */
 	MR_EV_NEIGH,  /* the kernel could not reach the default router */
 	MR_EV_MH,
@@ -86,7 +87,7 @@ enum mr_event_type {
 };
 struct mr_event {
 	enum mr_event_type type;
-	unsigned uplink;         /* index into conf->uplinks: LINK, ND, ADDR, NEIGH, REHOME */
+	unsigned uplink;         /* index into conf->uplinks: LINK, ND, SOURCE, ADDR, NEIGH, REHOME */
 	union {
 		struct { bool running, notify_peers; uint8_t mac[6]; } link;
 		struct { uint8_t mac[6]; struct ndp_msg msg; } nd;

@@ -134,7 +134,8 @@ static void on_addr(struct nl *nl, const struct nlmsghdr *h)
 	if (tb[IFA_FLAGS] && mnl_attr_get_payload_len(tb[IFA_FLAGS]) >= sizeof(flags))
 		flags = mnl_attr_get_u32(tb[IFA_FLAGS]);
 	/* an optimistic address may be used at once (RFC 4429 s3.1) */
-	a.tentative = (flags & IFA_F_TENTATIVE) && !(flags & IFA_F_OPTIMISTIC);
+	a.optimistic = (flags & IFA_F_TENTATIVE) && (flags & IFA_F_OPTIMISTIC);
+	a.tentative = (flags & IFA_F_TENTATIVE) && !a.optimistic;
 	a.dad_failed = flags & IFA_F_DADFAILED;
 	nl->on.addr(nl->on.arg, &a);
 }

@@ -23,7 +23,13 @@ struct nl_link { /* one interface, as the kernel told it */
 	unsigned mtu;
 	uint8_t mac[6];
 };
-struct nl_addr { unsigned ifindex; struct in6_addr addr; bool tentative, dad_failed, gone; };
+struct nl_addr {
+	unsigned ifindex;
+	struct in6_addr addr;
+	bool tentative;  /* DAD runs and the address can't be used */
+	bool optimistic; /* DAD runs meanwhile, RFC 4429 */
+	bool dad_failed, gone;
+};
 struct nl_neigh { unsigned ifindex; struct in6_addr addr; bool failed; };
 
 struct nl_handlers { /* any may be NULL */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uthash.h>
 #include "common/os/nl.h"
+#include "common/tunnel/book.h"
 #include "common/tunnel/bpf/maps.h"
 #include "common/tunnel/dev.h"
 #include "common/tunnel/tunnel.h"
@@ -24,57 +24,21 @@
 #define MAX_MR        1024 /* of everything, at a mobile router */
 #define MAX_HA_LOCALS 4096
 
-enum key_map { KEY_LOCALS, KEY_PAIRS, KEY_ROUTES, KEY_INNER };
-
-struct key { /* one entry of one of the lookup maps; all octets are compared, so zero it first */
-	enum key_map map;
-	union {
-		struct ip6 local;
-		struct map_pair pair;
-		struct map_prefix prefix;
-	};
-};
-
-struct ref { /* how many tunnels want the key */
-	struct key key;
-	unsigned n;
-	uint32_t number; /* value of the entry: the tunnel that asked last */
-	UT_hash_handle hh;
-};
-
-struct entry { /* what is installed for one tunnel */
-	struct map_info info;
-	uint32_t number;
-	UT_hash_handle hh; /* by info.id */
-	unsigned n_keys;
-	struct key keys[];
-};
-
 struct tunnel_set {
 	struct tunnel_bpf *bpf;
 	struct nl *nl;
 	struct tunnel_dev dev;
 	enum tunnel_role role;
 	uint32_t table;
-	uint32_t last_number;
-	struct entry *entries;
-	struct ref *refs;
+	struct book book;
 	int n_cpus;
 	unsigned n_links;
 	unsigned links[TUNNEL_MAX_LINKS];
 };
 
-static struct ip6 ip6_of(const struct in6_addr *a)
-{
-	struct ip6 r;
+/* --- keys and entries --- */
 
-	memcpy(&r, a, sizeof(r));
-	return r;
-}
-
-/* --- keys --- */
-
-static int key_fd(struct tunnel_set *set, enum key_map map)
+static int key_fd(const struct tunnel_set *set, enum key_table table)
 {
 	const struct bpf_map *maps[] = {
 		[KEY_LOCALS] = set->bpf->maps.locals,
@@ -83,76 +47,7 @@ static int key_fd(struct tunnel_set *set, enum key_map map)
 		[KEY_INNER] = set->bpf->maps.inner,
 	};
 
-	return bpf_map__fd(maps[map]);
-}
-
-static struct key key_prefix(enum key_map map, const struct prefix6 *p)
-{
-	struct prefix6 masked = prefix6_mask(*p);
-	struct key k;
-
-	memset(&k, 0, sizeof(k));
-	k.map = map;
-	k.prefix.len = p->len;
-	k.prefix.addr = ip6_of(&masked.addr);
-	return k;
-}
-
-static struct key key_local(const struct ip6 *local)
-{
-	struct key k;
-
-	memset(&k, 0, sizeof(k));
-	k.map = KEY_LOCALS;
-	k.local = *local;
-	return k;
-}
-
-static struct key key_pair(const struct ip6 *local, const struct ip6 *remote)
-{
-	struct key k;
-
-	memset(&k, 0, sizeof(k));
-	k.map = KEY_PAIRS;
-	k.pair.local = *local;
-	k.pair.remote = *remote;
-	return k;
-}
-
-static struct ref *ref_find(struct tunnel_set *set, const struct key *key)
-{
-	struct ref *ref;
-
-	HASH_FIND(hh, set->refs, key, sizeof(*key), ref);
-	return ref;
-}
-
-/* -EEXIST: the prefix is behind another tunnel. */
-static int ref_get(struct tunnel_set *set, const struct key *key, uint32_t number)
-{
-	struct ref *ref = ref_find(set, key);
-	bool is_new = !ref;
-
-	if (ref && ref->n && key->map == KEY_ROUTES && ref->number != number)
-		return -EEXIST;
-	if (!ref) {
-		ref = calloc(1, sizeof(*ref));
-		if (!ref)
-			return -ENOMEM;
-		ref->key = *key;
-	}
-	if (bpf_map_update_elem(key_fd(set, key->map), &key->local, &number, BPF_ANY) < 0) {
-		int rc = -errno;
-
-		if (is_new)
-			free(ref);
-		return rc;
-	}
-	if (is_new)
-		HASH_ADD(hh, set->refs, key, sizeof(ref->key), ref);
-	ref->number = number;
-	ref->n++;
-	return 0;
+	return bpf_map__fd(maps[table]);
 }
 
 static struct nl_route route_of(const struct tunnel_set *set, const struct key *key)
@@ -164,87 +59,24 @@ static struct nl_route route_of(const struct tunnel_set *set, const struct key *
 	return r;
 }
 
-static void ref_put(struct tunnel_set *set, const struct key *key)
+static int on_key(
+	struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
-	struct ref *ref = ref_find(set, key);
+	(void)first; /* the entry names the tunnel that asked last */
+	return bpf_map_update_elem(key_fd(set, key->table), &key->local, &e->number, BPF_ANY) < 0
+		? -errno
+		: 0;
+}
 
-	/* A home agent's address stays its own: tunnel packets without a binding are counted. */
-	if (!ref || (key->map == KEY_LOCALS && set->role == TUNNEL_HA) || --ref->n)
-		return;
-	if (key->map == KEY_ROUTES) {
+static void on_key_gone(struct tunnel_set *set, const struct key *key, const struct entry *e)
+{
+	(void)e;
+	if (key->table == KEY_ROUTES) {
 		struct nl_route r = route_of(set, key);
 
 		nl_route_drop(set->nl, &r);
 	}
-	bpf_map_delete_elem(key_fd(set, key->map), &key->local);
-	HASH_DEL(set->refs, ref);
-	free(ref);
-}
-
-/* --- entries --- */
-
-static struct entry *entry_find(struct tunnel_set *set, const struct in6_addr *id)
-{
-	struct entry *e;
-
-	HASH_FIND(hh, set->entries, id, sizeof(*id), e);
-	return e;
-}
-
-static bool ip6_is_any(const struct ip6 *a)
-{
-	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
-}
-
-/* The keys that follow from the outer addresses: at most four. */
-static unsigned outer_keys(const struct map_info *info, struct key *keys)
-{
-	unsigned n = 0;
-
-	keys[n++] = key_local(&info->local);
-	keys[n++] = key_pair(&info->local, &info->remote);
-	if (!ip6_is_any(&info->old_local)) {
-		keys[n++] = key_local(&info->old_local);
-		keys[n++] = key_pair(&info->old_local, &info->remote);
-	}
-	return n;
-}
-
-static struct entry *entry_new(const struct map_info *info, uint32_t number, unsigned n_prefixes)
-{
-	struct entry *e = calloc(1, sizeof(*e) + (4 + n_prefixes) * sizeof(e->keys[0]));
-
-	if (!e)
-		return NULL;
-	e->info = *info;
-	e->number = number;
-	e->n_keys = outer_keys(info, e->keys);
-	return e;
-}
-
-static struct entry *entry_of(const struct tunnel *t, uint32_t number)
-{
-	struct map_info info = {
-		.id = ip6_of(&t->id),
-		.local = ip6_of(&t->local),
-		.remote = ip6_of(&t->remote),
-		.old_local = ip6_of(&t->old_local),
-		.oif = t->oif,
-		.tenant = t->tenant,
-	};
-	struct entry *e = entry_new(&info, number, t->n_routes + t->n_inner);
-
-	for (unsigned i = 0; e && i < t->n_routes; i++)
-		e->keys[e->n_keys++] = key_prefix(KEY_ROUTES, &t->routes[i]);
-	for (unsigned i = 0; e && i < t->n_inner; i++)
-		e->keys[e->n_keys++] = key_prefix(KEY_INNER, &t->inner[i]);
-	return e;
-}
-
-static void release(struct tunnel_set *set, const struct entry *e, unsigned n_keys)
-{
-	for (unsigned i = 0; i < n_keys; i++)
-		ref_put(set, &e->keys[i]);
+	bpf_map_delete_elem(key_fd(set, key->table), &key->local);
 }
 
 static int info_put(struct tunnel_set *set, const struct entry *e)
@@ -282,7 +114,7 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
 	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
 		struct nl_route r;
 
-		if (e->keys[i].map != KEY_ROUTES)
+		if (e->keys[i].table != KEY_ROUTES)
 			continue;
 		r = route_of(set, &e->keys[i]);
 		rc = nl_route_put(set->nl, &r);
@@ -294,22 +126,18 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
  * does a packet find less than it found before. */
 static int install(struct tunnel_set *set, const struct entry *e, const struct entry *old)
 {
-	unsigned n = 0;
-	int rc = 0;
+	int rc = book_hold(&set->book, e);
 
-	while (rc >= 0 && n < e->n_keys) {
-		rc = ref_get(set, &e->keys[n], e->number);
-		n += rc >= 0;
-	}
-	if (rc >= 0)
-		rc = stats_start(set, e->number);
+	if (rc < 0)
+		return rc;
+	rc = stats_start(set, e->number);
 	if (rc >= 0)
 		rc = info_put(set, e);
 	if (rc >= 0)
 		rc = routes_put(set, e);
 	if (rc >= 0)
 		return 0;
-	release(set, e, n);
+	book_release(&set->book, e);
 	if (old)
 		info_put(set, old);
 	else
@@ -319,8 +147,7 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 
 static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 {
-	struct entry *old = entry_find(set, &t->id);
-	struct entry *e = entry_of(t, old ? old->number : set->last_number + 1);
+	struct entry *old = book_find(&set->book, &t->id), *e = book_entry(&set->book, t);
 	int rc;
 
 	if (!e)
@@ -330,33 +157,27 @@ static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 		free(e);
 		return rc;
 	}
-	if (old) {
-		release(set, old, old->n_keys);
-		HASH_DEL(set->entries, old);
-		free(old);
-	} else {
-		set->last_number = e->number;
-	}
-	HASH_ADD(hh, set->entries, info.id, sizeof(e->info.id), e);
+	if (old)
+		book_release(&set->book, old);
+	book_enter(&set->book, e, old);
 	return 0;
 }
 
 static int ebpf_drop(struct tunnel_set *set, const struct in6_addr *id)
 {
-	struct entry *e = entry_find(set, id);
+	struct entry *e = book_find(&set->book, id);
 
 	if (!e)
 		return 0;
-	release(set, e, e->n_keys);
+	book_release(&set->book, e);
 	info_drop(set, e->number);
-	HASH_DEL(set->entries, e);
-	free(e);
+	book_strike(&set->book, e);
 	return 0;
 }
 
 static int ebpf_stats(struct tunnel_set *set, const struct in6_addr *id, struct tunnel_stats *out)
 {
-	struct entry *e = entry_find(set, id);
+	struct entry *e = book_find(&set->book, id);
 	struct map_stats *cpu;
 	int rc = 0;
 
@@ -398,15 +219,7 @@ static int ebpf_counters(struct tunnel_set *set, struct tunnel_counters *out)
 
 static int ebpf_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 {
-	struct entry *e, *tmp;
-
-	HASH_ITER(hh, set->entries, e, tmp) {
-		struct in6_addr id;
-
-		memcpy(&id, &e->info.id, sizeof(id));
-		seen(arg, &id);
-	}
-	return 0;
+	return book_audit(&set->book, seen, arg);
 }
 
 /* --- programs --- */
@@ -539,14 +352,15 @@ static bool entry_add(struct entry **e, const struct key *key)
 }
 
 /* Gives the tunnels their prefixes back, and removes those of no tunnel. */
-static void read_prefixes(struct tunnel_set *set, enum key_map map, struct entry **v, size_t n)
+static void read_prefixes(
+	struct tunnel_set *set, enum key_table table, struct entry **v, size_t n)
 {
-	int fd = key_fd(set, map);
+	int fd = key_fd(set, table);
 	struct key key, next;
 	bool more;
 
 	memset(&next, 0, sizeof(next));
-	next.map = map;
+	next.table = table;
 	more = bpf_map_get_next_key(fd, NULL, &next.prefix) == 0;
 	while (more) {
 		struct entry wanted = {0}, *w = &wanted, **e = NULL;
@@ -568,12 +382,12 @@ static void take_over(struct tunnel_set *set)
 	read_prefixes(set, KEY_ROUTES, v, n);
 	read_prefixes(set, KEY_INNER, v, n);
 	for (size_t i = 0; i < n; i++) {
-		struct entry *e = v[i];
-
-		for (unsigned k = 0; k < e->n_keys; k++)
-			ref_get(set, &e->keys[k], e->number);
-		HASH_ADD(hh, set->entries, info.id, sizeof(e->info.id), e);
-		set->last_number = e->number; /* sorted */
+		if (book_hold(&set->book, v[i]) >= 0) {
+			book_enter(&set->book, v[i], NULL);
+		} else {
+			info_drop(set, v[i]->number);
+			free(v[i]);
+		}
 	}
 	free(v);
 }
@@ -653,17 +467,7 @@ static int load(struct tunnel_set *set, bool *fresh)
 
 static void set_free(struct tunnel_set *set)
 {
-	struct entry *e, *next_e;
-	struct ref *ref, *next_ref;
-
-	HASH_ITER(hh, set->entries, e, next_e) {
-		HASH_DEL(set->entries, e);
-		free(e);
-	}
-	HASH_ITER(hh, set->refs, ref, next_ref) {
-		HASH_DEL(set->refs, ref);
-		free(ref);
-	}
+	book_free(&set->book);
 	nl_close(set->nl);
 	tunnel_bpf__destroy(set->bpf);
 	free(set);
@@ -711,6 +515,11 @@ static int ebpf_open(struct tunnel_set **out, const struct tunnel_conf *conf, ch
 	libbpf_set_print(quiet);
 	set->role = conf->role;
 	set->table = conf->table;
+	set->book = (struct book){.set = set,
+		.add = on_key,
+		.del = on_key_gone,
+		/* A home agent's address stays its own: tunnel packets without a binding are counted. */
+		.keep_locals = conf->role == TUNNEL_HA};
 	set->n_cpus = libbpf_num_possible_cpus();
 	rc = set->n_cpus;
 	if (rc < 0)

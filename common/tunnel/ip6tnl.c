@@ -1,10 +1,450 @@
+/* ip6tnl.c - the tunnel engine without BPF: one kernel ip6tnl device in external mode, routes that
+ * carry the outer addresses, and an nftables table that checks what is to be decapsulated.
+ *
+ * Before decapsulation the table turns the outer address pair into the packet's mark (the tunnel's
+ * number); the inner packet, coming in on the device, still has it, and its source must be one of
+ * that tunnel's.  The mark is zero again when the table is done.
+ *
+ * What it cannot do: choose the outgoing interface (tunnel.oif), copy the traffic class but for ECN,
+ * let two tunnels share both outer addresses.  Packets it refuses to encapsulate are all tx_error,
+ * and a packet of one tenant that did not come through its tunnel reaches no tenant at all. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/lwtunnel.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/os/nl.h"
+#include "common/tunnel/book.h"
+#include "common/tunnel/dev.h"
+#include "common/tunnel/ip6tnl_nft.h"
 #include "common/tunnel/tunnel.h"
-static int ip6tnl_open(struct tunnel_set **set, const struct tunnel_conf *conf, char *why)
+
+#define WHY_SIZE  256
+#define HOP_LIMIT 64   /* RFC 2473 s6.3 */
+#define METRIC    1024 /* nl_route's default, so that nl_route_drop() finds the routes */
+
+struct tunnel_set {
+	struct nl *nl;
+	struct mnl_socket *route;
+	struct tunnel_dev dev;
+	char dev_name[IFNAMSIZ];
+	enum tunnel_role role;
+	uint32_t table;
+	struct book book;
+	struct ip6tnl_nft *nft;
+	unsigned n_allow;
+	struct tunnel_allow *allow; /* owned */
+};
+
+/* --- nftables elements --- */
+
+static struct prefix6 prefix_of(const struct key *key)
 {
-	(void)set, (void)conf;
-	snprintf(why, 256, "not built yet");
-	return -EOPNOTSUPP;
+	struct prefix6 p = {.len = (uint8_t)key->prefix.len};
+
+	memcpy(&p.addr, &key->prefix.addr, sizeof(p.addr));
+	return p;
 }
-const struct tunnel_engine tunnel_ip6tnl = {.name = "ip6tnl", .open = ip6tnl_open};
+
+static void batch_route(
+	struct tunnel_set *set, const char *verb, const struct key *key, const struct entry *e)
+{
+	char prefix[PREFIX6_STRLEN];
+	struct prefix6 p = prefix_of(key);
+	uint32_t tenant = e->info.tenant;
+
+	prefix6_str(&p, prefix);
+	ip6tnl_nft_add(set->nft, "%s element T sources { %u . %s }", verb, e->number, prefix);
+	ip6tnl_nft_add(set->nft, "%s element T sent { %s }", verb, prefix);
+	ip6tnl_nft_add(set->nft, "%s element T received { %s }", verb, prefix);
+	if (!tenant)
+		return;
+	ip6tnl_nft_add(set->nft, "%s element T isolated { %s }", verb, prefix);
+	ip6tnl_nft_add(set->nft, "%s element T reachable { %u . %s }", verb, tenant, prefix);
+	for (unsigned i = 0; i < set->n_allow; i++) {
+		if (set->allow[i].to == tenant && set->allow[i].from != tenant)
+			ip6tnl_nft_add(set->nft, "%s element T reachable { %u . %s }", verb,
+				set->allow[i].from, prefix);
+	}
+}
+
+static void batch_key(
+	struct tunnel_set *set, const char *verb, const struct key *key, const struct entry *e)
+{
+	char a[PREFIX6_STRLEN], b[INET6_ADDRSTRLEN];
+	struct prefix6 p;
+
+	switch (key->table) {
+	case KEY_LOCALS:
+		inet_ntop(AF_INET6, &key->local, a, sizeof(a));
+		ip6tnl_nft_add(set->nft, "%s element T locals { %s }", verb, a);
+		break;
+	case KEY_PAIRS:
+		inet_ntop(AF_INET6, &key->pair.local, a, sizeof(a));
+		inet_ntop(AF_INET6, &key->pair.remote, b, sizeof(b));
+		ip6tnl_nft_add(set->nft, "%s element T pairs { %s . %s : %u }", verb, a, b,
+			e->number);
+		break;
+	case KEY_ROUTES: batch_route(set, verb, key, e); break;
+	case KEY_INNER:
+		p = prefix_of(key);
+		ip6tnl_nft_add(set->nft, "%s element T inner { %s }", verb, prefix6_str(&p, a));
+		break;
+	}
+}
+
+static int on_key(
+	struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
+{
+	if (first)
+		batch_key(set, "add", key, e);
+	return 0;
+}
+
+static void on_key_gone(struct tunnel_set *set, const struct key *key, const struct entry *e)
+{
+	if (key->table == KEY_ROUTES) {
+		struct nl_route r = {.dst = prefix_of(key),
+			.table = set->table,
+			.type = NL_UNICAST,
+			.oif = set->dev.ifindex};
+
+		nl_route_drop(set->nl, &r);
+	}
+	batch_key(set, "delete", key, e);
+}
+
+static void batch_tunnel(struct tunnel_set *set, const char *verb, const struct entry *e)
+{
+	char id[INET6_ADDRSTRLEN];
+
+	inet_ntop(AF_INET6, &e->info.id, id, sizeof(id));
+	ip6tnl_nft_add(set->nft, "%s element T tenants { %u comment \"%s\" : %u }", verb,
+		e->number, id, e->info.tenant);
+}
+
+/* --- routes --- */
+
+static int route_send(struct tunnel_set *set, struct nlmsghdr *h)
+{
+	char buf[8192];
+	ssize_t n;
+
+	if (mnl_socket_sendto(set->route, h, h->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(set->route, buf, sizeof(buf));
+	if (n < 0)
+		return -errno;
+	return mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(set->route), NULL, NULL) < 0
+		? -errno
+		: 0;
+}
+
+static int route_put(struct tunnel_set *set, const struct key *key, const struct map_info *info)
+{
+	char buf[512];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct nlattr *encap;
+	struct rtmsg *rt;
+
+	h->nlmsg_type = RTM_NEWROUTE;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+	rt = mnl_nlmsg_put_extra_header(h, sizeof(*rt));
+	rt->rtm_family = AF_INET6;
+	rt->rtm_dst_len = (uint8_t)key->prefix.len;
+	rt->rtm_protocol = NL_PROTO;
+	rt->rtm_type = RTN_UNICAST;
+	mnl_attr_put(h, RTA_DST, sizeof(key->prefix.addr), &key->prefix.addr);
+	mnl_attr_put_u32(h, RTA_TABLE, set->table);
+	mnl_attr_put_u32(h, RTA_PRIORITY, METRIC);
+	mnl_attr_put_u32(h, RTA_OIF, set->dev.ifindex);
+	mnl_attr_put_u16(h, RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_IP6);
+	encap = mnl_attr_nest_start(h, RTA_ENCAP);
+	mnl_attr_put(h, LWTUNNEL_IP6_DST, sizeof(info->remote), &info->remote);
+	mnl_attr_put(h, LWTUNNEL_IP6_SRC, sizeof(info->local), &info->local);
+	mnl_attr_put_u8(h, LWTUNNEL_IP6_HOPLIMIT, HOP_LIMIT);
+	mnl_attr_nest_end(h, encap);
+	return route_send(set, h);
+}
+
+static int routes_put(struct tunnel_set *set, const struct entry *e)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
+		if (e->keys[i].table == KEY_ROUTES)
+			rc = route_put(set, &e->keys[i], &e->info);
+	}
+	return rc;
+}
+
+/* --- tunnels --- */
+
+static bool covers(const struct key *outer, const struct key *inner)
+{
+	struct prefix6 o = prefix_of(outer), i = prefix_of(inner);
+
+	return outer->table == inner->table && prefix6_covers(&o, &i);
+}
+
+/* nftables has no nested intervals in a set: a prefix inside another of the same tunnel goes. */
+static void drop_covered(struct entry *e)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < e->n_keys; i++) {
+		bool covered = false;
+
+		for (unsigned j = 0; j < e->n_keys && !covered; j++)
+			covered = i != j && e->keys[i].table >= KEY_ROUTES &&
+				covers(&e->keys[j], &e->keys[i]) &&
+				(j < i || e->keys[j].prefix.len < e->keys[i].prefix.len);
+		if (!covered)
+			e->keys[n++] = e->keys[i];
+	}
+	e->n_keys = n;
+}
+
+/* From 'old' (may be NULL) to 'e': all or nothing. */
+static int change(struct tunnel_set *set, const struct entry *old, const struct entry *e)
+{
+	int rc = book_hold(&set->book, e);
+
+	if (rc < 0) {
+		ip6tnl_nft_discard(set->nft);
+		return rc;
+	}
+	batch_tunnel(set, "add", e);
+	rc = ip6tnl_nft_run(set->nft);
+	if (rc >= 0)
+		rc = routes_put(set, e);
+	if (rc >= 0) {
+		if (old)
+			book_release(&set->book, old);
+		return ip6tnl_nft_run(set->nft);
+	}
+	book_release(&set->book, e);
+	if (!old)
+		batch_tunnel(set, "delete", e);
+	ip6tnl_nft_run(set->nft);
+	if (old)
+		routes_put(set, old);
+	return rc;
+}
+
+static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
+{
+	struct entry *e = book_find(&set->book, id);
+	int rc;
+
+	if (!e)
+		return 0;
+	book_release(&set->book, e);
+	batch_tunnel(set, "delete", e);
+	rc = ip6tnl_nft_run(set->nft);
+	book_strike(&set->book, e);
+	return rc;
+}
+
+static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
+{
+	struct entry *old = book_find(&set->book, &t->id), *e;
+	int rc;
+
+	if (old && old->info.tenant != t->tenant) { /* other elements under the same keys */
+		ip6tnl_drop(set, &t->id);
+		old = NULL;
+	}
+	e = book_entry(&set->book, t);
+	if (!e)
+		return -ENOMEM;
+	drop_covered(e);
+	rc = change(set, old, e);
+	if (rc < 0)
+		free(e);
+	else
+		book_enter(&set->book, e, old);
+	return rc;
+}
+
+static int ip6tnl_attach(struct tunnel_set *set, unsigned ifindex)
+{
+	(void)set, (void)ifindex; /* the kernel decapsulates on every interface */
+	return 0;
+}
+
+static int ip6tnl_stats(struct tunnel_set *set, const struct in6_addr *id, struct tunnel_stats *out)
+{
+	struct entry *e = book_find(&set->book, id);
+	int rc = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (!e)
+		return -ENOENT;
+	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
+		char prefix[PREFIX6_STRLEN];
+		struct prefix6 p;
+
+		if (e->keys[i].table != KEY_ROUTES)
+			continue;
+		p = prefix_of(&e->keys[i]);
+		prefix6_str(&p, prefix);
+		rc = ip6tnl_nft_count(set->nft, "sent", prefix, &out->tx_packets, &out->tx_bytes);
+		if (rc >= 0)
+			rc = ip6tnl_nft_count(
+				set->nft, "received", prefix, &out->rx_packets, &out->rx_bytes);
+	}
+	return rc;
+}
+
+/* What the device refused to encapsulate, for want of a route or otherwise. */
+static uint64_t device_errors(const struct tunnel_set *set)
+{
+	char path[96];
+	unsigned long long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/tx_errors", set->dev_name);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%llu", &n) != 1)
+		n = 0;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int ip6tnl_counters(struct tunnel_set *set, struct tunnel_counters *out)
+{
+	int rc = ip6tnl_nft_counters(set->nft, out);
+
+	if (rc >= 0)
+		out->drop[TUNNEL_DROP_tx_error] += device_errors(set);
+	return rc;
+}
+
+static int ip6tnl_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
+{
+	return book_audit(&set->book, seen, arg);
+}
+
+/* --- open and close --- */
+
+/* Enters a tunnel that an earlier run left; its elements are in the table, and those that follow
+ * from the policy come anew. */
+static int on_left(void *arg, const struct tunnel *t, uint32_t number)
+{
+	struct tunnel_set *set = arg;
+	struct entry *e;
+	int rc;
+
+	e = book_entry(&set->book, t);
+	if (!e)
+		return -ENOMEM;
+	e->number = number;
+	rc = book_hold(&set->book, e);
+	if (rc < 0)
+		free(e);
+	else
+		book_enter(&set->book, e, NULL);
+	return rc;
+}
+
+static void set_free(struct tunnel_set *set)
+{
+	book_free(&set->book);
+	ip6tnl_nft_close(set->nft);
+	if (set->route)
+		mnl_socket_close(set->route);
+	nl_close(set->nl);
+	free(set->allow);
+	free(set);
+}
+
+static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *why)
+{
+	bool left;
+	int rc;
+
+	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_IP6TNL, conf->dev, conf->mtu, why);
+	if (rc < 0)
+		return rc;
+	rc = nl_open(&set->nl, NULL, NULL);
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
+		return rc;
+	}
+	set->route = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!set->route || mnl_socket_bind(set->route, 0, MNL_SOCKET_AUTOPID) < 0) {
+		rc = -errno;
+		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
+		return rc;
+	}
+	rc = ip6tnl_nft_open(&set->nft, conf->role, conf->dev, &left, why);
+	if (rc < 0)
+		return rc;
+	rc = left ? ip6tnl_nft_left(set->nft, on_left, set) : tunnel_dev_flush(&set->dev);
+	if (rc >= 0)
+		rc = ip6tnl_nft_run(set->nft);
+	if (rc < 0)
+		snprintf(why, WHY_SIZE, "starting on %s: %s", conf->dev, strerror(-rc));
+	return rc;
+}
+
+static int ip6tnl_open(struct tunnel_set **out, const struct tunnel_conf *conf, char *why)
+{
+	struct tunnel_set *set = calloc(1, sizeof(*set));
+	int rc;
+
+	if (set && conf->n_allow) {
+		set->n_allow = conf->n_allow;
+		set->allow = malloc(conf->n_allow * sizeof(*set->allow));
+	}
+	if (!set || (conf->n_allow && !set->allow)) {
+		free(set);
+		snprintf(why, WHY_SIZE, "out of memory");
+		return -ENOMEM;
+	}
+	if (conf->n_allow)
+		memcpy(set->allow, conf->allow, conf->n_allow * sizeof(*set->allow));
+	set->role = conf->role;
+	set->table = conf->table;
+	snprintf(set->dev_name, sizeof(set->dev_name), "%s", conf->dev);
+	set->book = (struct book){.set = set,
+		.add = on_key,
+		.del = on_key_gone,
+		.unique_pairs = true,
+		.keep_locals = conf->role == TUNNEL_HA};
+	rc = start(set, conf, why);
+	if (rc < 0) {
+		set_free(set);
+		return rc;
+	}
+	*out = set;
+	return 0;
+}
+
+static void ip6tnl_close(struct tunnel_set *set, bool keep)
+{
+	if (!set)
+		return;
+	if (!keep) {
+		tunnel_dev_delete(&set->dev); /* with its routes */
+		ip6tnl_nft_remove(set->nft);
+	}
+	set_free(set);
+}
+
+const struct tunnel_engine tunnel_ip6tnl = {
+	.name = "ip6tnl",
+	.open = ip6tnl_open,
+	.attach = ip6tnl_attach,
+	.put = ip6tnl_put,
+	.drop = ip6tnl_drop,
+	.stats = ip6tnl_stats,
+	.counters = ip6tnl_counters,
+	.audit = ip6tnl_audit,
+	.close = ip6tnl_close,
+};

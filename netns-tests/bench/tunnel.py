@@ -89,7 +89,7 @@ def start_daemons(net, engine):
             **common,
         },
     ).start()
-    mr.wait_event("mr.registered", 20)
+    mr.wait_bound()
     # One source routed per way: by the moving network's address through the tunnel, by the other
     # along the plain hops.
     net["host"].batch(["route add default via 2001:db8:d00:1::1"])

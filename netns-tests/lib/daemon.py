@@ -170,6 +170,14 @@ class Daemon:
     def status(self):
         return self.ask("status")
 
+    def wait_status(self, test, what, timeout=10):
+        """Polls until test(status) is true: for what may be over before events were listened to."""
+        return wait_for(lambda: test(self.status()), timeout, f"{self.name}: {what}")
+
+    def wait_bound(self, timeout=20):
+        """A mobile router's binding is acknowledged."""
+        return self.wait_status(lambda s: s["state"] == "bound", "registered", timeout)
+
     def wait_event(self, name, timeout=10, **fields):
         return self.events.wait(name, timeout, **fields)
 

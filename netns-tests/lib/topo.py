@@ -251,7 +251,7 @@ class Net:
                 c.stop()
             shutil.rmtree(self.keep_in, ignore_errors=True)
             shutil.copytree(
-                self.dir, self.keep_in, ignore=lambda d, names: [n for n in names if n.endswith(".sock")]
+                self.dir, self.keep_in, ignore=lambda d, names: [n for n in names if ".sock" in n]
             )
             print(f"kept: {self.keep_in}")
 

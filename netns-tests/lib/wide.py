@@ -126,7 +126,7 @@ class Wide:
             self.mr[n] = Daemon(net, f"mr{n}", "nemo-mr", with_settings(conf(f"nemo-mr-{n}"), own))
             self.mr[n].start()
         for d in self.mr.values():
-            d.wait_event("mr.registered", 20)
+            d.wait_bound()
 
     def move(self, *routers, to, carrier=True):
         """Live migration of routers to a site (or to one hypervisor)."""

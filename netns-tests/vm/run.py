@@ -185,7 +185,9 @@ def main():
     args = parser.parse_args()
     command = args.run
     if not command:
-        command = "/usr/bin/python3 -m pytest -q -p no:cacheprovider netns-tests"
+        command = "/usr/bin/python3 -m pytest -q -p no:cacheprovider -rs netns-tests"
+        if not sys.stdout.isatty():
+            command += " --color=no"
         if args.k:
             command += " -k " + shlex.quote(args.k)
     passed = {k: v for k, v in os.environ.items() if k.startswith("NEMO_")}

@@ -1,0 +1,217 @@
+/* book.c - tunnels and the keys they want, in hash tables. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/tunnel/book.h"
+
+struct ref {
+	struct key key;
+	unsigned n;      /* tunnels that want it */
+	uint32_t number; /* of the one that asked last */
+	UT_hash_handle hh;
+};
+
+static struct ip6 ip6_of(const struct in6_addr *a)
+{
+	struct ip6 r;
+
+	memcpy(&r, a, sizeof(r));
+	return r;
+}
+
+static bool ip6_is_any(const struct ip6 *a)
+{
+	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
+}
+
+static struct key key_blank(enum key_table table)
+{
+	struct key k;
+
+	memset(&k, 0, sizeof(k));
+	k.table = table;
+	return k;
+}
+
+struct key key_prefix(enum key_table table, const struct prefix6 *p)
+{
+	struct prefix6 masked = prefix6_mask(*p);
+	struct key k = key_blank(table);
+
+	k.prefix.len = p->len;
+	k.prefix.addr = ip6_of(&masked.addr);
+	return k;
+}
+
+static struct key key_local(const struct ip6 *local)
+{
+	struct key k = key_blank(KEY_LOCALS);
+
+	k.local = *local;
+	return k;
+}
+
+static struct key key_pair(const struct ip6 *local, const struct ip6 *remote)
+{
+	struct key k = key_blank(KEY_PAIRS);
+
+	k.pair.local = *local;
+	k.pair.remote = *remote;
+	return k;
+}
+
+/* --- keys --- */
+
+static int ref_get(struct book *b, const struct key *key, const struct entry *e)
+{
+	struct ref *ref;
+	int rc;
+
+	HASH_FIND(hh, b->refs, key, sizeof(*key), ref);
+	if (ref && ref->number != e->number &&
+		(key->table == KEY_ROUTES || (key->table == KEY_PAIRS && b->unique_pairs)))
+		return -EEXIST;
+	if (!ref) {
+		ref = calloc(1, sizeof(*ref));
+		if (!ref)
+			return -ENOMEM;
+		ref->key = *key;
+		HASH_ADD(hh, b->refs, key, sizeof(ref->key), ref);
+	}
+	rc = b->add(b->set, key, e, ref->n == 0);
+	if (rc >= 0) {
+		ref->number = e->number;
+		ref->n++;
+	} else if (!ref->n) {
+		HASH_DEL(b->refs, ref);
+		free(ref);
+	}
+	return rc;
+}
+
+static void ref_put(struct book *b, const struct key *key, const struct entry *e)
+{
+	struct ref *ref;
+
+	HASH_FIND(hh, b->refs, key, sizeof(*key), ref);
+	if (!ref || (key->table == KEY_LOCALS && b->keep_locals) || --ref->n)
+		return;
+	b->del(b->set, key, e);
+	HASH_DEL(b->refs, ref);
+	free(ref);
+}
+
+static void put_keys(struct book *b, const struct entry *e, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ref_put(b, &e->keys[i], e);
+}
+
+int book_hold(struct book *b, const struct entry *e)
+{
+	for (unsigned i = 0; i < e->n_keys; i++) {
+		int rc = ref_get(b, &e->keys[i], e);
+
+		if (rc < 0) {
+			put_keys(b, e, i);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+void book_release(struct book *b, const struct entry *e)
+{
+	put_keys(b, e, e->n_keys);
+}
+
+/* --- tunnels --- */
+
+struct entry *book_find(const struct book *b, const struct in6_addr *id)
+{
+	struct entry *e;
+
+	HASH_FIND(hh, b->entries, id, sizeof(*id), e);
+	return e;
+}
+
+struct entry *entry_new(const struct map_info *info, uint32_t number, unsigned room)
+{
+	struct entry *e = calloc(1, sizeof(*e) + (BOOK_OUTER_KEYS + room) * sizeof(e->keys[0]));
+
+	if (!e)
+		return NULL;
+	e->info = *info;
+	e->number = number;
+	e->keys[e->n_keys++] = key_local(&info->local);
+	e->keys[e->n_keys++] = key_pair(&info->local, &info->remote);
+	if (!ip6_is_any(&info->old_local)) {
+		e->keys[e->n_keys++] = key_local(&info->old_local);
+		e->keys[e->n_keys++] = key_pair(&info->old_local, &info->remote);
+	}
+	return e;
+}
+
+struct entry *book_entry(const struct book *b, const struct tunnel *t)
+{
+	struct map_info info = {
+		.id = ip6_of(&t->id),
+		.local = ip6_of(&t->local),
+		.remote = ip6_of(&t->remote),
+		.old_local = ip6_of(&t->old_local),
+		.oif = t->oif,
+		.tenant = t->tenant,
+	};
+	struct entry *old = book_find(b, &t->id);
+	struct entry *e = entry_new(
+		&info, old ? old->number : b->last_number + 1, t->n_routes + t->n_inner);
+
+	for (unsigned i = 0; e && i < t->n_routes; i++)
+		e->keys[e->n_keys++] = key_prefix(KEY_ROUTES, &t->routes[i]);
+	for (unsigned i = 0; e && i < t->n_inner; i++)
+		e->keys[e->n_keys++] = key_prefix(KEY_INNER, &t->inner[i]);
+	return e;
+}
+
+void book_enter(struct book *b, struct entry *e, struct entry *old)
+{
+	if (old)
+		book_strike(b, old);
+	if (e->number > b->last_number)
+		b->last_number = e->number;
+	HASH_ADD(hh, b->entries, info.id, sizeof(e->info.id), e);
+}
+
+void book_strike(struct book *b, struct entry *e)
+{
+	HASH_DEL(b->entries, e);
+	free(e);
+}
+
+int book_audit(const struct book *b, tunnel_seen_fn *seen, void *arg)
+{
+	const struct entry *e;
+
+	for (e = b->entries; e; e = e->hh.next) {
+		struct in6_addr id;
+
+		memcpy(&id, &e->info.id, sizeof(id));
+		seen(arg, &id);
+	}
+	return 0;
+}
+
+void book_free(struct book *b)
+{
+	struct entry *e, *next_e;
+	struct ref *ref, *next_ref;
+
+	HASH_ITER(hh, b->entries, e, next_e) {
+		HASH_DEL(b->entries, e);
+		free(e);
+	}
+	HASH_ITER(hh, b->refs, ref, next_ref) {
+		HASH_DEL(b->refs, ref);
+		free(ref);
+	}
+}

@@ -1,0 +1,343 @@
+/* ip6tnl_nft.c - the table "ip6 nemo_tunnel" through libnftables. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <jansson.h>
+#include <nftables/libnftables.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/tunnel/ip6tnl_nft.h"
+
+#define WHY_SIZE 256
+#define TABLE    "ip6 nemo_tunnel"
+
+struct ip6tnl_nft {
+	struct nft_ctx *ctx;
+	FILE *batch; /* writes to 'text' */
+	char *text;
+	size_t size;
+};
+
+/* Three times the device's name, and the role's own check. */
+static const char rules[] =
+	"	set locals { type ipv6_addr; }\n"
+	"	map pairs { type ipv6_addr . ipv6_addr : mark; }\n"
+	"	map tenants { type mark : mark; }\n" /* by number; the comment is the home address */
+	"	set sources { type mark . ipv6_addr; flags interval; }\n"
+	"	set received { type ipv6_addr; flags interval; counter; }\n"
+	"	set sent { type ipv6_addr; flags interval; counter; }\n"
+	"	set isolated { type ipv6_addr; flags interval; }\n"
+	"	set reachable { type mark . ipv6_addr; flags interval; }\n"
+	"	set inner { type ipv6_addr; flags interval; }\n"
+	"	chain tunnel {\n"
+	"		ip6 nexthdr != { 41, 60 } counter name rx_options drop\n"
+	"		ip6 nexthdr 60 dst hdrlength != 0 counter name rx_options drop\n"
+	"		ip6 nexthdr 60 @nh,336,8 != { 0, 1, 4 } counter name rx_options drop\n"
+	"		meta length < 80 counter name rx_bad_inner drop\n"
+	"		ip6 nexthdr 60 meta length < 88 counter name rx_bad_inner drop\n"
+	"		@th,0,4 != 6 counter name rx_bad_inner drop\n"
+	"		meta mark set ip6 daddr . ip6 saddr map @pairs accept\n"
+	"		counter name rx_outer_source drop\n"
+	"	}\n"
+	"	chain outer {\n"
+	"		ip6 daddr != @locals accept\n"
+	"		exthdr frag exists frag nexthdr 41 counter name rx_fragment drop\n"
+	"		meta l4proto 41 goto tunnel\n"
+	"	}\n"
+	"	chain inner {\n"
+	"		ip6 saddr { fe80::/10, ff00::/8 } counter name rx_inner_source drop\n"
+	"		ip6 daddr { fe80::/10, ff00::/8 } counter name rx_inner_dest drop\n"
+	"		ip6 daddr @locals counter name rx_inner_dest drop\n"
+	"		meta mark . ip6 saddr != @sources counter name rx_inner_source drop\n"
+	"		%s\n"
+	"		meta mark set 0\n"
+	"		ip6 saddr @received accept\n"
+	"	}\n"
+	"	chain prerouting {\n"
+	"		type filter hook prerouting priority raw; policy accept;\n"
+	"		iifname \"%s\" goto inner\n"
+	"		goto outer\n"
+	"	}\n"
+	"	chain postrouting {\n"
+	"		type filter hook postrouting priority raw; policy accept;\n"
+	"		oifname != \"%s\" accept\n"
+	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit drop\n"
+	"		iifname != \"%s\" ip6 saddr @isolated ip6 daddr @isolated "
+	"counter name tx_tenant drop\n"
+	"		ip6 daddr @sent accept\n"
+	"	}\n"
+	"}\n";
+/* The mark turns from the tunnel's number into its tenant; 0 is not isolated. */
+static const char ha_check[] = "meta mark set meta mark map @tenants meta mark != 0 "
+			       "ip6 daddr @isolated meta mark . ip6 daddr != @reachable "
+			       "counter name rx_tenant drop";
+static const char mr_check[] = "ip6 daddr != @inner counter name rx_inner_dest drop";
+
+void ip6tnl_nft_add(struct ip6tnl_nft *n, const char *fmt, ...)
+{
+	char line[256], *t;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	t = strstr(line, " T ");
+	fprintf(n->batch, "%.*s " TABLE " %s\n", (int)(t - line), line, t + 3);
+}
+
+static void batch_start(struct ip6tnl_nft *n)
+{
+	if (n->batch)
+		fclose(n->batch);
+	free(n->text);
+	n->text = NULL;
+	n->batch = open_memstream(&n->text, &n->size);
+}
+
+int ip6tnl_nft_run(struct ip6tnl_nft *n)
+{
+	int rc = fflush(n->batch) ? -ENOMEM : 0;
+
+	if (rc >= 0 && n->size && nft_run_cmd_from_buffer(n->ctx, n->text))
+		rc = -EIO; /* libnftables tells it in words only */
+	batch_start(n);
+	return n->batch ? rc : -ENOMEM;
+}
+
+void ip6tnl_nft_discard(struct ip6tnl_nft *n)
+{
+	batch_start(n);
+}
+
+/* Runs one command that lists something.  NULL: it failed, or it lists nothing. */
+static json_t *list(struct ip6tnl_nft *n, const char *cmd)
+{
+	json_t *root, *objects;
+
+	nft_ctx_output_set_flags(n->ctx, NFT_CTX_OUTPUT_JSON);
+	if (nft_run_cmd_from_buffer(n->ctx, cmd))
+		return NULL;
+	root = json_loads(nft_ctx_get_output_buffer(n->ctx), 0, NULL);
+	objects = json_incref(json_object_get(root, "nftables"));
+	json_decref(root);
+	return objects;
+}
+
+int ip6tnl_nft_counters(struct ip6tnl_nft *n, struct tunnel_counters *out)
+{
+	json_t *objects = list(n, "list counters table " TABLE), *o;
+	size_t i;
+
+	memset(out, 0, sizeof(*out));
+	if (!objects)
+		return -EIO;
+	json_array_foreach(objects, i, o) {
+		json_t *c = json_object_get(o, "counter");
+		const char *name = json_string_value(json_object_get(c, "name"));
+
+		for (int d = 0; name && d < TUNNEL_N_DROPS; d++) {
+			if (!strcmp(name, tunnel_drop_name((enum tunnel_drop)d)))
+				out->drop[d] = (uint64_t)json_integer_value(
+					json_object_get(c, "packets"));
+		}
+	}
+	json_decref(objects);
+	return 0;
+}
+
+/* The elements of a set or map, borrowed from 'objects'; NULL if it has none. */
+static json_t *elements(json_t *objects)
+{
+	json_t *o, *set;
+	size_t i;
+
+	json_array_foreach(objects, i, o) {
+		set = json_object_get(o, "set");
+		if (!set)
+			set = json_object_get(o, "map");
+		if (set)
+			return json_object_get(set, "elem");
+	}
+	return NULL;
+}
+
+int ip6tnl_nft_count(struct ip6tnl_nft *n, const char *set, const char *element, uint64_t *packets,
+	uint64_t *bytes)
+{
+	char cmd[160];
+	json_t *objects, *counter;
+
+	snprintf(cmd, sizeof(cmd), "get element " TABLE " %s { %s }", set, element);
+	objects = list(n, cmd);
+	if (!objects)
+		return -EIO;
+	counter = json_object_get(
+		json_object_get(json_array_get(elements(objects), 0), "elem"), "counter");
+	*packets += (uint64_t)json_integer_value(json_object_get(counter, "packets"));
+	*bytes += (uint64_t)json_integer_value(json_object_get(counter, "bytes"));
+	json_decref(objects);
+	return 0;
+}
+
+/* --- what an earlier run left --- */
+
+static bool read_addr(const json_t *j, struct in6_addr *out)
+{
+	const char *text = json_string_value(j);
+
+	return text && inet_pton(AF_INET6, text, out) == 1;
+}
+
+/* "ADDR" or {"prefix": {"addr": "ADDR", "len": LEN}}. */
+static bool read_prefix(const json_t *j, struct prefix6 *out)
+{
+	const json_t *p = json_object_get(j, "prefix");
+
+	out->len = p ? (uint8_t)json_integer_value(json_object_get(p, "len")) : 128;
+	return read_addr(p ? json_object_get(p, "addr") : j, &out->addr);
+}
+
+/* [{"concat": ["LOCAL", "REMOTE"]}, NUMBER]: the first pair is the tunnel's, a second one has its
+ * old local address, but which is which cannot be told: the next put() says. */
+static void read_pairs(json_t *pairs, uint32_t number, struct tunnel *t)
+{
+	json_t *e, *concat;
+	struct in6_addr local;
+	size_t i;
+
+	json_array_foreach(pairs, i, e) {
+		concat = json_object_get(json_array_get(e, 0), "concat");
+		if (json_integer_value(json_array_get(e, 1)) != number ||
+			!read_addr(json_array_get(concat, 0), &local) ||
+			!read_addr(json_array_get(concat, 1), &t->remote))
+			continue;
+		if (addr6_is_any(&t->local))
+			t->local = local;
+		else
+			t->old_local = local;
+	}
+}
+
+/* {"concat": [NUMBER, PREFIX]} */
+static void read_routes(json_t *sources, uint32_t number, struct tunnel *t)
+{
+	json_t *e, *concat;
+	size_t i;
+
+	json_array_foreach(sources, i, e) {
+		concat = json_object_get(e, "concat");
+		if (json_integer_value(json_array_get(concat, 0)) == number &&
+			t->n_routes < TUNNEL_MAX_ROUTES &&
+			read_prefix(json_array_get(concat, 1), &t->routes[t->n_routes]))
+			t->n_routes++;
+	}
+}
+
+static void read_inner(json_t *inner, struct tunnel *t)
+{
+	json_t *e;
+	size_t i;
+
+	json_array_foreach(inner, i, e) {
+		if (t->n_inner < TUNNEL_MAX_ROUTES && read_prefix(e, &t->inner[t->n_inner]))
+			t->n_inner++;
+	}
+}
+
+int ip6tnl_nft_left(struct ip6tnl_nft *n,
+	int (*found)(void *arg, const struct tunnel *, uint32_t number), void *arg)
+{
+	json_t *tenants = list(n, "list map " TABLE " tenants"), *e;
+	json_t *pairs = list(n, "list map " TABLE " pairs");
+	json_t *sources = list(n, "list set " TABLE " sources");
+	json_t *inner = list(n, "list set " TABLE " inner");
+	int rc = 0;
+	size_t i;
+
+	/* [{"elem": {"val": NUMBER, "comment": "ID"}}, TENANT] */
+	json_array_foreach(elements(tenants), i, e) {
+		json_t *elem = json_object_get(json_array_get(e, 0), "elem");
+		uint32_t number = (uint32_t)json_integer_value(json_object_get(elem, "val"));
+		struct tunnel t = {.tenant = (uint32_t)json_integer_value(json_array_get(e, 1))};
+
+		if (rc < 0 || !read_addr(json_object_get(elem, "comment"), &t.id))
+			continue;
+		read_pairs(elements(pairs), number, &t);
+		read_routes(elements(sources), number, &t);
+		read_inner(elements(inner), &t);
+		rc = found(arg, &t, number);
+	}
+	json_decref(tenants);
+	json_decref(pairs);
+	json_decref(sources);
+	json_decref(inner);
+	return rc;
+}
+
+/* --- open and close --- */
+
+static int set_up(struct ip6tnl_nft *n, enum tunnel_role role, const char *dev)
+{
+	fprintf(n->batch, "table " TABLE " {\n");
+	for (int d = 0; d < TUNNEL_N_DROPS; d++)
+		fprintf(n->batch, "	counter %s { }\n", tunnel_drop_name((enum tunnel_drop)d));
+	fprintf(n->batch, rules, role == TUNNEL_HA ? ha_check : mr_check, dev, dev, dev);
+	return ip6tnl_nft_run(n);
+}
+
+int ip6tnl_nft_open(
+	struct ip6tnl_nft **out, enum tunnel_role role, const char *dev, bool *left, char *why)
+{
+	struct ip6tnl_nft *n = calloc(1, sizeof(*n));
+	json_t *old;
+	int rc = -ENOMEM;
+
+	snprintf(why, WHY_SIZE, "out of memory");
+	if (!n)
+		return rc;
+	n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	batch_start(n);
+	if (n->ctx && n->batch) {
+		nft_ctx_buffer_error(n->ctx);
+		nft_ctx_buffer_output(n->ctx);
+		old = list(n, "list table " TABLE);
+		*left = old != NULL;
+		json_decref(old);
+		/* New rules over the old sets; if those are of another kind, from nothing. */
+		if (*left)
+			fprintf(n->batch, "flush table " TABLE "\nflush set " TABLE
+					  " isolated\nflush set " TABLE " reachable\n");
+		rc = set_up(n, role, dev);
+		if (rc < 0 && *left) {
+			*left = false;
+			fprintf(n->batch, "delete table " TABLE "\n");
+			rc = set_up(n, role, dev);
+		}
+		if (rc < 0)
+			snprintf(why, WHY_SIZE, "nftables: %.200s", nft_ctx_get_error_buffer(n->ctx));
+	}
+	if (rc < 0)
+		ip6tnl_nft_close(n);
+	else
+		*out = n;
+	return rc;
+}
+
+void ip6tnl_nft_remove(struct ip6tnl_nft *n)
+{
+	fprintf(n->batch, "delete table " TABLE "\n");
+	ip6tnl_nft_run(n);
+}
+
+void ip6tnl_nft_close(struct ip6tnl_nft *n)
+{
+	if (!n)
+		return;
+	if (n->batch)
+		fclose(n->batch);
+	free(n->text);
+	if (n->ctx)
+		nft_ctx_free(n->ctx);
+	free(n);
+}

@@ -1,0 +1,25 @@
+/* ip6tnl_nft.h - the nftables side of the ip6tnl engine: its table of checks, changed in batches,
+ * and read back.  Private to that engine. */
+#pragma once
+#include "common/tunnel/tunnel.h"
+
+struct ip6tnl_nft;
+
+/* Sets the table up with today's rules.  '*left': there was one, and its sets were kept.  0 or
+ * -errno with 'why' (256 octets). */
+int ip6tnl_nft_open(
+	struct ip6tnl_nft **, enum tunnel_role, const char *dev, bool *left, char *why);
+/* Adds a command to the batch; "element T" stands for an element of the table. */
+void ip6tnl_nft_add(struct ip6tnl_nft *, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+int ip6tnl_nft_run(struct ip6tnl_nft *); /* carries the batch out, all or nothing; 0 or -errno */
+void ip6tnl_nft_discard(struct ip6tnl_nft *); /* forgets the batch */
+int ip6tnl_nft_counters(struct ip6tnl_nft *, struct tunnel_counters *);
+/* Adds what the element's counter says. */
+int ip6tnl_nft_count(struct ip6tnl_nft *, const char *set, const char *element, uint64_t *packets,
+	uint64_t *bytes);
+/* Calls back once per tunnel in the table, with its number; a result < 0 is passed on. */
+int ip6tnl_nft_left(struct ip6tnl_nft *,
+	int (*found)(void *arg, const struct tunnel *, uint32_t number), void *arg);
+void ip6tnl_nft_remove(struct ip6tnl_nft *); /* the table goes */
+void ip6tnl_nft_close(struct ip6tnl_nft *);  /* the table stays; accepts NULL */
