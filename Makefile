@@ -155,10 +155,17 @@ fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60)
 format: ## clang-format the tree
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-install: all ## install to $(prefix)
+# The CONFIGURATION section is the daemon's own table of keys.
+$(B)/man/%.8: doc/man/%.8.in $(B)/%
+	@mkdir -p $(@D)
+	$(B)/$* --config-help | sed 's/\\/\\\\/g' > $@.keys
+	sed -e '/@CONFIG@/{r $@.keys' -e 'd}' $< > $@
+	@rm $@.keys
+
+install: all $(B)/man/nemo-ha.8 $(B)/man/nemo-mr.8 ## install to $(prefix)
 	install -D -m755 -t $(DESTDIR)$(prefix)/sbin $(B)/nemo-ha $(B)/nemo-mr
 	install -D -m755 -t $(DESTDIR)$(prefix)/bin $(B)/nemoctl
-	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/*.8
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 $(B)/man/*.8
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
 
 clean: ## remove build/

@@ -19,7 +19,7 @@ static inline bool addr6_eq(const struct in6_addr *a, const struct in6_addr *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-bool addr6_is_any(const struct in6_addr *);       /* :: */
+bool addr6_is_any(const struct in6_addr *);        /* :: */
 bool addr6_is_link_local(const struct in6_addr *); /* fe80::/10 */
 bool addr6_is_multicast(const struct in6_addr *);  /* ff00::/8 */
 /* Unicast routable as RFC 6275 s3.1 means it: not ::, ::1, link-local, multicast, nor an
@@ -30,8 +30,8 @@ bool prefix6_has(const struct prefix6 *, const struct in6_addr *);     /* addres
 bool prefix6_covers(const struct prefix6 *, const struct prefix6 *in); /* 'in' inside or equal? */
 bool prefix6_overlaps(const struct prefix6 *, const struct prefix6 *); /* any address shared? */
 bool prefix6_eq(const struct prefix6 *, const struct prefix6 *);       /* after masking */
-bool prefix6_is_masked(const struct prefix6 *); /* no bit set past 'len' */
-struct prefix6 prefix6_mask(struct prefix6);    /* clears the bits past 'len' */
+bool prefix6_is_masked(const struct prefix6 *);                        /* no bit set past 'len' */
+struct prefix6 prefix6_mask(struct prefix6);          /* clears the bits past 'len' */
 struct prefix6 prefix6_host(const struct in6_addr *); /* addr/128 */
 /* Address made of the prefix's first 64 bits and an interface identifier (RFC 4862 s5.5.3);
  * 'prefix' must be a /64. */

@@ -14,7 +14,8 @@ struct heap {
 	size_t n, cap;
 };
 
-/* Queues 'node' for 'at', or moves it there.  0, or -ENOMEM: not queued (or still at the old time). */
+/* Queues 'node' for 'at', or moves it there.  0, or -ENOMEM: not queued (a queued one moves without
+ * allocating). */
 int heap_put(struct heap *, struct heap_node *, uint64_t at);
 void heap_drop(struct heap *, struct heap_node *); /* nothing if it is not queued */
 struct heap_node *heap_first(const struct heap *); /* NULL if empty */

@@ -14,17 +14,26 @@ struct rd {
 
 struct rd rd_init(const void *buf, size_t size);
 uint8_t rd_u8(struct rd *);
-uint16_t rd_u16(struct rd *);                 /* host order */
-uint32_t rd_u32(struct rd *);                 /* host order */
-struct in6_addr rd_addr6(struct rd *);        /* :: if short */
+uint16_t rd_u16(struct rd *);                   /* host order */
+uint32_t rd_u32(struct rd *);                   /* host order */
+struct in6_addr rd_addr6(struct rd *);          /* :: if short */
 const uint8_t *rd_bytes(struct rd *, size_t n); /* into the buffer; NULL if short */
 void rd_skip(struct rd *, size_t n);
 /* Splits off the next 'n' octets as a reader of their own: a TLV body can never read into its
  * neighbour.  Returns a short reader if fewer than 'n' remain. */
 struct rd rd_sub(struct rd *, size_t n);
-static inline size_t rd_left(const struct rd *r) { return (size_t)(r->end - r->p); }
-static inline size_t rd_off(const struct rd *r) { return (size_t)(r->p - r->start); }
-static inline bool rd_ok(const struct rd *r) { return !r->short_; }
+static inline size_t rd_left(const struct rd *r)
+{
+	return (size_t)(r->end - r->p);
+}
+static inline size_t rd_off(const struct rd *r)
+{
+	return (size_t)(r->p - r->start);
+}
+static inline bool rd_ok(const struct rd *r)
+{
+	return !r->short_;
+}
 
 struct wr {
 	uint8_t *start, *p, *end; /* borrowed; start <= p <= end */
@@ -39,5 +48,11 @@ void wr_addr6(struct wr *, const struct in6_addr *);
 void wr_bytes(struct wr *, const void *, size_t n);
 void wr_zero(struct wr *, size_t n);
 void wr_set_u16(struct wr *, size_t off, uint16_t); /* overwrites what is written already */
-static inline size_t wr_off(const struct wr *w) { return (size_t)(w->p - w->start); }
-static inline bool wr_ok(const struct wr *w) { return !w->full; }
+static inline size_t wr_off(const struct wr *w)
+{
+	return (size_t)(w->p - w->start);
+}
+static inline bool wr_ok(const struct wr *w)
+{
+	return !w->full;
+}

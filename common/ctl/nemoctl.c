@@ -1,6 +1,5 @@
-/* nemoctl - looks at and steers the daemons through their control sockets (doc/control.md).  Every
- * command but those that act asks all daemons it concerns.  Exit: 0, 1 = a daemon said no, 2 =
- * usage, 3 = no daemon. */
+/* nemoctl - looks at and steers the daemons through their control sockets (doc/control.md).  A
+ * command asks every daemon it is for, one that acts wants just one. */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -22,140 +21,175 @@
 #define MAX_FOUND 256
 #define HA        "nemo-ha"
 #define MR        "nemo-mr"
-#define PHASES    "ms.rs ms.ra ms.coa ms.bu ms.ba ms.first_packet"
 
-enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NONE = 3 };
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 
-struct peer { /* one daemon */
-	const char *path;
-	json_t *status; /* owned */
-	const char *kind, *name;
-	int fd; /* of 'monitor' */
+/* What the tables show: keys of the daemons' data. */
+#define BINDING_KEYS                                                                               \
+	"name tenant home_address care_of state prefixes mode remaining_s moves rx_bytes tx_bytes"
+#define ROUTER_KEYS                                                                                \
+	"name tenant home_address prefixes bound care_of last_seen_s last_status last_status_text"
+#define MR_KEYS                                                                                    \
+	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s "  \
+	"refresh_in_s last_status last_status_text handovers engine protection uptime_s version"
+#define UPLINK_KEYS "interface preference state care_of router router_mac known_links"
+#define HANDOVER_KEYS                                                                              \
+	"n at cause from to uplink known_link ms.rs ms.ra ms.coa ms.bu ms.ba ms.first_packet"
+
+struct command {
+	const char *name, *args; /* "mr rehome", "[UPLINK]" */
+	const char *kind;        /* the daemon it is for; NULL: all */
+	const char *cmd;         /* of the request */
+	bool acts;               /* changes something: only for a single daemon */
+	const char *help;
+	const char *keys;                                        /* what its table shows */
+	void (*show)(const struct command *, const json_t *doc); /* doc: see collect() */
 };
 
 static struct {
 	const char *run;
 	bool named; /* by -s */
 	bool json, keep, help;
-	const char *paths[MAX_FOUND];
-	size_t n_paths;
-	struct peer peers[MAX_FOUND];
-	size_t n_peers;
+	size_t n_paths, n_peers;
+	const char *paths[MAX_FOUND]; /* where daemons may be */
+	struct peer {
+		const char *path;
+		json_t *status; /* owned; of it: */
+		const char *kind, *name;
+	} peers[MAX_FOUND]; /* daemons found */
 } g;
 
-/* --- talking to a daemon --- */
+/* --- talking to daemons --- */
 
 static int dial(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct timeval t = {.tv_sec = TIMEOUT_S};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const char *hint = "";
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
 	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0)
 		return fd;
-	if (errno == ECONNREFUSED)
-		hint = ": its daemon has ended; start it again";
-	else if (errno == ENOENT)
-		hint = ": is the daemon running, with this control socket?";
-	else if (errno == EACCES)
-		hint = ": only root may ask the daemons";
-	fprintf(stderr, "nemoctl: %s: %s%s\n", path, strerror(errno), hint);
+	fprintf(stderr, "nemoctl: %s: %s: %s\n", path, strerror(errno),
+	        errno == EACCES ? "only root may ask the daemons" : "is its daemon running?");
 	close(fd);
 	return -1;
 }
 
-static bool say(int fd, const json_t *request)
+/* One object of the stream, or NULL at its end.  Reads not one octet more, so that poll() is true
+ * to what is left. */
+static json_t *next_object(int fd)
 {
-	char *text = json_dumps(request, JSON_COMPACT);
-	bool ok = text && dprintf(fd, "%s\n", text) > 0;
+	json_t *o = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, NULL);
+	char newline;
 
-	free(text);
-	return ok;
+	if (o && read(fd, &newline, 1) == 1)
+		return o;
+	json_decref(o);
+	return NULL;
 }
 
-/* The "data" of the answer, a new reference; NULL: '*code' is the exit code, the reason was told.
- */
-static json_t *ask(const char *path, const json_t *request, int *code)
+/* One object, quickly; what follows it is lost. */
+static json_t *only_object(int fd)
 {
-	int fd = dial(path);
-	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
-	json_t *answer = NULL, *data;
-	json_error_t e;
+	FILE *f = fdopen(dup(fd), "r");
+	json_t *o = f ? json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
 
-	*code = EXIT_NONE;
-	if (!f)
-		return NULL;
-	if (say(fd, request))
-		answer = json_loadf(f, JSON_DISABLE_EOF_CHECK, &e);
-	fclose(f);
-	if (!answer) {
-		fprintf(stderr, "nemoctl: %s: no answer within %d s, or not one of a nemo daemon\n",
-		        path, TIMEOUT_S);
-		return NULL;
-	}
-	data = json_incref(json_object_get(answer, "data"));
-	if (!json_is_true(json_object_get(answer, "ok")) || !data) {
-		const char *why = json_string_value(json_object_get(answer, "error"));
+	if (f)
+		fclose(f);
+	return o;
+}
 
-		fprintf(stderr, "nemoctl: %s: %s\n", path, why ? why : "answer without a reason");
-		*code = EXIT_REFUSED;
-		json_decref(data);
-		data = NULL;
-	}
+/* The "data" of the answer, a new reference.  NULL: '*code' is the exit code, the reason was told.
+ */
+static json_t *ask(int fd, const char *path, const json_t *request, json_t *(*next)(int), int *code)
+{
+	char *text = json_dumps(request, JSON_COMPACT);
+	json_t *answer = text && dprintf(fd, "%s\n", text) > 0 ? next(fd) : NULL, *data = NULL;
+	const char *why = json_string_value(json_object_get(answer, "error"));
+
+	if (json_is_true(json_object_get(answer, "ok")))
+		data = json_incref(json_object_get(answer, "data"));
+	*code = answer ? EXIT_REFUSED : EXIT_NO_DAEMON;
+	if (!answer)
+		fprintf(stderr, "nemoctl: %s: no answer of a nemo daemon in %d s\n", path,
+		        TIMEOUT_S);
+	else if (!data)
+		fprintf(stderr, "nemoctl: %s: %s\n", path, why ? why : "refused without a reason");
+	free(text);
 	json_decref(answer);
 	return data;
 }
 
-/* Asks for the status of every daemon there may be, keeps those of 'kind' (NULL: any).  0 or an
- * exit code. */
+static json_t *ask_at(const char *path, const json_t *request, int *code)
+{
+	int fd = dial(path);
+	json_t *data = NULL;
+
+	*code = EXIT_NO_DAEMON;
+	if (fd >= 0) {
+		data = ask(fd, path, request, only_object, code);
+		close(fd);
+	}
+	return data;
+}
+
+/* Fills g.peers with the daemons of 'kind' (NULL: any).  0 or an exit code. */
 static int find(const char *kind)
 {
 	json_t *request = json_pack("{s:s}", "cmd", "status");
-	size_t n_others = 0;
-	char pattern[256];
 	static glob_t found; /* owns the paths */
-	int code = 0;
+	char pattern[256];
+	int code = 0, e;
 
-	if (!g.named) {
-		snprintf(pattern, sizeof(pattern), "%s/*.sock", g.run);
-		if (glob(pattern, 0, NULL, &found) == 0)
-			for (size_t i = 0; i < found.gl_pathc && g.n_paths < MAX_FOUND; i++)
-				g.paths[g.n_paths++] = found.gl_pathv[i];
-	}
+	snprintf(pattern, sizeof(pattern), "%s/*.sock", g.run);
+	if (!g.named && glob(pattern, 0, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc && g.n_paths < MAX_FOUND; i++)
+			g.paths[g.n_paths++] = found.gl_pathv[i];
 	for (size_t i = 0; i < g.n_paths; i++) {
-		int e;
-		struct peer p = {
-		        .path = g.paths[i], .status = ask(g.paths[i], request, &e), .fd = -1};
+		struct peer p = {.path = g.paths[i], .status = ask_at(g.paths[i], request, &e)};
 
-		if (!p.status) {
-			code = g.named ? e
-			               : code; /* a socket left by a crash hides no other daemon */
-			continue;
-		}
 		p.kind = json_string_value(json_object_get(p.status, "daemon"));
 		p.name = json_string_value(json_object_get(p.status, "name"));
-		if (p.kind && p.name && (!kind || strcmp(kind, p.kind) == 0)) {
+		if (p.kind && p.name && (!kind || strcmp(kind, p.kind) == 0))
 			g.peers[g.n_peers++] = p;
-		} else {
-			n_others++;
+		else
 			json_decref(p.status);
-		}
+		if (!p.status && g.named) /* else a socket that a crash left is no failure */
+			code = e;
 	}
 	json_decref(request);
 	if (g.n_peers || code)
 		return code;
-	fprintf(stderr, "nemoctl: no %s found: %s%s%s, ", kind ? kind : "daemon",
-	        g.named ? "not at the sockets given" : "looked for ", g.named ? "" : g.run,
-	        g.named ? "" : "/*.sock");
-	if (n_others)
-		fprintf(stderr, "there are only daemons of the other kind\n");
-	else
-		fprintf(stderr, "start one, or name its socket with -s or its folder with --run\n");
-	return EXIT_NONE;
+	fprintf(stderr,
+	        "nemoctl: no %s found at %s; start it, or name its socket with -s or its folder "
+	        "with --run\n",
+	        kind ? kind : "daemon", g.named ? "the sockets given" : pattern);
+	return EXIT_NO_DAEMON;
+}
+
+/* Sends the command to all peers: [{"daemon", "name", "data"}, ...]. */
+static json_t *collect(const struct command *c, const char *arg, int *code)
+{
+	json_t *request = json_pack("{s:s}", "cmd", c->cmd), *doc = json_array(), *data;
+	int e;
+
+	if (arg)
+		json_object_set_new(request, "uplink", json_string(arg));
+	if (strcmp(c->cmd, "stop") == 0)
+		json_object_set_new(request, "keep", json_boolean(g.keep));
+	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++) {
+		data = ask_at(p->path, request, &e);
+		if (data)
+			json_array_append_new(doc, json_pack("{s:s, s:s, s:o}", "daemon", p->kind,
+			                                   "name", p->name, "data", data));
+		else
+			*code = e;
+	}
+	json_decref(request);
+	return doc;
 }
 
 /* --- tables: made of keys, since keys carry their units --- */
@@ -204,18 +238,6 @@ static json_t *duration(double s)
 	return json_sprintf("%lu d %lu h", n / 86400, n / 3600 % 24);
 }
 
-static json_t *bytes(double n)
-{
-	static const char units[] = " kMGTP";
-	unsigned u = 0;
-
-	while (n >= 1000 && u < sizeof(units) - 2) {
-		n /= 1000;
-		u++;
-	}
-	return u ? json_sprintf("%.1f %cB", n, units[u]) : json_sprintf("%.0f B", n);
-}
-
 /* The value of 'key' as text. */
 static json_t *cell(const char *key, const json_t *v)
 {
@@ -225,8 +247,6 @@ static json_t *cell(const char *key, const json_t *v)
 
 	if (json_is_number(v) && ends(key, "_s"))
 		return duration(json_number_value(v));
-	if (json_is_number(v) && ends(key, "_bytes"))
-		return bytes(json_number_value(v));
 	if (json_is_integer(v))
 		return json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	if (json_is_real(v))
@@ -290,334 +310,203 @@ static void table(const char *keys, const json_t *rows, const char *indent)
 
 /* --- commands --- */
 
-struct command {
-	const char *group, *verb; /* "ha" "bindings"; 'verb' may be "" */
-	const char *kind;         /* the daemon it is for; NULL: all */
-	const char *cmd;          /* of the request; NULL: "status" has it all */
-	const char *args, *help;
-	const char *keys; /* columns of its table */
-	int (*run)(const struct command *, const char *arg);
-};
-
-static json_t *tagged(const struct peer *p, json_t *data)
+static const char *text_of(const json_t *o, const char *key)
 {
-	return json_pack("{s:s, s:s, s:o}", "daemon", p->kind, "name", p->name, "data", data);
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "-";
 }
 
-static int print_json(json_t *doc)
+static void show_table(const struct command *c, const json_t *doc)
 {
-	json_dumpf(doc, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(doc);
-	return 0;
-}
-
-static int print_all_status(void)
-{
-	json_t *doc = json_array();
-
-	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++)
-		json_array_append_new(doc, tagged(p, json_incref(p->status)));
-	return print_json(doc);
-}
-
-/* Appends copies of 'data' (borrowed) to the table; with several daemons they say whose they are.
- */
-static void add_rows(json_t *rows, const struct peer *p, json_t *data)
-{
-	json_t *list = json_is_array(data) ? data : json_object_get(data, "counters"), *row;
-	size_t i;
-
-	json_array_foreach (list, i, row) {
-		row = json_copy(row);
-		json_object_set_new(row, "daemon", json_string(p->name));
-		json_array_append_new(rows, row);
-	}
-}
-
-/* A table, or the data as JSON, from all daemons of the kind. */
-static int run_table(const struct command *c, const char *arg)
-{
-	json_t *doc = json_array(), *rows = json_array(), *data;
-	json_t *request = json_pack("{s:s}", "cmd", c->cmd);
+	json_t *rows = json_array();
 	char keys[256];
-	int code = 0, e;
+	const json_t *one;
+	json_t *row;
+	size_t i, j;
 
-	(void)arg;
-	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++) {
-		data = ask(p->path, request, &e);
-		code = data ? code : e;
-		if (!data)
-			continue;
-		add_rows(rows, p, data);
-		json_array_append_new(doc, tagged(p, data));
+	json_array_foreach ((json_t *)doc, i, one) {
+		json_t *data = json_object_get(one, "data");
+
+		if (json_is_object(data)) /* statistics: the list is a member */
+			data = json_object_get(data, "counters");
+		json_array_foreach (data, j, row) {
+			json_object_set(row, "daemon", json_object_get(one, "name"));
+			json_array_append(rows, row);
+		}
 	}
 	snprintf(keys, sizeof(keys), "%s%s", g.n_peers > 1 ? "daemon " : "", c->keys);
-	if (g.json)
-		print_json(json_incref(doc));
-	else if (json_array_size(doc))
-		table(keys, rows, "");
-	json_decref(request);
+	table(keys, rows, "");
 	json_decref(rows);
-	json_decref(doc);
-	return code;
 }
 
-static json_t *summary_row(const struct peer *p)
+static void show_summary(const struct command *c, const json_t *doc)
 {
-	json_t *row = json_copy(p->status), *care_of = json_object_get(row, "care_of");
+	json_t *rows = json_array();
+	const json_t *one;
+	size_t i;
 
-	if (strcmp(p->kind, HA) == 0)
-		json_object_set_new(row, "state",
-		        json_sprintf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
-		                     " routers bound",
-		                json_integer_value(json_object_get(row, "bindings")),
-		                json_integer_value(json_object_get(row, "routers"))));
-	else
-		json_object_set(row, "address", json_object_get(row, "home_address"));
-	if (json_is_string(care_of))
-		json_object_set_new(row, "state",
-		        json_sprintf("%s at %s", json_string_value(json_object_get(row, "state")),
-		                json_string_value(care_of)));
-	return row;
-}
+	json_array_foreach ((json_t *)doc, i, one) {
+		json_t *row = json_object_get(one, "data");
+		json_int_t bound = 0, routers = 0;
 
-static int run_summary(const struct command *c, const char *arg)
-{
-	json_t *rows;
-
-	(void)arg;
-	if (g.json)
-		return print_all_status();
-	rows = json_array();
-	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++)
-		json_array_append_new(rows, summary_row(p));
+		if (json_unpack(row, "{s:I, s:I}", "bindings", &bound, "routers", &routers) == 0)
+			json_object_set_new(row, "state",
+			        json_sprintf("%d of %d routers bound", (int)bound, (int)routers));
+		else
+			json_object_set(row, "address", json_object_get(row, "home_address"));
+		json_array_append(rows, row);
+	}
 	table(c->keys, rows, "");
 	json_decref(rows);
-	return 0;
 }
 
-static void mr_status(const char *keys, const struct peer *p)
+static void show_mr(const struct command *c, const json_t *doc)
 {
-	json_t *uplinks = json_object_get(p->status, "uplinks"), *name, *text;
-	json_t *last = json_object_get(p->status, "last_handover");
+	const json_t *one;
 	char key[KEY_SIZE];
+	size_t i;
 
-	while (next_key(&keys, key)) {
-		name = title(key, false);
-		text = field(p->status, key);
-		printf("%-18s%s\n", json_string_value(name), json_string_value(text));
-		json_decref(name);
-		json_decref(text);
-	}
-	if (json_array_size(uplinks)) {
+	json_array_foreach ((json_t *)doc, i, one) {
+		json_t *status = json_object_get(one, "data");
+		json_t *last = json_object_get(status, "last_handover"),
+		       *rows = json_pack("[O]", last);
+		const char *keys = c->keys;
+
+		if (i)
+			putchar('\n');
+		while (next_key(&keys, key)) {
+			json_t *name = title(key, false), *text = field(status, key);
+
+			printf("%-18s%s\n", json_string_value(name), json_string_value(text));
+			json_decref(name);
+			json_decref(text);
+		}
 		printf("\nuplinks\n");
-		table("interface preference state care_of router router_mac known_links", uplinks,
-		        "  ");
-	}
-	if (json_is_object(last)) {
-		json_t *rows = json_pack("[O]", last);
-
-		printf("\nlast handover\n");
-		table("n at cause from to uplink known_link", rows, "  ");
-		printf("\n  ms from the hint to\n");
-		table(PHASES, rows, "  ");
+		table(UPLINK_KEYS, json_object_get(status, "uplinks"), "  ");
+		if (json_is_object(last)) {
+			printf("\nlast handover (phases in ms after the hint)\n");
+			table(HANDOVER_KEYS, rows, "  ");
+		}
 		json_decref(rows);
 	}
 }
 
-static int run_mr_status(const struct command *c, const char *arg)
+static void show_act(const struct command *c, const json_t *doc)
 {
-	(void)arg;
-	if (g.json)
-		return print_all_status();
-	for (size_t i = 0; i < g.n_peers; i++) {
-		if (i)
-			putchar('\n');
-		mr_status(c->keys, &g.peers[i]);
-	}
-	return 0;
-}
+	const json_t *one = json_array_get(doc, 0);
+	json_t *uplinks = field(json_object_get(one, "data"), "uplinks");
 
-static int choose(void)
-{
-	fprintf(stderr, "nemoctl: there are %zu mobile routers, choose one:\n", g.n_peers);
-	for (size_t i = 0; i < g.n_peers; i++)
-		fprintf(stderr, "  -s %s  (%s)\n", g.peers[i].path, g.peers[i].name);
-	return EXIT_USAGE;
-}
-
-/* Commands that act, on one daemon. */
-static int run_act(const struct command *c, const char *arg)
-{
-	bool stop = strcmp(c->verb, "stop") == 0;
-	json_t *request, *data, *uplinks;
-	int code;
-
-	if (g.n_peers > 1)
-		return choose();
-	request = json_pack("{s:s}", "cmd", c->cmd);
-	if (arg)
-		json_object_set_new(request, "uplink", json_string(arg));
-	if (stop)
-		json_object_set_new(request, "keep", json_boolean(g.keep));
-	data = ask(g.peers[0].path, request, &code);
-	json_decref(request);
-	if (!data)
-		return code;
-	if (g.json)
-		return print_json(json_pack("[o]", tagged(&g.peers[0], data)));
-	uplinks = field(data, "uplinks");
-	if (stop)
-		printf("%s: stopping, %s\n", g.peers[0].name,
+	if (strcmp(c->cmd, "stop") == 0)
+		printf("%s: stopping, %s\n", text_of(one, "name"),
 		        g.keep ? "binding and tunnel stay" : "the binding is given up");
 	else
-		printf("%s: looking for a network on %s\n", g.peers[0].name,
+		printf("%s: looking for a network on %s\n", text_of(one, "name"),
 		        json_string_value(uplinks));
 	json_decref(uplinks);
-	json_decref(data);
-	return 0;
-}
-
-/* One event of the stream, or NULL at its end.  Reads not one octet more, so that poll() is true to
- * what is left. */
-static json_t *next_event(int fd)
-{
-	json_t *event = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, NULL);
-	char newline;
-
-	if (event && read(fd, &newline, 1) != 1) {
-		json_decref(event);
-		return NULL;
-	}
-	return event;
 }
 
 static void print_event(json_t *e)
 {
-	const char *time = NULL, *name = NULL, *event = NULL, *level = NULL, *text = NULL;
-
-	if (g.json) {
+	if (g.json)
 		json_dumpf(e, stdout, JSON_COMPACT);
-		putchar('\n');
-	} else {
-		json_unpack(e, "{s?s, s?s, s?s, s?s, s?s}", "time", &time, "name", &name, "event",
-		        &event, "level", &level, "text", &text);
-		printf("%s %s %-5s %s: %s\n", time ? time : "-", name ? name : "-",
-		        level ? level : "-", event ? event : "-", text ? text : "");
-	}
+	else
+		printf("%s %s %-5s %s: %s", text_of(e, "time"), text_of(e, "name"),
+		        text_of(e, "level"), text_of(e, "event"), text_of(e, "text"));
+	putchar('\n');
 	fflush(stdout);
 	json_decref(e);
 }
 
-static int run_monitor(const struct command *c, const char *arg)
+/* Runs until the last daemon has ended. */
+static int monitor(void)
 {
 	struct pollfd fds[MAX_FOUND];
 	json_t *request = json_pack("{s:s}", "cmd", "monitor"), *e;
-	size_t n = g.n_peers;
 	struct timeval never = {0};
+	int code;
 
-	(void)c, (void)arg;
 	for (size_t i = 0; i < g.n_peers; i++) {
-		int fd = dial(g.peers[i].path);
-
-		fds[i] = (struct pollfd){.fd = fd, .events = POLLIN};
-		if (fd < 0)
-			return EXIT_NONE;
-		e = say(fd, request) ? next_event(fd) : NULL;
-		if (!json_is_true(json_object_get(e, "ok"))) {
-			fprintf(stderr, "nemoctl: %s: gives no events\n", g.peers[i].path);
-			return EXIT_REFUSED;
-		}
+		fds[i] = (struct pollfd){.fd = dial(g.peers[i].path), .events = POLLIN};
+		if (fds[i].fd < 0)
+			return EXIT_NO_DAEMON;
+		e = ask(fds[i].fd, g.peers[i].path, request, next_object, &code);
+		if (!e)
+			return code;
 		json_decref(e);
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never));
+		setsockopt(fds[i].fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never));
 	}
 	json_decref(request);
-	while (n && poll(fds, g.n_peers, -1) > 0) {
+	for (size_t left = g.n_peers; left && poll(fds, g.n_peers, -1) > 0;) {
 		for (size_t i = 0; i < g.n_peers; i++) {
 			if (!fds[i].revents)
 				continue;
-			e = next_event(fds[i].fd);
-			if (e) {
+			if ((e = next_object(fds[i].fd))) {
 				print_event(e);
 				continue;
 			}
-			fprintf(stderr, "nemoctl: %s: ended, or cut this reader off\n",
+			fprintf(stderr, "nemoctl: %s has ended, or cut this reader off\n",
 			        g.peers[i].name);
 			close(fds[i].fd);
 			fds[i].fd = -1;
-			n--;
+			left--;
 		}
 	}
-	return EXIT_NONE;
+	return EXIT_NO_DAEMON;
 }
 
-static const struct command summary = {"", "", NULL, NULL, "", "every daemon in one table",
-        "daemon name address state engine protection uptime_s", run_summary};
 static const struct command commands[] = {
-        {"ha", "bindings", HA, "bindings", "", "registered mobile routers",
-                "name tenant home_address care_of state prefixes mode remaining_s moves rx_bytes "
-                "tx_bytes",
-                run_table},
-        {"ha", "routers", HA, "routers", "", "configured mobile routers, bound or not",
-                "name tenant home_address prefixes bound care_of last_seen_s last_status "
-                "last_status_text",
-                run_table},
-        {"mr", "status", MR, NULL, "", "registration, uplinks, last handover",
-                "name state home_address home_agent care_of uplink prefixes mode lifetime_s "
-                "remaining_s "
-                "refresh_in_s last_status last_status_text handovers engine protection uptime_s "
-                "version",
-                run_mr_status},
-        {"mr", "rehome", MR, "rehome", "[UPLINK]",
+        {"", "", NULL, "status", false, "without a command: every daemon in one table",
+                "daemon name address state care_of engine protection uptime_s", show_summary},
+        {"ha bindings", "", HA, "bindings", false, "registered mobile routers", BINDING_KEYS,
+                show_table},
+        {"ha routers", "", HA, "routers", false, "configured mobile routers, bound or not",
+                ROUTER_KEYS, show_table},
+        {"mr status", "", MR, "status", false, "registration, uplinks, last handover", MR_KEYS,
+                show_mr},
+        {"mr rehome", "[UPLINK]", MR, "rehome", true,
                 "look for a network again, as after a migration, on one uplink or all", "",
-                run_act},
-        {"mr", "stop", MR, "stop", "[--keep]",
-                "deregister and end; --keep: leave binding and tunnel in place", "", run_act},
-        {"mr", "handovers", MR, "handovers", "", "past handovers, ms from the hint to each phase",
-                "n at cause from to uplink known_link " PHASES, run_table},
-        {"stats", "", NULL, "stats", "", "all counters and what they count",
-                "group name value help", run_table},
-        {"monitor", "", NULL, "monitor", "", "events as they happen, one a line", "", run_monitor}};
+                show_act},
+        {"mr stop", "[--keep]", MR, "stop", true,
+                "deregister and end; --keep: leave binding and tunnel in place", "", show_act},
+        {"mr handovers", "", MR, "handovers", false, "past handovers, phases in ms after the hint",
+                HANDOVER_KEYS, show_table},
+        {"stats", "", NULL, "stats", false, "all counters and what they count",
+                "group name value help", show_table},
+        {"monitor", "", NULL, "monitor", false, "events as they happen, one a line", "", NULL}};
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
-/* "ha bindings [ARGS]" */
-static int print_command(FILE *f, const struct command *c)
+static int usage(FILE *f, const struct command *only)
 {
-	return fprintf(f, "%s%s%s%s%s", c->group, *c->verb ? " " : "", c->verb, *c->args ? " " : "",
-	        c->args);
+	fputs("usage: nemoctl [-s SOCKET]... [--run DIR] [--json] [COMMAND]\n\n", f);
+	for (const struct command *c = commands; c < commands + N_COMMANDS; c++)
+		if (!only || c == only)
+			fprintf(f, "  %-12s %-8s  %s\n", c->name, c->args, c->help);
+	fputs("\n  -s, --socket SOCKET     ask the daemon at this socket; may be given again\n"
+	      "      --run DIR           look for sockets here (default: $NEMO_RUN, " RUN_DIR ")\n"
+	      "      --json              the daemons' data as one JSON document; events: one a "
+	      "line\n"
+	      "  -h, --help              this text\n"
+	      "      --version           version\n",
+	        f);
+	return f == stderr ? EXIT_USAGE : 0;
 }
 
-static void usage(FILE *f)
+/* The command of the words, and its argument; NULL: there is no such. */
+static const struct command *lookup(char **words, const char **arg)
 {
-	fprintf(f,
-	        "usage: nemoctl [-s SOCKET]... [--run DIR] [--json] [COMMAND]\n\n"
-	        "Without a command: %s.\n\n",
-	        summary.help);
-	for (const struct command *c = commands; c < commands + N_COMMANDS; c++) {
-		fputs("  ", f);
-		fprintf(f, "%*s%s\n", 22 - print_command(f, c), "", c->help);
-	}
-	fprintf(f, "\n  -s, --socket SOCKET  ask the daemon at this socket; may be given several "
-	           "times\n"
-	           "      --run DIR        look for sockets in DIR (default: $NEMO_RUN, or " RUN_DIR
-	           ")\n"
-	           "      --json           print the daemons' data as one JSON document\n"
-	           "                       (monitor: one event a line)\n"
-	           "  -h, --help           this text; after a command, the command's\n"
-	           "      --version        version\n");
-}
+	static char line[256]; /* the argument is in it */
 
-/* Which command the words are, how many were used; NULL: none. */
-static const struct command *lookup(char **words, int n, int *used)
-{
-	*used = 0;
-	if (n == 0)
-		return &summary;
+	for (size_t n = 0; *words && n < sizeof(line); words++)
+		n += (size_t)snprintf(line + n, sizeof(line) - n, "%s%s", n ? " " : "", *words);
 	for (const struct command *c = commands; c < commands + N_COMMANDS; c++) {
-		*used = *c->verb ? 2 : 1;
-		if (n >= *used && strcmp(c->group, words[0]) == 0 &&
-		        (!*c->verb || strcmp(c->verb, words[1]) == 0))
+		size_t n = strlen(c->name);
+		bool takes_arg = strcmp(c->args, "[UPLINK]") == 0;
+
+		if (strncmp(line, c->name, n) != 0 || (g.keep && strcmp(c->args, "[--keep]") != 0))
+			continue;
+		*arg = line[n] ? line + n + 1 : NULL;
+		if (!line[n] || (line[n] == ' ' && takes_arg))
 			return c;
 	}
 	return NULL;
@@ -650,7 +539,7 @@ static int options(int argc, char **argv)
 		case OPT_KEEP: g.keep = true; break;
 		case 'h': g.help = true; break;
 		case OPT_VERSION: printf("nemoctl %s\n", NEMO_VERSION); return 0;
-		default: usage(stderr); return EXIT_USAGE;
+		default: return usage(stderr, NULL);
 		}
 	}
 	return -1;
@@ -659,40 +548,38 @@ static int options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct command *c;
-	int code, used, n;
+	const char *arg;
+	json_t *doc;
+	int code;
 
 	g.run = getenv("NEMO_RUN") ? getenv("NEMO_RUN") : RUN_DIR;
 	code = options(argc, argv);
 	if (code >= 0)
 		return code;
-	argv += optind;
-	n = argc - optind;
-	c = lookup(argv, n, &used);
-	if (g.help && (!c || c == &summary)) {
-		usage(stdout);
-		return 0;
-	}
-	if (!c) {
-		fprintf(stderr, "nemoctl: no such command: %s%s%s\n", argv[0], n > 1 ? " " : "",
-		        n > 1 ? argv[1] : "");
-		usage(stderr);
+	c = lookup(argv + optind, &arg);
+	if (!c && !g.help)
+		fprintf(stderr, "nemoctl: no such command, or not with this argument or option\n");
+	if (g.help || !c)
+		return usage(g.help ? stdout : stderr, c && *c->name ? c : NULL);
+	code = find(c->kind);
+	if (code)
+		return code;
+	if (c->acts && g.n_peers > 1) {
+		fprintf(stderr, "nemoctl: there are %zu of %s, choose one:\n", g.n_peers, c->kind);
+		for (size_t i = 0; i < g.n_peers; i++)
+			fprintf(stderr, "  -s %s  (%s)\n", g.peers[i].path, g.peers[i].name);
 		return EXIT_USAGE;
 	}
-	if (g.help || n - used > (strcmp(c->args, "[UPLINK]") == 0) ||
-	        (g.keep && strcmp(c->args, "[--keep]") != 0)) {
-		FILE *f = g.help ? stdout : stderr;
-
-		fputs("usage: nemoctl [-s SOCKET]... [--run DIR] [--json] ", f);
-		print_command(f, c);
-		fprintf(f, "\n%s\n", c->help);
-		return g.help ? 0 : EXIT_USAGE;
+	if (!c->show)
+		return monitor();
+	doc = collect(c, arg, &code);
+	if (g.json) {
+		json_dumpf(doc, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (json_array_size(doc)) {
+		c->show(c, doc);
 	}
-	code = find(c->kind);
-	if (g.n_peers && !(code && g.named)) {
-		int e = c->run(c, n > used ? argv[used] : NULL);
-
-		code = e ? e : code;
-	}
+	json_decref(doc);
 	for (size_t i = 0; i < g.n_peers; i++)
 		json_decref(g.peers[i].status);
 	return code;

@@ -58,8 +58,9 @@ static void batch_route(
 
 	prefix6_str(&p, prefix);
 	ip6tnl_nft_add(set->nft, "%s element T sources { %u . %s }", verb, e->number, prefix);
-	ip6tnl_nft_add(set->nft, "%s element T sent { %s }", verb, prefix);
-	ip6tnl_nft_add(set->nft, "%s element T received { %s }", verb, prefix);
+	ip6tnl_nft_add(set->nft, "%s element T sent { %s : \"tx_%u\" }", verb, prefix, e->number);
+	ip6tnl_nft_add(
+		set->nft, "%s element T received { %s : \"rx_%u\" }", verb, prefix, e->number);
 	if (!tenant)
 		return;
 	ip6tnl_nft_add(set->nft, "%s element T isolated { %s }", verb, prefix);
@@ -117,11 +118,14 @@ static void on_key_gone(struct tunnel_set *set, const struct key *key, const str
 	batch_key(set, "delete", key, e);
 }
 
+/* The elements refer to the counters: those come before and go after. */
 static void batch_tunnel(struct tunnel_set *set, const char *verb, const struct entry *e)
 {
 	char id[INET6_ADDRSTRLEN];
 
 	inet_ntop(AF_INET6, &e->info.id, id, sizeof(id));
+	ip6tnl_nft_add(set->nft, "%s counter T rx_%u", verb, e->number);
+	ip6tnl_nft_add(set->nft, "%s counter T tx_%u", verb, e->number);
 	ip6tnl_nft_add(set->nft, "%s element T tenants { %u comment \"%s\" : %u }", verb,
 		e->number, id, e->info.tenant);
 }
@@ -211,13 +215,14 @@ static void drop_covered(struct entry *e)
 /* From 'old' (may be NULL) to 'e': all or nothing. */
 static int change(struct tunnel_set *set, const struct entry *old, const struct entry *e)
 {
-	int rc = book_hold(&set->book, e);
+	int rc;
 
+	batch_tunnel(set, "add", e);
+	rc = book_hold(&set->book, e);
 	if (rc < 0) {
 		ip6tnl_nft_discard(set->nft);
 		return rc;
 	}
-	batch_tunnel(set, "add", e);
 	rc = ip6tnl_nft_run(set->nft);
 	if (rc >= 0)
 		rc = routes_put(set, e);
@@ -279,24 +284,14 @@ static int ip6tnl_attach(struct tunnel_set *set, unsigned ifindex)
 static int ip6tnl_stats(struct tunnel_set *set, const struct in6_addr *id, struct tunnel_stats *out)
 {
 	struct entry *e = book_find(&set->book, id);
-	int rc = 0;
+	int rc;
 
 	memset(out, 0, sizeof(*out));
 	if (!e)
 		return -ENOENT;
-	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
-		char prefix[PREFIX6_STRLEN];
-		struct prefix6 p;
-
-		if (e->keys[i].table != KEY_ROUTES)
-			continue;
-		p = prefix_of(&e->keys[i]);
-		prefix6_str(&p, prefix);
-		rc = ip6tnl_nft_count(set->nft, "sent", prefix, &out->tx_packets, &out->tx_bytes);
-		if (rc >= 0)
-			rc = ip6tnl_nft_count(
-				set->nft, "received", prefix, &out->rx_packets, &out->rx_bytes);
-	}
+	rc = ip6tnl_nft_count(set->nft, "rx", e->number, &out->rx_packets, &out->rx_bytes);
+	if (rc >= 0)
+		rc = ip6tnl_nft_count(set->nft, "tx", e->number, &out->tx_packets, &out->tx_bytes);
 	return rc;
 }
 

@@ -25,8 +25,8 @@ static const char rules[] =
 	"	map pairs { type ipv6_addr . ipv6_addr : mark; }\n"
 	"	map tenants { type mark : mark; }\n" /* by number; the comment is the home address */
 	"	set sources { type mark . ipv6_addr; flags interval; }\n"
-	"	set received { type ipv6_addr; flags interval; counter; }\n"
-	"	set sent { type ipv6_addr; flags interval; counter; }\n"
+	"	map received { type ipv6_addr : counter; flags interval; }\n"
+	"	map sent { type ipv6_addr : counter; flags interval; }\n"
 	"	set isolated { type ipv6_addr; flags interval; }\n"
 	"	set reachable { type mark . ipv6_addr; flags interval; }\n"
 	"	set inner { type ipv6_addr; flags interval; }\n"
@@ -52,7 +52,7 @@ static const char rules[] =
 	"		meta mark . ip6 saddr != @sources counter name rx_inner_source drop\n"
 	"		%s\n"
 	"		meta mark set 0\n"
-	"		ip6 saddr @received accept\n"
+	"		counter name ip6 saddr map @received accept\n"
 	"	}\n"
 	"	chain prerouting {\n"
 	"		type filter hook prerouting priority raw; policy accept;\n"
@@ -65,7 +65,7 @@ static const char rules[] =
 	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit drop\n"
 	"		iifname != \"%s\" ip6 saddr @isolated ip6 daddr @isolated "
 	"counter name tx_tenant drop\n"
-	"		ip6 daddr @sent accept\n"
+	"		counter name ip6 daddr map @sent accept\n"
 	"	}\n"
 	"}\n";
 /* The mark turns from the tunnel's number into its tenant; 0 is not isolated. */
@@ -162,20 +162,24 @@ static json_t *elements(json_t *objects)
 	return NULL;
 }
 
-int ip6tnl_nft_count(struct ip6tnl_nft *n, const char *set, const char *element, uint64_t *packets,
-	uint64_t *bytes)
+int ip6tnl_nft_count(struct ip6tnl_nft *n, const char *direction, uint32_t number,
+	uint64_t *packets, uint64_t *bytes)
 {
-	char cmd[160];
-	json_t *objects, *counter;
+	char cmd[64];
+	json_t *objects, *o, *counter;
+	size_t i;
 
-	snprintf(cmd, sizeof(cmd), "get element " TABLE " %s { %s }", set, element);
+	snprintf(cmd, sizeof(cmd), "list counter " TABLE " %s_%u", direction, number);
 	objects = list(n, cmd);
 	if (!objects)
 		return -EIO;
-	counter = json_object_get(
-		json_object_get(json_array_get(elements(objects), 0), "elem"), "counter");
-	*packets += (uint64_t)json_integer_value(json_object_get(counter, "packets"));
-	*bytes += (uint64_t)json_integer_value(json_object_get(counter, "bytes"));
+	json_array_foreach(objects, i, o) {
+		counter = json_object_get(o, "counter");
+		if (counter) {
+			*packets = (uint64_t)json_integer_value(json_object_get(counter, "packets"));
+			*bytes = (uint64_t)json_integer_value(json_object_get(counter, "bytes"));
+		}
+	}
 	json_decref(objects);
 	return 0;
 }

@@ -9,14 +9,14 @@ struct ip6tnl_nft;
  * -errno with 'why' (256 octets). */
 int ip6tnl_nft_open(
 	struct ip6tnl_nft **, enum tunnel_role, const char *dev, bool *left, char *why);
-/* Adds a command to the batch; "element T" stands for an element of the table. */
+/* Adds a command to the batch; the word T stands for the table. */
 void ip6tnl_nft_add(struct ip6tnl_nft *, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int ip6tnl_nft_run(struct ip6tnl_nft *); /* carries the batch out, all or nothing; 0 or -errno */
 void ip6tnl_nft_discard(struct ip6tnl_nft *); /* forgets the batch */
 int ip6tnl_nft_counters(struct ip6tnl_nft *, struct tunnel_counters *);
-/* Adds what the element's counter says. */
-int ip6tnl_nft_count(struct ip6tnl_nft *, const char *set, const char *element, uint64_t *packets,
+/* Reads the counter DIRECTION_NUMBER of a tunnel. */
+int ip6tnl_nft_count(struct ip6tnl_nft *, const char *direction, uint32_t number, uint64_t *packets,
 	uint64_t *bytes);
 /* Calls back once per tunnel in the table, with its number; a result < 0 is passed on. */
 int ip6tnl_nft_left(struct ip6tnl_nft *,

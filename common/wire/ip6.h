@@ -6,17 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IP6_HDR_SIZE   40
-#define IP6_MAX_CHAIN  8    /* extension headers looked at */
-#define IP6_SIG_MAX    2304 /* largest signalling packet made or taken, octets */
-#define IP6_PROTO_HBH  0
-#define IP6_PROTO_RH   43
-#define IP6_PROTO_FRAG 44
-#define IP6_PROTO_ESP  50
-#define IP6_PROTO_AH   51
-#define IP6_PROTO_NONE 59
+#define IP6_HDR_SIZE     40
+#define IP6_MAX_CHAIN    8    /* extension headers looked at */
+#define IP6_SIG_MAX      2304 /* largest signalling packet made or taken, octets */
+#define IP6_PROTO_HBH    0
+#define IP6_PROTO_RH     43
+#define IP6_PROTO_FRAG   44
+#define IP6_PROTO_ESP    50
+#define IP6_PROTO_AH     51
+#define IP6_PROTO_NONE   59
 #define IP6_PROTO_DSTOPT 60
-#define IP6_PROTO_MH   135
+#define IP6_PROTO_MH     135
 
 /* One packet, decoded.  'payload' borrows from the packet. */
 struct ip6_pkt {
@@ -24,11 +24,11 @@ struct ip6_pkt {
 	uint8_t hop_limit;        /* 0..255 */
 	uint8_t proto;            /* of the payload; IP6_PROTO_* */
 	bool has_hao, has_rh2;
-	struct in6_addr hao;      /* home address of the sender, if has_hao */
-	struct in6_addr rh2;      /* home address of the receiver, if has_rh2 */
-	const uint8_t *payload;   /* after the last extension header walked */
-	size_t payload_size;      /* octets, limited by the header's Payload Length */
-	unsigned payload_off;     /* of 'payload' from the packet's start, octets */
+	struct in6_addr hao;    /* home address of the sender, if has_hao */
+	struct in6_addr rh2;    /* home address of the receiver, if has_rh2 */
+	const uint8_t *payload; /* after the last extension header walked */
+	size_t payload_size;    /* octets, limited by the header's Payload Length */
+	unsigned payload_off;   /* of 'payload' from the packet's start, octets */
 };
 
 enum ip6_verdict {
@@ -48,11 +48,11 @@ enum ip6_verdict {
 enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out);
 
 /* Writes IPv6 header, type 2 routing header (if has_rh2), destination options with 'p->hao' (if
- * has_hao; after the routing header, RFC 6275 s6.3) and the payload, a complete packet.  Hop limit as given, traffic class and flow label
- * 0.  Returns its size, or -EMSGSIZE. */
+ * has_hao; after the routing header, RFC 6275 s6.3) and the payload, a complete packet.  Hop limit
+ * as given, traffic class and flow label 0.  Returns its size, or -EMSGSIZE. */
 int ip6_encode(const struct ip6_pkt *p, void *buf, size_t size);
 
 /* Internet checksum with IPv6 pseudo-header (RFC 8200 s8.1) over 'data'; wire order.  A packet
  * that carries its checksum sums to 0.  With HAO or RH2, pass the home address (s6.1.1). */
 uint16_t ip6_csum(const struct in6_addr *src, const struct in6_addr *dst, uint8_t proto,
-	const void *data, size_t size);
+        const void *data, size_t size);

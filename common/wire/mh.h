@@ -10,7 +10,7 @@
 
 enum mh_type { MH_BRR, MH_HOTI, MH_COTI, MH_HOT, MH_COT, MH_BU, MH_BA, MH_BE };
 
-enum mh_bu_flag { /* RFC 6275 s6.1.7, RFC 3963 s4.1 */
+enum mh_bu_flag {         /* RFC 6275 s6.1.7, RFC 3963 s4.1 */
 	MH_BU_A = 0x8000, /* acknowledge */
 	MH_BU_H = 0x4000, /* home registration */
 	MH_BU_L = 0x2000, /* link-local address compatibility */
@@ -20,25 +20,25 @@ enum mh_bu_flag { /* RFC 6275 s6.1.7, RFC 3963 s4.1 */
 };
 enum mh_ba_flag { MH_BA_K = 0x80, MH_BA_R = 0x40 };
 
-#define MH_STATUSES(X) /* RFC 6275 s6.1.8, RFC 3963 s4.2 */ \
-	X(0, ACCEPTED, "accepted") \
-	X(1, ACCEPTED_PREFIX, "accepted, prefix discovery necessary") \
-	X(128, UNSPECIFIED, "reason unspecified") \
-	X(129, PROHIBITED, "administratively prohibited") \
-	X(130, RESOURCES, "insufficient resources") \
-	X(131, NO_HOME_REG, "home registration not supported") \
-	X(132, NOT_HOME_SUBNET, "not home subnet") \
-	X(133, NOT_HA, "not home agent for this mobile node") \
-	X(134, DAD_FAILED, "duplicate address detection failed") \
-	X(135, SEQ_WINDOW, "sequence number out of window") \
-	X(136, HOME_NONCE, "expired home nonce index") \
-	X(137, CAREOF_NONCE, "expired care-of nonce index") \
-	X(138, NONCES, "expired nonces") \
-	X(139, TYPE_CHANGE, "registration type change disallowed") \
-	X(140, MR_NOT_PERMITTED, "mobile router operation not permitted") \
-	X(141, INVALID_PREFIX, "invalid prefix") \
-	X(142, PREFIX_NOT_AUTHORIZED, "not authorized for prefix") \
-	X(143, FORWARDING_FAILED, "forwarding setup failed (prefixes missing)") \
+#define MH_STATUSES(X) /* RFC 6275 s6.1.8, RFC 3963 s4.2 */                                        \
+	X(0, ACCEPTED, "accepted")                                                                 \
+	X(1, ACCEPTED_PREFIX, "accepted, prefix discovery necessary")                              \
+	X(128, UNSPECIFIED, "reason unspecified")                                                  \
+	X(129, PROHIBITED, "administratively prohibited")                                          \
+	X(130, RESOURCES, "insufficient resources")                                                \
+	X(131, NO_HOME_REG, "home registration not supported")                                     \
+	X(132, NOT_HOME_SUBNET, "not home subnet")                                                 \
+	X(133, NOT_HA, "not home agent for this mobile node")                                      \
+	X(134, DAD_FAILED, "duplicate address detection failed")                                   \
+	X(135, SEQ_WINDOW, "sequence number out of window")                                        \
+	X(136, HOME_NONCE, "expired home nonce index")                                             \
+	X(137, CAREOF_NONCE, "expired care-of nonce index")                                        \
+	X(138, NONCES, "expired nonces")                                                           \
+	X(139, TYPE_CHANGE, "registration type change disallowed")                                 \
+	X(140, MR_NOT_PERMITTED, "mobile router operation not permitted")                          \
+	X(141, INVALID_PREFIX, "invalid prefix")                                                   \
+	X(142, PREFIX_NOT_AUTHORIZED, "not authorized for prefix")                                 \
+	X(143, FORWARDING_FAILED, "forwarding setup failed (prefixes missing)")                    \
 	X(174, INVALID_COA, "invalid care-of address")
 enum mh_status {
 #define X(number, name, text) MH_ST_##name = number,
@@ -53,36 +53,55 @@ struct mh_opts {
 	struct in6_addr alt_coa; /* Alternate Care-of Address, s6.2.5; :: = absent */
 	bool has_nonce;          /* Nonce Indices, s6.2.6 */
 	uint16_t home_nonce, careof_nonce;
-	uint8_t auth_size;       /* Binding Authorization Data, s6.2.7; octets, 0 = absent */
-	bool auth_misplaced;     /* it is not the last option, or larger than MH_MAX_AUTH (then
-	                          * not kept) */
+	uint8_t auth_size;   /* Binding Authorization Data, s6.2.7; octets, 0 = absent */
+	bool auth_misplaced; /* it is not the last option, or larger than MH_MAX_AUTH (then
+	                      * not kept) */
 	uint8_t auth[MH_MAX_AUTH];
-	bool mnp_bad;            /* a Mobile Network Prefix option (RFC 3963 s4.3) with a wrong
-	                          * length field, a prefix length over 128, or one too many */
-	unsigned n_mnp;          /* 0..MH_MAX_MNP; host bits are as received */
+	bool mnp_bad;   /* a Mobile Network Prefix option (RFC 3963 s4.3) with a wrong
+	                 * length field, a prefix length over 128, or one too many */
+	unsigned n_mnp; /* 0..MH_MAX_MNP; host bits are as received */
 	struct prefix6 mnp[MH_MAX_MNP];
 };
-struct mh_bu { uint16_t seq; uint16_t flags; uint32_t lifetime_s; }; /* MH_BU_*; 0..262140 s */
-struct mh_ba { uint8_t status, flags; uint16_t seq; uint32_t lifetime_s; }; /* MH_BA_* */
-struct mh_be { uint8_t status; struct in6_addr hoa; };  /* 1 unknown binding, 2 unknown type */
-struct mh_test { uint16_t nonce; uint8_t cookie[8], token[8]; }; /* HoTI, CoTI: cookie only */
+struct mh_bu {
+	uint16_t seq;
+	uint16_t flags;      /* MH_BU_* */
+	uint32_t lifetime_s; /* 0..262140 */
+};
+struct mh_ba {
+	uint8_t status, flags; /* MH_ST_*, MH_BA_* */
+	uint16_t seq;
+	uint32_t lifetime_s; /* 0..262140 */
+};
+struct mh_be {
+	uint8_t status; /* 1 unknown binding, 2 unknown type */
+	struct in6_addr hoa;
+};
+struct mh_test {
+	uint16_t nonce;
+	uint8_t cookie[8], token[8]; /* HoTI, CoTI: cookie only */
+};
 
 struct mh_msg {
 	uint8_t type; /* enum mh_type */
-	union { struct mh_bu bu; struct mh_ba ba; struct mh_be be; struct mh_test test; };
+	union {
+		struct mh_bu bu;
+		struct mh_ba ba;
+		struct mh_be be;
+		struct mh_test test;
+	};
 	struct mh_opts o;
 };
 
 enum mh_verdict { /* RFC 6275 s9.2, in this order */
 	MH_OK,
-	MH_DROP_CSUM,     /* silent */
-	MH_DROP_TYPE,     /* unknown type: Binding Error 2 */
-	MH_DROP_PROTO,    /* Payload Proto not 59: Parameter Problem at it */
-	MH_DROP_LEN,      /* Header Len below the type's minimum: Parameter Problem at it */
-	MH_DROP_SHORT,    /* Header Len past the end, or under 8 octets: silent */
-	MH_DROP_OPTION,   /* an option runs past the end of the header, or an Alternate Care-of
-	                   * Address is :: (s6.1.7): silent */
-	MH_DROP_CHAIN,    /* ip6_decode() refused the packet, or it is no Mobility Header */
+	MH_DROP_CSUM,   /* silent */
+	MH_DROP_TYPE,   /* unknown type: Binding Error 2 */
+	MH_DROP_PROTO,  /* Payload Proto not 59: Parameter Problem at it */
+	MH_DROP_LEN,    /* Header Len below the type's minimum: Parameter Problem at it */
+	MH_DROP_SHORT,  /* Header Len past the end, or under 8 octets: silent */
+	MH_DROP_OPTION, /* an option runs past the end of the header, or an Alternate Care-of
+	                 * Address is :: (s6.1.7): silent */
+	MH_DROP_CHAIN,  /* ip6_decode() refused the packet, or it is no Mobility Header */
 };
 
 /* Decodes the Mobility Header in 'buf' (checksum already verified).  Octets past Header Len are
@@ -91,13 +110,14 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
 enum mh_verdict mh_decode(const void *buf, size_t size, struct mh_msg *out, unsigned *where);
 /* Encodes 'm', aligning options as s6.2 and RFC 3963 s4.3 require, Payload Proto 59, checksum
  * zero.  Lifetimes are rounded down to 4 s.  Options that the message can't carry (table in mh.c),
- * o.mnp_bad and o.auth_misplaced are ignored.  Returns octets written (8..MH_MAX_SIZE, a multiple of 8) or -EMSGSIZE. */
+ * o.mnp_bad and o.auth_misplaced are ignored.  Returns octets written (8..MH_MAX_SIZE, a multiple
+ * of 8) or -EMSGSIZE. */
 int mh_encode(const struct mh_msg *m, void *buf, size_t size);
 
 /* A message with its addresses: what a protocol core sees and sends. */
 struct mh_env {
 	struct in6_addr src, dst; /* as on the wire */
-	struct in6_addr hoa;      /* home address from the HAO (BU) or RH2 (BA); :: = no such header */
+	struct in6_addr hoa; /* home address from the HAO (BU) or RH2 (BA); :: = no such header */
 	struct mh_msg m;
 };
 
@@ -105,10 +125,10 @@ struct mh_env {
  * offset from the packet's start, for the ICMPv6 Pointer; '*chain' tells why with MH_DROP_CHAIN.
  * On every verdict but MH_DROP_CHAIN and MH_DROP_CSUM, out->src, dst and hoa are set (an error
  * needs them); out->m only on MH_OK.  A home address is taken from an HAO, else from an RH2. */
-enum mh_verdict mh_decode_packet(const void *pkt, size_t size, struct mh_env *out,
-	enum ip6_verdict *chain, unsigned *where);
-/* Makes the complete packet of 'e', checksum included, hop limit 64: a BA with hoa set gets a type 2
- * routing header, anything else with hoa set a Home Address option (s6.1.7, s9.5.4).  Returns its
+enum mh_verdict mh_decode_packet(
+        const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
+/* Makes the complete packet of 'e', checksum included, hop limit 64: a BA with hoa set gets a type
+ * 2 routing header, anything else with hoa set a Home Address option (s6.1.7, s9.5.4).  Returns its
  * size or -EMSGSIZE. */
 int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
 /* ICMPv6 Parameter Problem code 0 about 'pkt' with 'pointer' (RFC 4443 s3.4, at most 1280 octets),
@@ -116,4 +136,4 @@ int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
  * error may be sent about this packet (its source is :: or multicast, its destination multicast),
  * it is no whole IPv6 header, or 'buf' is too small. */
 int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
-	const struct in6_addr *src, void *buf, size_t size);
+        const struct in6_addr *src, void *buf, size_t size);

@@ -285,6 +285,8 @@ static enum ndp_verdict check(const struct ip6_pkt *p, const struct msg_type **t
 		return NDP_DROP_CODE;
 	if (p->payload_size < (*t)->min_size)
 		return NDP_DROP_SHORT;
+	if (addr6_is_multicast(&p->src)) /* RFC 4291 s2.7 */
+		return NDP_DROP_SOURCE;
 	m->src = p->src;
 	m->dst = p->dst;
 	return NDP_OK;

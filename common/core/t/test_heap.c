@@ -1,4 +1,4 @@
-/* Timer heap, against a plain array; and sequence numbers (HOSTILE line 9, RFC 6275 s9.5.1). */
+/* Timer heap, against a plain array; and sequence numbers (RFC 6275 s9.5.1). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/wire/ip6.h"
+#include "common/wire/mh.h"
 
 #define N_OF(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -22,9 +22,30 @@ static inline struct in6_addr A(const char *s) {
 	return a;
 }
 
+/* Zeroed to the last octet of padding: messages are compared with memcmp(). */
+static inline struct prefix6
+P(const char *s) {
+	struct prefix6 p, zeroed;
+
+	memset(&zeroed, 0, sizeof(zeroed));
+	assert_int_equal(prefix6_parse(s, &p), 0);
+	zeroed.addr = p.addr;
+	zeroed.len = p.len;
+	return zeroed;
+}
+
+static inline struct mh_msg
+mh_blank(uint8_t type)
+{
+	struct mh_msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = type;
+	return m;
+}
+
 /* "3b 01 0500": octets in 'out', their number returned. */
-static inline size_t
-unhex(const char *s, uint8_t *out, size_t size)
+static inline size_t unhex(const char *s, uint8_t *out, size_t size)
 {
 	size_t n = 0;
 

@@ -253,6 +253,10 @@ static void every_verdict(void **state)
 	        /* RS from :: may not carry a link-layer address */
 	        {"::", "ff02::2", "8500 0000 00000000", NDP_OK},
 	        {"::", "ff02::2", "8500 0000 00000000" SLLAO, NDP_DROP_SOURCE},
+	        /* a multicast source */
+	        {"ff02::3", "ff02::2", "8500 0000 00000000", NDP_DROP_SOURCE},
+	        {"ff02::3", "2001:db8::2", NA_HDR "00000000 20010db8000000000000000000000002",
+	                NDP_DROP_SOURCE},
 	        /* NS: target multicast; from :: to another than a solicited-node group */
 	        {"fe80::1", "2001:db8::2", NS_HDR "ff020000000000000000000000000001",
 	                NDP_DROP_TARGET},
