@@ -46,7 +46,8 @@ struct mr_edge {
 	uint64_t watch_rx;     /* packets received through the tunnel when the watch began */
 	uint64_t watch_until;  /* us */
 	uint64_t ra_us;        /* the event being worked on is this RA's; 0 = another */
-	uint64_t coa_us, bu_us; /* of the last such action */
+	uint64_t step_us;      /* when the event being worked on came */
+	uint64_t coa_us, bu_us; /* of such actions in this step; 0 = none */
 	struct in6_addr coa;   /* last one moved to */
 	uint64_t started;      /* ms */
 	bool keep, exiting;
@@ -120,7 +121,11 @@ static int put_router(struct mr_edge *e, const struct mr_action *a)
 static int drop_router(struct mr_edge *e, const struct mr_action *a)
 {
 	struct nl_route r = {
-		.table = 254, .via = a->router, .oif = e->uplinks[a->uplink].ifindex};
+		.table = 254,
+		.via = a->router,
+		.oif = e->uplinks[a->uplink].ifindex,
+		.metric = a->metric,
+	};
 
 	return r.oif ? nl_route_drop(e->nl, &r) : 0;
 }
@@ -194,7 +199,7 @@ static int on_watch(sd_event_source *s, uint64_t usec, void *arg)
 
 static void begin_handover(struct mr_edge *e, const struct note *n)
 {
-	struct handover *v = handover_begin(&e->handovers, now_us());
+	struct handover *v = handover_begin(&e->handovers, e->step_us);
 	struct timespec ts;
 	const char *cause;
 	unsigned uplink;
@@ -214,7 +219,7 @@ static void begin_handover(struct mr_edge *e, const struct note *n)
 static void take_note(struct mr_edge *e, const struct note *n)
 {
 	switch (n->type) {
-	case NOTE_MR_HINT: handover_hint(&e->handovers, now_us()); break;
+	case NOTE_MR_HINT: handover_hint(&e->handovers, e->step_us); break;
 	case NOTE_MR_CONFIRMED: handover_forget(&e->handovers); break;
 	case NOTE_MR_MOVED: begin_handover(e, n); break;
 	case NOTE_MR_REGISTERED:
@@ -279,6 +284,8 @@ static void run(struct mr_edge *e, const struct mr_event *ev)
 {
 	uint64_t at;
 
+	e->coa_us = e->bu_us = 0;
+	e->step_us = now_us();
 	mr_step(e->mr, ev, daemon_now(), &e->out);
 	for (unsigned i = 0; i < e->out.n; i++) {
 		struct mr_action *a = &e->out.v[i];

@@ -186,6 +186,12 @@ static void link_enter(struct mr *mr, struct link *l, enum link_state to)
 			link_state_str(to));
 }
 
+/* Of the default route through the uplink: kernel routes prefer the lowest. */
+static unsigned metric(const struct mr *mr, const struct link *l)
+{
+	return 1024 - (mr->conf->uplinks[l->index].preference & 0x3ff);
+}
+
 static void drop_coa(struct mr *mr, const struct link *l, const struct in6_addr *coa)
 {
 	struct mr_action *a = mr_action(mr, MR_DO_COA_DROP);
@@ -221,6 +227,7 @@ static void give_up(struct mr *mr, struct link *l, enum link_state to)
 
 		a->uplink = l->index;
 		a->router = l->current.router;
+		a->metric = metric(mr, l);
 	}
 	leave(mr, l);
 	link_enter(mr, l, to);
@@ -263,7 +270,7 @@ static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	act->router = a.router;
 	memcpy(act->mac, a.mac, 6);
 	act->addr = a.coa;
-	act->metric = 1024 - (mr->conf->uplinks[l->index].preference & 0x3ff);
+	act->metric = metric(mr, l);
 	l->strong = false;
 	link_enter(mr, l, LINK_READY);
 	mr_select(mr);

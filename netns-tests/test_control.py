@@ -185,7 +185,8 @@ class Fake:
         self.listener.bind(self.path)
         self.listener.listen()
         self.monitors = []
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def serve(self):
         while True:
@@ -217,6 +218,8 @@ class Fake:
     def close(self):
         for m in self.monitors:
             m.close()
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        self.thread.join()
         self.listener.close()
 
 
@@ -370,10 +373,8 @@ def test_stats(fake, ctl):
 
 def test_monitor(fake, ctl, tmp_path):
     a, b = fake("a", HA), fake("b", MR)
-    for args, first in (), "2026-11-21T10:00:00.123Z home info  binding.accepted: van is at", (
-        ("--json",),
-        "{",
-    ):
+    plain = "2026-11-21T10:00:00.123Z home info  binding.accepted: van is at"
+    for args, first in ((), plain), (("--json",), "{"):
         before = len(a.monitors), len(b.monitors)
         proc = subprocess.Popen(
             [NEMOCTL, "--run", str(tmp_path), "monitor", *args],

@@ -1,0 +1,607 @@
+"""Tunnel engines and signalling capture, without the daemons (driven by tools/engine).
+
+        left ---------------- box ---------------- right
+      2001:db8:1::2   lan 2001:db8:1::1      2001:db8:f::2
+                      wan 2001:db8:f::1      (all that is beyond: care-of addresses, home agent)
+
+The box is a home agent (its moving networks are beyond 'right') or a mobile router (its own network
+is 'left').  Packets are made and read by scapy on packet sockets at both sides.
+"""
+
+import ctypes
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+from lib.topo import Link, Node, Topology
+from lib.traffic import BUILD
+from lib.wait import wait_for
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import (
+    HAO,
+    ICMPv6PacketTooBig,
+    ICMPv6ParamProblem,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    MIP6MH_BA,
+    MIP6MH_BU,
+    PadN,
+    HBHOptUnknown,
+)
+from scapy.layers.ipsec import ESP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+ENGINE = os.path.join(BUILD, "tools", "engine")
+CLIENT, BOX_LAN = "2001:db8:1::2", "2001:db8:1::1"
+BOX, FAR = "2001:db8:f::1", "2001:db8:f::2"
+COA, COA2, OTHER_COA = "2001:db8:a::2", "2001:db8:a::3", "2001:db8:b::2"
+HOA, MNP, HOST = "2001:db8:99::1", "2001:db8:9::/64", "2001:db8:9::2"
+OTHER_HOA, OTHER_MNP, OTHER_HOST = "2001:db8:99::2", "2001:db8:8::/64", "2001:db8:8::2"
+HA = "2001:db8:a::1"  # of a box that is a mobile router
+MTU = 1460
+TEL, NO_NEXT = 4, 59
+
+TOPOLOGY = Topology(
+    nodes=[
+        Node("left", routes=[f"default via {BOX_LAN}"]),
+        Node("box", forward=True, routes=[f"2001:db8:a::/64 via {FAR}", f"2001:db8:b::/64 via {FAR}"]),
+        Node("right", routes=[f"default via {BOX}"]),
+    ],
+    links=[
+        Link("left:eth0", "box:lan", a=[f"{CLIENT}/64"], b=[f"{BOX_LAN}/64"]),
+        Link("right:eth0", "box:wan", a=[f"{FAR}/64"], b=[f"{BOX}/64"]),
+    ],
+)
+HA_PUT = f"put {HOA} {BOX} {COA} 1 routes {MNP} {HOA}/128"
+OTHER_PUT = f"put {OTHER_HOA} {BOX} {OTHER_COA} 2 routes {OTHER_MNP} {OTHER_HOA}/128"
+MR_PUT = f"put {HOA} {BOX} {HA} 0 oif wan routes ::/0 inner 2001:db8:1::/64 {HOA}/128"
+
+
+class Port:
+    """A packet socket on an interface of another namespace."""
+
+    def __init__(self, node, ifname, peer, peer_if):
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/self/ns/net") as here, open(f"/run/netns/{node.ns}") as there:
+            assert libc.setns(there.fileno(), 0) == 0
+            try:
+                self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+                self.sock.bind((ifname, 0))
+            finally:
+                assert libc.setns(here.fileno(), 0) == 0
+        self.mac = peer.out(["cat", f"/sys/class/net/{peer_if}/address"]).strip()
+
+    def send(self, *packets):
+        for p in packets:
+            self.sock.send(bytes(Ether(dst=self.mac, type=0x86DD) / p))
+
+    def receive(self, wanted, timeout=5):
+        """The next IPv6 packet, made by others, for which wanted(packet) is true; else None."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0, deadline - time.monotonic())
+            if not select.select([self.sock], [], [], left)[0]:
+                return None
+            frame, address = self.sock.recvfrom(65536)
+            if address[2] == socket.PACKET_OUTGOING:
+                continue
+            packet = IPv6(frame[14:])
+            if wanted(packet):
+                return packet
+
+
+class Engine:
+    """tools/engine in a node: a line in, a JSON object out."""
+
+    def __init__(self, net, node, *args):
+        self.proc = net[node].popen([ENGINE, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        net.started(self.proc)
+        self.hello = self.read()
+
+    def read(self):
+        line = self.proc.stdout.readline()
+        return json.loads(line)
+
+    def ask(self, line):
+        self.proc.stdin.write(line + "\n")
+        self.proc.stdin.flush()
+        return self.read()
+
+    def do(self, *lines):
+        for line in lines:
+            answer = self.ask(line)
+            assert answer["rc"] == 0, f"{line}: {answer}"
+        return answer
+
+    def drops(self):
+        c = self.do("counters")
+        return {k: v for k, v in c.items() if k != "rc" and v}
+
+    def leave(self):
+        """The process ends and leaves everything installed."""
+        self.proc.stdin.close()
+        assert self.proc.wait(10) == 0
+
+
+class Box:
+    def __init__(self, net, kind, *args):
+        self.net, self.kind, self.args = net, kind, args
+        self.left = Port(net["left"], "eth0", net["box"], "lan")
+        self.right = Port(net["right"], "eth0", net["box"], "wan")
+        self.start()
+
+    def start(self):
+        self.engine = Engine(self.net, "box", *self.args, self.kind)
+        if self.engine.hello["rc"] == -95:  # EOPNOTSUPP
+            pytest.skip(self.engine.hello["why"])
+        assert self.engine.hello["rc"] == 0, self.engine.hello
+        self.engine.do("attach wan")
+
+    def only(self, kind, why):
+        if self.kind != kind:
+            pytest.skip(f"{self.kind}: {why}")
+
+
+@pytest.fixture(params=["ebpf", "ip6tnl"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def ha(make_net, kind):
+    """A home agent with two mobile routers, of tenants 1 and 2."""
+    box = Box(make_net(TOPOLOGY), kind)
+    box.engine.do(HA_PUT, OTHER_PUT)
+    return box
+
+
+@pytest.fixture
+def mr(make_net, kind):
+    net = make_net(TOPOLOGY)
+    box = Box(net, kind, "-m", "-t", "100")
+    net["box"].batch([
+        "rule add from 2001:db8:1::/64 lookup 100 priority 100",
+        "rule add to 2001:db8:1::/64 lookup main priority 50",
+        f"route add {HA} via {FAR}",
+    ])
+    box.engine.do(MR_PUT)
+    return box
+
+
+def payload(text):
+    return UDP(sport=1000, dport=1000) / Raw(text.encode())
+
+
+def has(text):
+    return lambda p: text.encode() in bytes(p)
+
+
+def tunnel(inner, src=COA, dst=BOX, **kw):
+    return IPv6(src=src, dst=dst, nh=41, **kw) / inner
+
+
+def inner(src=HOST, dst=CLIENT, text="x", **kw):
+    return IPv6(src=src, dst=dst, **kw) / payload(text)
+
+
+def dest_options(*options):
+    return IPv6ExtHdrDestOpt(nh=41, options=list(options), autopad=0)
+
+
+def tel(limit):
+    return HBHOptUnknown(otype=TEL, optlen=1, optdata=bytes([limit]))
+
+
+# --- encapsulation (RFC 2473 s3.1, s5) ---
+
+
+def test_outer_header(ha):
+    """The outer header is RFC 2473 s5's; the inner packet goes one hop (s3.1)."""
+    sent = IPv6(src=CLIENT, dst=HOST, tc=0xBA, fl=0x12345, hlim=33) / payload("to the network")
+    ha.left.send(sent)
+    got = ha.right.receive(has("to the network"))
+    assert got, "the very first packet, before any neighbour is known, is not lost"
+    assert (got.src, got.dst, got.version, got.nh, got.hlim, got.fl) == (BOX, COA, 6, 41, 64, 0)
+    assert got.plen == len(sent)
+    # Either the inner's or a fixed value (s6.4); its congestion bits always (RFC 6040).
+    assert got.tc == 0xBA if ha.kind == "ebpf" else got.tc & 3 == 0xBA & 3
+    sent.hlim -= 1
+    assert bytes(got[IPv6].payload) == bytes(sent)
+
+
+def test_home_address_is_reached(ha):
+    ha.left.send(IPv6(src=CLIENT, dst=HOA) / payload("home address"))
+    assert ha.right.receive(has("home address")).dst == COA
+
+
+def test_reverse_tunnel(mr):
+    """What the mobile network sends goes to the home agent, from the care-of address."""
+    mr.left.send(IPv6(src=CLIENT, dst="2001:db8:77::1") / payload("out"))
+    got = mr.right.receive(has("out"))
+    assert (got.src, got.dst, got.nh) == (BOX, HA, 41)
+
+
+def test_too_big(ha):
+    """A packet over the tunnel MTU gets Packet Too Big with that MTU (RFC 2473 s7.1)."""
+    ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload("y" * (MTU - 47)))
+    got = ha.left.receive(lambda p: ICMPv6PacketTooBig in p)
+    assert got and got[ICMPv6PacketTooBig].mtu == MTU
+    ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload("z" * (MTU - 48)))
+    assert len(ha.right.receive(has("zzz"))) == MTU + 40
+
+
+def test_encapsulation_limit(ha):
+    """Limit 0 is not encapsulated (RFC 2473 s4.1.1); other packets with the option are."""
+    for limit, passes in ((1, True), (0, False)):
+        option = IPv6ExtHdrDestOpt(nh=NO_NEXT, options=[tel(limit), PadN(optdata=b"\0")], autopad=0)
+        ha.left.send(IPv6(src=CLIENT, dst=HOST) / option / Raw(b"limit"))
+        if passes:
+            assert ha.right.receive(has("limit"))
+    wait_for(lambda: ha.engine.drops() == {"tx_encap_limit": 1}, 5, ha.engine.drops)
+
+
+def test_loop(ha):
+    """A packet between the tunnel's own ends does not enter it (RFC 2473 s4.1.2)."""
+    ha.only("ebpf", "packets can't be compared with the route's outer addresses")
+    ha.engine.do(f"put {HOA} {BOX} {COA} 1 routes {MNP} {COA}/128")
+    ha.left.send(IPv6(src=BOX, dst=COA) / payload("loop"))
+    wait_for(lambda: ha.engine.drops() == {"tx_loop": 1}, 5, ha.engine.drops)
+
+
+def test_no_route_to_the_far_end(ha):
+    ha.only("ebpf", "the kernel counts it among the device's errors")
+    ha.engine.do(f"put {HOA} {BOX} 2001:db8:dead::1 1 routes {MNP}")
+    ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload("nowhere"))
+    wait_for(lambda: ha.engine.drops() == {"tx_no_route": 1}, 5, ha.engine.drops)
+
+
+# --- decapsulation ---
+
+
+def test_from_the_network(ha):
+    """From the care-of address, with a source in its prefixes: forwarded like any packet."""
+    sent = inner(text="from the network", hlim=20, tc=0x10, fl=0x777)
+    ha.right.send(tunnel(sent))
+    got = ha.left.receive(has("from the network"))
+    sent.hlim -= 1
+    assert bytes(got) == bytes(sent)
+    stats = ha.engine.do(f"stats {HOA}")
+    assert (stats["rx_packets"], stats["rx_bytes"]) == (1, len(sent))
+    assert ha.engine.do(f"stats {OTHER_HOA}")["rx_packets"] == 0
+    assert ha.engine.drops() == {}
+
+
+def test_encapsulation_limit_is_ignored_at_the_end(ha):
+    """RFC 2473 s4.1.1: the limit means nothing to the exit point."""
+    ha.right.send(
+        IPv6(src=COA, dst=BOX, nh=60) / dest_options(tel(0), PadN(optdata=b"\0")) / inner(text="limited")
+    )
+    assert ha.left.receive(has("limited"))
+    assert ha.engine.drops() == {}
+
+
+def test_congestion_mark(ha):
+    """CE on the outer header becomes CE inside if the inner packet is ECN-capable (RFC 6040)."""
+    ha.right.send(tunnel(inner(text="marked", tc=0x12), tc=0x03))
+    assert ha.left.receive(has("marked")).tc == 0x13
+
+
+REFUSED = {  # packets for a home agent: reason, packet
+    "stranger's outer source": ("rx_outer_source", tunnel(inner(), src="2001:db8:a::bad")),
+    "another binding's care-of address": ("rx_inner_source", tunnel(inner(), src=OTHER_COA)),
+    "inner source outside the prefixes": ("rx_inner_source", tunnel(inner(src="2001:db8:77::1"))),
+    "inner source of another binding": ("rx_inner_source", tunnel(inner(src=OTHER_HOST))),
+    "inner source link-local": ("rx_inner_source", tunnel(inner(src="fe80::1"))),
+    "inner destination is the tunnel's end": ("rx_inner_dest", tunnel(inner(dst=BOX))),
+    "inner destination link-local": ("rx_inner_dest", tunnel(inner(dst="fe80::1"))),
+    "inner destination multicast": ("rx_inner_dest", tunnel(inner(dst="ff0e::1"))),
+    "another tenant": ("rx_tenant", tunnel(inner(dst=OTHER_HOST))),
+    "inner header cut": ("rx_bad_inner", tunnel(Raw(bytes(inner())[:39]))),
+    "inner version 4": ("rx_bad_inner", tunnel(Raw(b"\x45" + bytes(inner())[1:]))),
+    "fragment": (
+        "rx_fragment",
+        IPv6(src=COA, dst=BOX) / IPv6ExtHdrFragment(nh=41, m=1, id=1) / Raw(bytes(inner(text="12345678"))),
+    ),
+    "unknown option": (
+        "rx_options",
+        IPv6(src=COA, dst=BOX, nh=60) / dest_options(HBHOptUnknown(otype=0x1E, optlen=4, optdata=b"1234")) / inner(),
+    ),
+    "long options": (
+        "rx_options",
+        IPv6(src=COA, dst=BOX, nh=60) / dest_options(PadN(optdata=b"\0" * 28)) / inner(),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(ha, what):
+    """Each check has its own counter, and nothing gets through."""
+    reason, packet = REFUSED[what]
+    ha.right.send(packet)
+    wait_for(lambda: ha.engine.drops() == {reason: 1}, 5, ha.engine.drops)
+    assert not ha.left.receive(lambda p: UDP in p, timeout=0)
+    assert ha.engine.do(f"stats {HOA}")["rx_packets"] == 0
+
+
+def test_inner_packet_cut(ha):
+    """An inner packet shorter than it says is dropped; counted where the engine can."""
+    ha.right.send(tunnel(Raw(bytes(inner(text="cut short"))[:-4])))
+    ha.right.send(tunnel(inner(text="whole")))
+    assert ha.left.receive(lambda p: UDP in p).load == b"whole"
+    if ha.kind == "ebpf":
+        assert ha.engine.drops() == {"rx_bad_inner": 1}
+
+
+def test_old_care_of_address_is_refused(ha):
+    """After a handover what still comes from the old care-of address is not the binding's."""
+    ha.engine.do(HA_PUT.replace(COA, COA2))
+    ha.right.send(tunnel(inner()))
+    wait_for(lambda: ha.engine.drops() == {"rx_outer_source": 1}, 5, ha.engine.drops)
+
+
+def test_dropped_binding_is_refused(ha):
+    """The home agent's address stays its own with no binding left: no answer by the kernel."""
+    ha.engine.do(f"drop {HOA}", f"drop {OTHER_HOA}")
+    ha.right.send(tunnel(inner()))
+    wait_for(lambda: ha.engine.drops() == {"rx_outer_source": 1}, 5, ha.engine.drops)
+    assert not ha.right.receive(lambda p: ICMPv6ParamProblem in p, timeout=0)
+
+
+def test_transit_tunnels_pass(ha):
+    """Somebody else's tunnel through this router is none of our business."""
+    ha.right.send(tunnel(inner(text="transit"), src=FAR, dst=CLIENT))
+    got = ha.left.receive(has("transit"))
+    assert (got.src, got.dst, got.nh) == (FAR, CLIENT, 41)
+    assert ha.engine.drops() == {}
+
+
+MR_REFUSED = {
+    "not the home agent": ("rx_outer_source", tunnel(inner(CLIENT, CLIENT), src=OTHER_COA)),
+    "not our network": ("rx_inner_dest", tunnel(inner(HOST, "2001:db8:f::2"), src=HA)),
+    "the tunnel's end": ("rx_inner_dest", tunnel(inner(HOST, BOX), src=HA)),
+    "multicast": ("rx_inner_dest", tunnel(inner(HOST, "ff0e::1"), src=HA)),
+    "inner source link-local": ("rx_inner_source", tunnel(inner("fe80::1", CLIENT), src=HA)),
+}
+
+
+@pytest.mark.parametrize("what", MR_REFUSED)
+def test_refused_by_router(mr, what):
+    """RFC 3963 s3: only from the home agent, only to our own network."""
+    reason, packet = MR_REFUSED[what]
+    mr.right.send(packet)
+    wait_for(lambda: mr.engine.drops() == {reason: 1}, 5, mr.engine.drops)
+    assert not mr.left.receive(lambda p: UDP in p, timeout=0)
+
+
+def test_into_the_network(mr):
+    mr.right.send(tunnel(inner("2001:db8:77::1", CLIENT, "into"), src=HA))
+    assert mr.left.receive(has("into"))
+    assert mr.engine.do(f"stats {HOA}")["rx_packets"] == 1
+
+
+def test_old_local_address_is_accepted(mr):
+    """While the home agent has not heard yet, it still sends to the old care-of address."""
+    mr.net["box"].batch(["addr add 2001:db8:f::11/64 dev wan"])
+    mr.engine.do(MR_PUT.replace(f" {BOX} ", " 2001:db8:f::11 ") + f" old {BOX}")
+    for i, dst in enumerate((BOX, "2001:db8:f::11")):
+        mr.right.send(tunnel(inner("2001:db8:77::1", CLIENT, f"late {i}"), src=HA, dst=dst))
+        assert mr.left.receive(has(f"late {i}"))
+    mr.engine.do(MR_PUT.replace(f" {BOX} ", " 2001:db8:f::11 "))
+    mr.right.send(tunnel(inner("2001:db8:77::1", CLIENT, "too late"), src=HA))
+    mr.right.send(tunnel(inner("2001:db8:77::1", CLIENT, "in time"), src=HA, dst="2001:db8:f::11"))
+    assert mr.left.receive(lambda p: UDP in p).load == b"in time"
+
+
+# --- tenants ---
+
+
+def test_tenants_may_talk_if_allowed(make_net, kind):
+    """-a 1:2 lets tenant 1 send to tenant 2; the other direction needs its own permission."""
+    box = Box(make_net(TOPOLOGY), kind, "-a", "1:2")
+    box.engine.do(HA_PUT, OTHER_PUT)
+    box.right.send(tunnel(inner(dst=OTHER_HOST, text="allowed")))
+    got = box.right.receive(lambda p: p.dst == OTHER_COA)
+    assert got and got.src == BOX
+    box.right.send(tunnel(inner(src=OTHER_HOST, dst=HOST), src=OTHER_COA))
+    wait_for(lambda: box.engine.drops() == {"rx_tenant": 1}, 5, box.engine.drops)
+
+
+def test_same_tenant_may_talk(ha):
+    ha.engine.do(OTHER_PUT.replace(" 2 routes", " 1 routes"))
+    ha.right.send(tunnel(inner(dst=OTHER_HOST, text="neighbours")))
+    assert ha.right.receive(lambda p: p.dst == OTHER_COA)
+
+
+def test_tenant_outside_its_tunnel(ha):
+    """A packet with one tenant's source reaches no other tenant by another way either."""
+    ha.left.send(IPv6(src=HOST, dst=OTHER_HOST) / payload("spoofed"))
+    wait_for(lambda: ha.engine.drops() == {"tx_tenant": 1}, 5, ha.engine.drops)
+
+
+# --- changes ---
+
+
+def test_handover_keeps_the_routes(ha):
+    """From put to put every packet goes to the newest care-of address; no route is taken away."""
+    box = ha.net["box"]
+    monitor = ha.net.started(box.popen("ip -6 monitor route", stdout=subprocess.PIPE, text=True))
+
+    def listens():
+        box.batch(["route replace 2001:db8:beef::/64 dev lo"])
+        return select.select([monitor.stdout], [], [], 0)[0]
+
+    wait_for(listens, 5, "ip monitor")
+    for i in range(20):
+        coa = f"2001:db8:a::{i + 16:x}"
+        ha.engine.do(HA_PUT.replace(COA, coa))
+        ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload(f"packet {i}."))
+        assert ha.right.receive(has(f"packet {i}.")).dst == coa
+        ha.right.send(tunnel(inner(text=f"back {i}."), src=coa))
+        assert ha.left.receive(has(f"back {i}."))
+    box.batch(["route add 2001:db8:e4d::/64 dev lo"])
+    seen = ""
+    while "2001:db8:e4d::" not in seen:
+        seen += monitor.stdout.readline()
+    assert "Deleted" not in seen
+    assert sorted(ha.engine.do("audit")["ids"]) == [HOA, OTHER_HOA]
+
+
+def test_put_is_all_or_nothing(ha):
+    """A prefix of another binding refuses the whole change; the old tunnel goes on."""
+    answer = ha.engine.ask(f"put {HOA} {BOX} {COA2} 1 routes 2001:db8:7::/64 {OTHER_MNP}")
+    assert answer["rc"] == -17  # EEXIST
+    ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload("as before"))
+    assert ha.right.receive(has("as before")).dst == COA
+    ha.left.send(IPv6(src=CLIENT, dst=OTHER_HOST) / payload("other too"))
+    assert ha.right.receive(has("other too")).dst == OTHER_COA
+    ha.right.send(tunnel(inner(text="and back")))
+    assert ha.left.receive(has("and back"))
+    assert "2001:db8:7::" not in ha.net["box"].out("ip -6 route")
+
+
+def test_prefixes_come_and_go(ha):
+    ha.engine.do(f"put {HOA} {BOX} {COA} 1 routes 2001:db8:7::/64")
+    routes = ha.net["box"].out("ip -6 route show proto 139")
+    assert "2001:db8:7::/64" in routes and "2001:db8:9::/64" not in routes
+    ha.right.send(tunnel(inner()))
+    wait_for(lambda: ha.engine.drops() == {"rx_inner_source": 1}, 5, ha.engine.drops)
+    ha.engine.do(f"drop {HOA}", f"drop {HOA}", f"drop {OTHER_HOA}")
+    assert ha.net["box"].out("ip -6 route show proto 139") == ""
+    assert ha.engine.do("audit")["ids"] == []
+    assert ha.engine.ask(f"stats {HOA}")["rc"] == -2  # ENOENT
+
+
+def test_restart(ha):
+    """The tunnels outlive the process, and the next one takes them over before anyone puts."""
+    for run in range(3):
+        ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload(f"run {run}."))
+        assert ha.right.receive(has(f"run {run}."))
+        ha.right.send(tunnel(inner(text=f"back {run}.")))
+        assert ha.left.receive(has(f"back {run}."))
+        if run == 0:
+            ha.engine.leave()
+        if run == 1:
+            ha.start()
+            assert sorted(ha.engine.do("audit")["ids"]) == [HOA, OTHER_HOA]
+    assert ha.engine.do(f"stats {HOA}")["rx_packets"] == 3
+    ha.engine.do(HA_PUT.replace(COA, COA2), f"drop {OTHER_HOA}")
+    ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload("moved"))
+    assert ha.right.receive(has("moved")).dst == COA2
+    ha.right.send(tunnel(inner()))  # the old one is forgotten
+    wait_for(lambda: ha.engine.drops() == {"rx_outer_source": 1}, 5, ha.engine.drops)
+    assert "2001:db8:8::" not in ha.net["box"].out("ip -6 route")
+
+
+def test_close_leaves_nothing(ha):
+    ha.engine.do("close")
+    box = ha.net["box"]
+    assert "nemo0" not in box.out("ip link")
+    assert box.out("ip -6 route show proto 139") == ""
+    assert "tunnel_decap" not in box.out("tc filter show dev wan ingress")
+    assert "nemo_tunnel" not in box.run("nft list tables", check=False).stdout
+
+
+# --- signalling ---
+
+
+@pytest.fixture(params=["bpf", "packet"])
+def sig(request, make_net):
+    """A box that captures what comes for its address, with the tunnel's program beside it."""
+    box = Box(make_net(TOPOLOGY), "ebpf", "-s", request.param)
+    box.engine.do(f"local {BOX}", f"local {BOX}")
+    return box
+
+
+HAO_OPTION = IPv6ExtHdrDestOpt(options=[HAO(hoa=HOA)])
+TO_BOX = IPv6(src=COA, dst=BOX)
+SIGNALLING = {
+    "BU with home address option": TO_BOX / HAO_OPTION / MIP6MH_BU(seq=7),
+    "BU alone": TO_BOX / MIP6MH_BU(seq=7),
+    "BA with routing header": TO_BOX / IPv6ExtHdrRouting(type=2, addresses=[HOA], segleft=1) / MIP6MH_BA(),
+    "behind hop-by-hop padding": TO_BOX / IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)]) / MIP6MH_BU(seq=7),
+    "ESP with home address option": TO_BOX / HAO_OPTION / ESP(spi=256, seq=1, data=b"s" * 40),
+    "ESP with routing header": TO_BOX
+    / IPv6ExtHdrRouting(type=2, addresses=[HOA], segleft=1, nh=50)
+    / ESP(spi=256, seq=1, data=b"s" * 40),
+}
+NOT_OURS = {
+    "to another address": (IPv6(src=COA, dst=CLIENT) / HAO_OPTION / MIP6MH_BU(seq=7), True),
+    "ESP alone": (TO_BOX / ESP(spi=256, seq=1, data=b"s" * 40), False),
+    "UDP": (TO_BOX / payload("x"), False),
+    "fragment": (TO_BOX / IPv6ExtHdrFragment(nh=135, m=1, id=9) / Raw(bytes(8)), False),
+}
+MARK = TO_BOX / MIP6MH_BU(seq=4711)
+
+
+@pytest.mark.parametrize("what", SIGNALLING)
+def test_captured(sig, what):
+    """The daemon gets the whole packet, and the kernel answers nothing."""
+    packet = bytes(SIGNALLING[what])
+    sig.right.send(SIGNALLING[what])
+    assert bytes.fromhex(sig.engine.read()["sig"]) == packet
+    sig.right.send(TO_BOX / HAO_OPTION / MIP6MH_BU(seq=4711))
+    assert sig.engine.read()["if"] == "wan"
+    assert sig.engine.do("sigcounters")["rx"] == 2
+    # The last is an echo of what the kernel must not have sent before it.
+    sig.net["box"].run(["ping", "-c1", FAR])
+    assert sig.right.receive(lambda p: p.nh == 58 and bytes(p.payload)[0] in (1, 4, 128)).payload.type == 128
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+def test_not_captured(sig, what):
+    packet, forwarded = NOT_OURS[what]
+    sig.right.send(packet, MARK)
+    assert bytes.fromhex(sig.engine.read()["sig"]) == bytes(MARK)
+    if forwarded:
+        packet.hlim -= 1
+        assert sig.left.receive(lambda p: bytes(p) == bytes(packet))
+
+
+def test_only_for_local_addresses(sig):
+    """An address that is no longer ours is the kernel's again."""
+    sig.engine.do(f"local {BOX_LAN}", f"unlocal {BOX}", f"unlocal {BOX}")
+    other = IPv6(src=COA, dst=BOX_LAN) / MIP6MH_BU(seq=9)
+    sig.right.send(MARK, other)
+    assert bytes.fromhex(sig.engine.read()["sig"]) == bytes(other)
+
+
+def test_send(sig):
+    """A complete packet leaves as it is, from an address that is still optimistic, too."""
+    packet = IPv6(src=BOX, dst=FAR, hlim=64) / MIP6MH_BA()
+    sig.engine.do(f"send {bytes(packet).hex()} wan", f"send {bytes(packet).hex()}")
+    for _ in range(2):
+        assert bytes(sig.right.receive(lambda p: p.nh == 135)) == bytes(packet)
+    box = sig.net["box"]
+    box.sysctl(**{
+        "net.ipv6.conf.wan.optimistic_dad": 1, "net.ipv6.conf.wan.use_optimistic": 1,
+        "net.ipv6.conf.wan.accept_dad": 1, "net.ipv6.conf.wan.dad_transmits": 100,
+    })
+    box.batch(["addr add 2001:db8:f::77/64 dev wan optimistic"])
+    assert "optimistic" in box.out("ip -6 addr show dev wan")
+    packet.src = "2001:db8:f::77"
+    sig.engine.do(f"send {bytes(packet).hex()} wan")
+    assert bytes(sig.right.receive(lambda p: p.nh == 135)) == bytes(packet)
+
+
+def test_capture_ends(sig):
+    """After close the kernel treats signalling as it always did."""
+    sig.engine.do("close")
+    box = sig.net["box"]
+    assert "sig_capture" not in box.out("tc filter show dev wan ingress")
+    assert "nemo_sig" not in box.run("nft list tables", check=False).stdout
+
+
+def test_tunnel_packets_pass_the_capture(sig):
+    """Both work on one interface."""
+    sig.engine.do(HA_PUT)
+    sig.right.send(tunnel(inner(text="payload")), MARK)
+    assert sig.left.receive(has("payload"))
+    assert bytes.fromhex(sig.engine.read()["sig"]) == bytes(MARK)
