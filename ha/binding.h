@@ -14,34 +14,36 @@ struct binding {
 	bool r, explicit_;          /* mobile router; prefixes came in the BU */
 	uint32_t lifetime_s;        /* granted */
 	uint64_t registered, refreshed, ends; /* ms */
-	uint64_t moves;             /* care-of address changes since 'registered' */
+	uint64_t moves;                       /* care-of address changes since 'registered' */
 };
 
-struct ha_peer { /* a configured router and what is known of it; one per table line, never freed alone */
+struct ha_peer { /* a configured router and what is known of it; one per table line, never freed
+		    alone */
 	const struct ha_router *conf;
 	struct binding b;
-	struct heap_node timer;     /* end of the lifetime (BOUND), or of CLOSED */
-	int last_status;            /* of the last answer; -1: never heard */
-	uint64_t last_seen;         /* ms; with last_status >= 0 */
-	UT_hash_handle hh;          /* by conf->hoa */
+	struct heap_node timer; /* end of the lifetime (BOUND), or of CLOSED */
+	int last_status;        /* of the last answer; -1: never heard */
+	uint64_t last_seen;     /* ms; with last_status >= 0 */
+	UT_hash_handle hh;      /* by conf->hoa */
 };
 
 #define BINDING_CLOSED_MS 10000 /* MAX_DELETE_BCE_TIMEOUT, RFC 6275 s12 */
 
-/* The only place where a binding changes state: sets the timer that the state needs.  'ends' must be
- * set for BOUND.  0 or -ENOMEM: nothing changed. */
+/* The only place where a binding changes state: sets the timer that the state needs.  'ends' must
+ * be set for BOUND.  0 or -ENOMEM: nothing changed. */
 int binding_enter(struct ha_peer *, struct heap *timers, enum binding_state, uint64_t now);
-void binding_tunnel(const struct ha_peer *, struct tunnel *out); /* the tunnel that a BOUND one wants */
+void binding_tunnel(
+	const struct ha_peer *, struct tunnel *out); /* the tunnel that a BOUND one wants */
 
 struct ha { /* the binding cache and what it needs; private to ha.c and bu.c */
 	const struct ha_conf *conf;
 	struct table table;
-	struct ha_peer *peers;      /* owned; conf->n_routers of them, in its order */
-	struct ha_peer *by_hoa;     /* uthash */
+	struct ha_peer *peers;  /* owned; conf->n_routers of them, in its order */
+	struct ha_peer *by_hoa; /* uthash */
 	struct heap timers;
 	unsigned n_bound;
 	uint64_t counters[HA_N_COUNTERS];
-	struct {                    /* what a failed TUNNEL_PUT has to give back */
+	struct {                      /* what a failed TUNNEL_PUT has to give back */
 		struct ha_peer *peer; /* NULL: nothing asked for */
 		struct binding before;
 		struct mh_env bu;
@@ -54,7 +56,8 @@ void ha_note(struct ha_out *, enum note_type, const struct ha_peer *, const stru
 struct ha_peer *ha_peer_find(const struct ha *, const struct in6_addr *hoa);
 void ha_unbind(struct ha *, struct ha_peer *, enum binding_state to, uint64_t now, struct ha_out *);
 
-/* bu.c: a Binding Update from its checks to its answer (RFC 6275 s9.5, s10.3; RFC 3963 s6.2, s6.7). */
+/* bu.c: a Binding Update from its checks to its answer (RFC 6275 s9.5, s10.3; RFC 3963 s6.2, s6.7).
+ */
 void bu_receive(struct ha *, const struct mh_env *, uint64_t now, struct ha_out *);
 void bu_answer(struct ha *, const struct mh_env *bu, int status, uint16_t seq, uint32_t lifetime_s,
 	uint64_t now, struct ha_out *);

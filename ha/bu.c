@@ -56,7 +56,10 @@ static bool has_entry(const struct bu *u)
 	return u->peer && u->peer->b.state != BINDING_NONE;
 }
 
-static bool bound(const struct bu *u) { return u->peer && u->peer->b.state == BINDING_BOUND; }
+static bool bound(const struct bu *u)
+{
+	return u->peer && u->peer->b.state == BINDING_BOUND;
+}
 
 /* H = 0 belongs to a correspondent node, a role we don't have; 139 and 140 are answered below. */
 static int check_correspondent(struct bu *u)
@@ -86,7 +89,10 @@ static int check_type_change(struct bu *u)
 	return u->r != u->peer->b.r && !u->dereg ? MH_ST_TYPE_CHANGE : PASS;
 }
 
-static int check_r_needs_h(struct bu *u) { return u->r && !u->h ? MH_ST_MR_NOT_PERMITTED : PASS; }
+static int check_r_needs_h(struct bu *u)
+{
+	return u->r && !u->h ? MH_ST_MR_NOT_PERMITTED : PASS;
+}
 
 static int check_deregistration(struct bu *u)
 {
@@ -102,7 +108,10 @@ static int check_home_subnet(struct bu *u)
 	return table_find(&u->ha->table, &u->hoa) ? PASS : MH_ST_NOT_HOME_SUBNET;
 }
 
-static int check_known(struct bu *u) { return u->peer ? PASS : MH_ST_PROHIBITED; }
+static int check_known(struct bu *u)
+{
+	return u->peer ? PASS : MH_ST_PROHIBITED;
+}
 
 /* No tunnel into a tunnel: the care-of address must not be ours to forward (RFC 6275 s15.1). */
 static int check_care_of_place(struct bu *u)
@@ -169,20 +178,20 @@ static int check_prefixes(struct bu *u)
 }
 
 static int (*const checks[])(struct bu *) = {
-	check_source,       /* s9.5.4 */
-	check_home_address, /* s9.5.1 */
-	check_care_of,      /* s6.1.7 */
-	check_options,      /* s9.5.1, s6.2 */
-	check_hao,          /* s10.3.1 */
-	check_correspondent,/* s9.5.1 */
-	check_sequence,     /* s9.5.1: 135 */
-	check_type_change,  /* s9.5.1, RFC 3963 s6.2: 139 */
-	check_r_needs_h,    /* RFC 3963 s6.2: 140 */
+	check_source,         /* s9.5.4 */
+	check_home_address,   /* s9.5.1 */
+	check_care_of,        /* s6.1.7 */
+	check_options,        /* s9.5.1, s6.2 */
+	check_hao,            /* s10.3.1 */
+	check_correspondent,  /* s9.5.1 */
+	check_sequence,       /* s9.5.1: 135 */
+	check_type_change,    /* s9.5.1, RFC 3963 s6.2: 139 */
+	check_r_needs_h,      /* RFC 3963 s6.2: 140 */
 	check_deregistration, /* s10.3.2: 133 */
-	check_home_subnet,  /* s10.3.1, RFC 3963 s6.2: 132 */
-	check_known,        /* s10.3.1, default deny: 129 */
-	check_care_of_place,/* s15.1: 174 */
-	check_prefixes,     /* RFC 3963 s6.2: 140-143 */
+	check_home_subnet,    /* s10.3.1, RFC 3963 s6.2: 132 */
+	check_known,          /* s10.3.1, default deny: 129 */
+	check_care_of_place,  /* s15.1: 174 */
+	check_prefixes,       /* RFC 3963 s6.2: 140-143 */
 };
 
 void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
@@ -199,7 +208,8 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	e->m.type = MH_BA;
 	e->m.ba = (struct mh_ba){
 		.status = (uint8_t)status,
-		.flags = (bu->m.bu.flags & MH_BU_R) && status != MH_ST_MR_NOT_PERMITTED ? MH_BA_R : 0,
+		.flags = (bu->m.bu.flags & MH_BU_R) && status != MH_ST_MR_NOT_PERMITTED ? MH_BA_R
+											: 0,
 		.seq = seq,
 		.lifetime_s = lifetime_s,
 	};
@@ -215,7 +225,8 @@ static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
 
 	u->ha->counters[HA_C_bu_rejected]++;
 	bu_answer(u->ha, u->e, status, seq, 0, now, out);
-	ha_note(out, NOTE_BINDING_REJECTED, u->peer, &u->hoa, status, mh_status_str((unsigned)status));
+	ha_note(out, NOTE_BINDING_REJECTED, u->peer, &u->hoa, status,
+		mh_status_str((unsigned)status));
 	out->v[out->n - 1].note.coa = u->coa;
 }
 
@@ -238,7 +249,8 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 	struct binding before = p->b, *b = &p->b;
 	bool was_bound = before.state == BINDING_BOUND;
 	bool moved = was_bound && !addr6_eq(&before.coa, &u->coa);
-	uint32_t max_s = p->conf->max_lifetime_s ? p->conf->max_lifetime_s : ha->conf->max_lifetime_s;
+	uint32_t max_s = p->conf->max_lifetime_s ? p->conf->max_lifetime_s
+						 : ha->conf->max_lifetime_s;
 
 	b->lifetime_s = u->e->m.bu.lifetime_s < max_s ? u->e->m.bu.lifetime_s : max_s & ~3u;
 	b->ends = now + b->lifetime_s * 1000ull;

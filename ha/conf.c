@@ -10,18 +10,34 @@ static const char *const protections[] = {"none", NULL};
 
 #define ROUTER(type_, member) .type = type_, .off = offsetof(struct ha_router, member)
 static const struct conf_key router_keys[] = {
-	{.name = "name", ROUTER(CONF_STRING, name), .size = HA_NAME_SIZE, .required = true,
+	{.name = "name",
+		ROUTER(CONF_STRING, name),
+		.size = HA_NAME_SIZE,
+		.required = true,
 		.help = "name of the mobile router, for logs and nemoctl"},
-	{.name = "home_address", ROUTER(CONF_ADDR6, hoa), .required = true,
+	{.name = "home_address",
+		ROUTER(CONF_ADDR6, hoa),
+		.required = true,
 		.help = "its home address: identifies it in every registration"},
-	{.name = "prefixes", ROUTER(CONF_PREFIX6S, prefixes), .max = MH_MAX_MNP,
-		.elem_size = sizeof(struct prefix6), .n_off = offsetof(struct ha_router, n_prefixes),
+	{.name = "prefixes",
+		ROUTER(CONF_PREFIX6S, prefixes),
+		.max = MH_MAX_MNP,
+		.elem_size = sizeof(struct prefix6),
+		.n_off = offsetof(struct ha_router, n_prefixes),
 		.help = "mobile network prefixes that it may register; none: a mobile host"},
-	{.name = "tenant", ROUTER(CONF_STRING, tenant), .size = HA_NAME_SIZE, .required = true,
+	{.name = "tenant",
+		ROUTER(CONF_STRING, tenant),
+		.size = HA_NAME_SIZE,
+		.required = true,
 		.help = "whose network it is: traffic between tenants needs an allow line"},
-	{.name = "max_lifetime", ROUTER(CONF_UINT, max_lifetime_s), .def = "0", .max = 262140,
+	{.name = "max_lifetime",
+		ROUTER(CONF_UINT, max_lifetime_s),
+		.def = "0",
+		.max = 262140,
 		.help = "longest binding granted to it, seconds; 0: the home agent's"},
-	{.name = "mobile_router", ROUTER(CONF_BOOL, mobile_router), .def = "true",
+	{.name = "mobile_router",
+		ROUTER(CONF_BOOL, mobile_router),
+		.def = "true",
 		.help = "may register networks (R flag); false: status 140"},
 	{.name = CONF_LINE_KEY, ROUTER(CONF_UINT, line), .size = 1},
 	{.name = NULL},
@@ -29,49 +45,97 @@ static const struct conf_key router_keys[] = {
 
 #define ALLOW(member) .off = offsetof(struct ha_allow_conf, member)
 static const struct conf_key allow_keys[] = {
-	{.name = "from", .type = CONF_STRING, ALLOW(from), .size = HA_NAME_SIZE, .required = true,
+	{.name = "from",
+		.type = CONF_STRING,
+		ALLOW(from),
+		.size = HA_NAME_SIZE,
+		.required = true,
 		.help = "tenant that sends"},
-	{.name = "to", .type = CONF_STRING, ALLOW(to), .size = HA_NAME_SIZE, .required = true,
+	{.name = "to",
+		.type = CONF_STRING,
+		ALLOW(to),
+		.size = HA_NAME_SIZE,
+		.required = true,
 		.help = "tenant that receives"},
 	{.name = CONF_LINE_KEY, .type = CONF_UINT, ALLOW(line), .size = 1},
 	{.name = NULL},
 };
 
 #define KEY(type_, member) .type = type_, .off = offsetof(struct ha_file, member)
-#define N(member) .n_off = offsetof(struct ha_file, member)
+#define N(member)          .n_off = offsetof(struct ha_file, member)
 const struct conf_key ha_conf_keys[] = {
-	{.name = "name", KEY(CONF_STRING, name), .size = HA_NAME_SIZE, .def = "ha",
+	{.name = "name",
+		KEY(CONF_STRING, name),
+		.size = HA_NAME_SIZE,
+		.def = "ha",
 		.help = "name of this home agent, for logs and nemoctl"},
-	{.name = "address", KEY(CONF_ADDR6, core.address), .required = true,
+	{.name = "address",
+		KEY(CONF_ADDR6, core.address),
+		.required = true,
 		.help = "home agent address: end of every tunnel; must be configured on this host"},
-	{.name = "interfaces", KEY(CONF_STRINGS, interfaces), .required = true,
-		.max = TUNNEL_MAX_LINKS, .elem_size = IFNAMSIZ, N(n_interfaces),
+	{.name = "interfaces",
+		KEY(CONF_STRINGS, interfaces),
+		.required = true,
+		.max = TUNNEL_MAX_LINKS,
+		.elem_size = IFNAMSIZ,
+		N(n_interfaces),
 		.help = "where registrations and tunnel packets come in"},
-	{.name = "home_prefixes", KEY(CONF_PREFIX6S, core.home),
-		.elem_size = sizeof(struct prefix6), N(core.n_home),
+	{.name = "home_prefixes",
+		KEY(CONF_PREFIX6S, core.home),
+		.elem_size = sizeof(struct prefix6),
+		N(core.n_home),
 		.help = "home network: prefixes that home addresses come from"},
-	{.name = "aggregates", KEY(CONF_PREFIX6S, core.aggregates),
-		.elem_size = sizeof(struct prefix6), N(core.n_aggregates),
-		.help = "covering prefixes: what is not bound in them is unreachable, not forwarded"},
-	{.name = "max_lifetime", KEY(CONF_UINT, core.max_lifetime_s), .def = "600", .min = 4,
-		.max = 262140, .help = "longest binding granted, seconds"},
-	{.name = "routers", KEY(CONF_GROUPS, core.routers), .elem_size = sizeof(struct ha_router),
-		N(core.n_routers), .sub = router_keys,
+	{.name = "aggregates",
+		KEY(CONF_PREFIX6S, core.aggregates),
+		.elem_size = sizeof(struct prefix6),
+		N(core.n_aggregates),
+		.help = "covering prefixes: what is not bound in them is unreachable, not "
+			"forwarded"},
+	{.name = "max_lifetime",
+		KEY(CONF_UINT, core.max_lifetime_s),
+		.def = "600",
+		.min = 4,
+		.max = 262140,
+		.help = "longest binding granted, seconds"},
+	{.name = "routers",
+		KEY(CONF_GROUPS, core.routers),
+		.elem_size = sizeof(struct ha_router),
+		N(core.n_routers),
+		.sub = router_keys,
 		.help = "prefix table: only what stands here can be registered"},
-	{.name = "allow", KEY(CONF_GROUPS, allow), .elem_size = sizeof(struct ha_allow_conf),
-		N(n_allow), .sub = allow_keys, .help = "traffic allowed from one tenant to another"},
-	{.name = "engine", KEY(CONF_ENUM, engine), .def = "auto", .choices = engines,
+	{.name = "allow",
+		KEY(CONF_GROUPS, allow),
+		.elem_size = sizeof(struct ha_allow_conf),
+		N(n_allow),
+		.sub = allow_keys,
+		.help = "traffic allowed from one tenant to another"},
+	{.name = "engine",
+		KEY(CONF_ENUM, engine),
+		.def = "auto",
+		.choices = engines,
 		.help = "tunnel engine; auto: ebpf, else ip6tnl"},
-	{.name = "mtu", KEY(CONF_UINT, mtu), .def = "0", .max = 65495,
+	{.name = "mtu",
+		KEY(CONF_UINT, mtu),
+		.def = "0",
+		.max = 65495,
 		.help = "inner MTU, octets, 1280 at least; 0: the smallest interface's less 40"},
-	{.name = "protection", KEY(CONF_ENUM, protection), .def = "none", .choices = protections,
+	{.name = "protection",
+		KEY(CONF_ENUM, protection),
+		.def = "none",
+		.choices = protections,
 		.help = "of the signalling; none: in clear, anyone can register (see README)"},
-	{.name = "control", KEY(CONF_STRING, control), .size = 108, .def = "/run/nemo/ha.sock",
+	{.name = "control",
+		KEY(CONF_STRING, control),
+		.size = 108,
+		.def = "/run/nemo/ha.sock",
 		.help = "control socket for nemoctl"},
 	{.name = NULL},
 };
 
-const char *ha_conf_engine(const struct ha_file *f) { return engines[f->engine]; }
+const char *ha_conf_engine(const struct ha_file *f)
+{
+	return engines[f->engine];
+}
 
 static void number_tenants(struct ha_conf *c)
 {
@@ -121,7 +185,8 @@ static void check_allow(struct conf *conf, struct ha_file *f)
 		f->allow_ids[i].from = tenant_id(&f->core, a->from);
 		f->allow_ids[i].to = tenant_id(&f->core, a->to);
 		if (!f->allow_ids[i].from)
-			conf_error(conf, a->line, "allow.from", "no router has tenant \"%s\"", a->from);
+			conf_error(conf, a->line, "allow.from", "no router has tenant \"%s\"",
+				a->from);
 		if (!f->allow_ids[i].to)
 			conf_error(conf, a->line, "allow.to", "no router has tenant \"%s\"", a->to);
 	}
@@ -211,8 +276,8 @@ static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 				       *rb = &c->routers[t.v[b].router];
 
 		conf_error(conf, rb->line, "prefixes", "%s of %s overlaps %s of %s (line %u)",
-			prefix6_str(&t.v[b].prefix, sb), rb->name,
-			prefix6_str(&t.v[a].prefix, sa), ra->name, ra->line);
+			prefix6_str(&t.v[b].prefix, sb), rb->name, prefix6_str(&t.v[a].prefix, sa),
+			ra->name, ra->line);
 	}
 	table_free(&t);
 }

@@ -22,8 +22,8 @@ struct ha_file {
 };
 
 extern const struct conf_key ha_conf_keys[];
-/* Reads and checks 'path' and numbers the tenants; every mistake goes to stderr.  Returns the number
- * of mistakes.  ha_conf_free() in any case. */
+/* Reads and checks 'path' and numbers the tenants; every mistake goes to stderr.  Returns the
+ * number of mistakes.  ha_conf_free() in any case. */
 unsigned ha_conf_read(const char *path, struct ha_file *out);
 void ha_conf_free(struct ha_file *);
 const char *ha_conf_engine(const struct ha_file *); /* "auto", "ebpf" or "ip6tnl" */

@@ -14,9 +14,9 @@
 #include "common/os/tell.h"
 #include "ha/edge.h"
 
-#define DEV_NAME         "nemo0"
-#define MAIN_TABLE       254
-#define METRIC_LAST      0xfffffff0u /* of the unreachable aggregate: anything else goes first */
+#define DEV_NAME    "nemo0"
+#define MAIN_TABLE  254
+#define METRIC_LAST 0xfffffff0u /* of the unreachable aggregate: anything else goes first */
 
 struct ha_edge {
 	const struct ha_file *file;
@@ -112,8 +112,8 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	(void)req;
 	(void)err;
 	for (unsigned i = 0; i < e->file->core.n_aggregates; i++)
-		json_array_append_new(aggregates,
-			json_string(prefix6_str(&e->file->core.aggregates[i], s)));
+		json_array_append_new(
+			aggregates, json_string(prefix6_str(&e->file->core.aggregates[i], s)));
 	return json_pack("{ss ss ss ss ss ss sI sI so sI}", "daemon", "nemo-ha", "version",
 		NEMO_VERSION, "name", e->file->name, "address",
 		addr6_str(&e->file->core.address, s), "engine", e->engine->name, "protection",
@@ -222,12 +222,13 @@ static void check_address(const struct ha_file *f)
 		return;
 	for (a = all; a; a = a->ifa_next)
 		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6 &&
-			addr6_eq(&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr,
-				&f->core.address))
+			addr6_eq(
+				&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, &f->core.address))
 			found = true;
 	freeifaddrs(all);
 	if (!found)
-		log_warn("address: %s is on no interface of this host: routers can't reach it; add it "
+		log_warn("address: %s is on no interface of this host: routers can't reach it; add "
+			 "it "
 			 "with `ip -6 addr add`",
 			addr6_str(&f->core.address, s));
 }
@@ -331,8 +332,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
-	r = sd_event_add_time(
-		event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
+	r = sd_event_add_time(event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
 	if (r < 0)
 		return r;
 	rearm(e);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include "ha/binding.h"
 
-#define TIMER_PEER(node) ((struct ha_peer *)((char *)(node) - offsetof(struct ha_peer, timer)))
+#define TIMER_PEER(node) ((struct ha_peer *)((char *)(node)-offsetof(struct ha_peer, timer)))
 
 struct ha_action *ha_action(struct ha_out *out, enum ha_action_type type)
 {
@@ -60,8 +60,8 @@ struct ha *ha_new(const struct ha_conf *conf)
 }
 
 /* Ends what a BOUND binding holds; the caller adds the note. */
-void ha_unbind(struct ha *ha, struct ha_peer *p, enum binding_state to, uint64_t now,
-	struct ha_out *out)
+void ha_unbind(
+	struct ha *ha, struct ha_peer *p, enum binding_state to, uint64_t now, struct ha_out *out)
 {
 	ha_action(out, HA_DO_TUNNEL_DROP)->tunnel.id = p->conf->hoa;
 	ha->n_bound--;
@@ -76,7 +76,8 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 	struct heap_node *node;
 
 	/* What does not fit stays due: the caller comes again at once. */
-	while (out->n + 2 <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) && node->at <= now) {
+	while (out->n + 2 <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) &&
+		node->at <= now) {
 		struct ha_peer *p = TIMER_PEER(node);
 
 		if (p->b.state == BINDING_BOUND) {
@@ -137,9 +138,15 @@ uint64_t ha_deadline(const struct ha *ha)
 	return node ? node->at : UINT64_MAX;
 }
 
-unsigned ha_n_bound(const struct ha *ha) { return ha->n_bound; }
+unsigned ha_n_bound(const struct ha *ha)
+{
+	return ha->n_bound;
+}
 
-uint64_t ha_counter(const struct ha *ha, enum ha_counter c) { return ha->counters[c]; }
+uint64_t ha_counter(const struct ha *ha, enum ha_counter c)
+{
+	return ha->counters[c];
+}
 
 bool ha_next_tunnel(const struct ha *ha, unsigned *i, struct tunnel *out)
 {
@@ -206,10 +213,11 @@ json_t *ha_show_routers(const struct ha *ha, uint64_t now)
 
 		json_array_append_new(list,
 			json_pack("{ss ss so so sb so so so so}", "name", p->conf->name, "tenant",
-				p->conf->tenant, "home_address", json_addr(&p->conf->hoa), "prefixes",
-				json_prefixes(p->conf, UINT32_MAX), "bound", bound, "care_of",
-				bound ? json_addr(&p->b.coa) : json_null(), "last_status",
-				seen ? json_integer(p->last_status) : json_null(), "last_status_text",
+				p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
+				"prefixes", json_prefixes(p->conf, UINT32_MAX), "bound", bound,
+				"care_of", bound ? json_addr(&p->b.coa) : json_null(),
+				"last_status", seen ? json_integer(p->last_status) : json_null(),
+				"last_status_text",
 				seen ? json_string(mh_status_str((unsigned)p->last_status))
 				     : json_null(),
 				"last_seen_s",

@@ -6,8 +6,8 @@
  *       ^                    | ^                      |
  *       +---- expired -------+ +---- accepted BU -----+
  *
- * CLOSED keeps only the sequence number, so that a late old BU gets 135 (RFC 6275 s10.3.2).  What is
- * rejected never changes the rest of a binding. */
+ * CLOSED keeps only the sequence number, so that a late old BU gets 135 (RFC 6275 s10.3.2).  What
+ * is rejected never changes the rest of a binding. */
 #pragma once
 #include <jansson.h>
 #include "common/core/note.h"
@@ -29,9 +29,9 @@ struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 
 struct ha_conf { /* borrowed by the core: must outlive it */
 	struct in6_addr address;
-	unsigned n_home;         /* prefixes that home addresses may come from */
+	unsigned n_home; /* prefixes that home addresses may come from */
 	struct prefix6 *home;
-	unsigned n_aggregates;   /* what the home agent answers for as a whole */
+	unsigned n_aggregates; /* what the home agent answers for as a whole */
 	struct prefix6 *aggregates;
 	unsigned n_routers;
 	struct ha_router *routers;
@@ -51,12 +51,13 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(bu_correspondent, "silently dropped: meant for a correspondent node (H = 0)") \
 	X(mh_unexpected, "Mobility Header messages that a home agent has no use for") \
 	X(expired, "bindings that ended without a refresh") \
-	X(tunnel_failed, "registrations refused because the tunnel could not be set up (status 130)")
+	X(tunnel_failed, \
+		"registrations refused because the tunnel could not be set up (status 130)")
 enum ha_counter {
 #define X(name, text) HA_C_##name,
 	HA_COUNTERS(X)
 #undef X
-	HA_N_COUNTERS
+		HA_N_COUNTERS
 };
 
 enum ha_event_type { HA_EV_MH, HA_EV_TICK, HA_EV_TUNNEL_FAILED };
@@ -93,6 +94,7 @@ uint64_t ha_counter(const struct ha *, enum ha_counter);
 /* Next bound router in table order from index '*i' on, which is moved past it: its home address and
  * the tunnel it wants; false at the end.  For audits and tests. */
 bool ha_next_tunnel(const struct ha *, unsigned *i, struct tunnel *out);
-json_t *ha_show_bindings(const struct ha *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
+json_t *ha_show_bindings(
+	const struct ha *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
 json_t *ha_show_routers(const struct ha *, uint64_t now);
 void ha_free(struct ha *); /* accepts NULL */

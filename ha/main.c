@@ -5,7 +5,10 @@
 #include "common/os/log.h"
 #include "ha/edge.h"
 
-static void on_stop(void *arg) { sd_event_exit(*(sd_event **)arg, 0); }
+static void on_stop(void *arg)
+{
+	sd_event_exit(*(sd_event **)arg, 0);
+}
 
 static int serve(const struct ha_file *file)
 {
@@ -17,7 +20,8 @@ static int serve(const struct ha_file *file)
 	if (r >= 0)
 		r = ha_edge_open(&edge, event, file);
 	if (r >= 0) {
-		log_warn("protection = \"none\": signalling is in clear, anyone who reaches this host "
+		log_warn("protection = \"none\": signalling is in clear, anyone who reaches this "
+			 "host "
 			 "can register for the routers of the table");
 		snprintf(status, sizeof(status), "%s: serving %u routers", file->name,
 			file->core.n_routers);
@@ -33,8 +37,9 @@ int main(int argc, char **argv)
 {
 	static const struct daemon_info info = {
 		.name = "nemo-ha",
-		.summary = "Home agent for mobile networks (RFC 3963): keeps the bindings of mobile "
-			   "routers and tunnels their networks' traffic to where they are.",
+		.summary =
+			"Home agent for mobile networks (RFC 3963): keeps the bindings of mobile "
+			"routers and tunnels their networks' traffic to where they are.",
 		.keys = ha_conf_keys,
 	};
 	struct daemon_opts opts;

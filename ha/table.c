@@ -25,8 +25,7 @@ int table_build(struct table *t, const struct ha_conf *conf)
 		const struct ha_router *r = &conf->routers[i];
 
 		for (unsigned k = 0; k < r->n_prefixes; k++)
-			t->v[t->n++] =
-				(struct table_entry){prefix6_mask(r->prefixes[k]), i};
+			t->v[t->n++] = (struct table_entry){prefix6_mask(r->prefixes[k]), i};
 	}
 	qsort(t->v, t->n, sizeof(*t->v), entry_cmp);
 	return 0;

@@ -2,12 +2,12 @@
  * and what each status leads to (RFC 6275 s11.7, s11.8; RFC 3963 s5.2-5.4).  States: core.h. */
 #include "mr/core.h"
 
-#define MAX_BINDACK_MS   32000 /* MAX_BINDACK_TIMEOUT, RFC 6275 s12 */
-#define UPDATE_RATE_MS   1005  /* MAX_UPDATE_RATE: 3 in one second, and some slack for the wire */
-#define NEXT_HA_MS       1500  /* InitialBindackTimeoutFirstReg, RFC 6275 s11.4.1 */
-#define RETRY_FIRST_MS   2000
-#define RETRY_MAX_MS     300000
-#define CLOSING_TRIES    3
+#define MAX_BINDACK_MS 32000 /* MAX_BINDACK_TIMEOUT, RFC 6275 s12 */
+#define UPDATE_RATE_MS 1005  /* MAX_UPDATE_RATE: 3 in one second, and some slack for the wire */
+#define NEXT_HA_MS     1500  /* InitialBindackTimeoutFirstReg, RFC 6275 s11.4.1 */
+#define RETRY_FIRST_MS 2000
+#define RETRY_MAX_MS   300000
+#define CLOSING_TRIES  3
 
 /* What a rejecting status leads to, tried from left to right (RFC 3963 s5.4, RFC 6275 s11.7.3). */
 static const struct reaction {

@@ -10,9 +10,17 @@ static const char *const dads[] = {[MR_DAD_OPTIMISTIC] = "optimistic", [MR_DAD_O
 
 #define UPLINK(member) .off = offsetof(struct mr_uplink_conf, member)
 static const struct conf_key uplink_keys[] = {
-	{.name = "interface", .type = CONF_STRING, UPLINK(interface), .size = IFNAMSIZ,
-		.required = true, .help = "interface towards the visited networks"},
-	{.name = "preference", .type = CONF_UINT, UPLINK(preference), .def = "10", .max = 1000,
+	{.name = "interface",
+		.type = CONF_STRING,
+		UPLINK(interface),
+		.size = IFNAMSIZ,
+		.required = true,
+		.help = "interface towards the visited networks"},
+	{.name = "preference",
+		.type = CONF_UINT,
+		UPLINK(preference),
+		.def = "10",
+		.max = 1000,
 		.help = "the usable uplink with the highest one is used"},
 	{.name = CONF_LINE_KEY, .type = CONF_UINT, UPLINK(line), .size = 1},
 	{.name = NULL},
@@ -20,72 +28,152 @@ static const struct conf_key uplink_keys[] = {
 
 #define NETWORK(member) .off = offsetof(struct mr_network_conf, member)
 static const struct conf_key network_keys[] = {
-	{.name = "prefix", .type = CONF_PREFIX6, NETWORK(prefix), .required = true,
+	{.name = "prefix",
+		.type = CONF_PREFIX6,
+		NETWORK(prefix),
+		.required = true,
 		.help = "mobile network prefix"},
-	{.name = "interface", .type = CONF_STRING, NETWORK(interface), .size = IFNAMSIZ,
-		.required = true, .help = "interface towards the mobile network"},
+	{.name = "interface",
+		.type = CONF_STRING,
+		NETWORK(interface),
+		.size = IFNAMSIZ,
+		.required = true,
+		.help = "interface towards the mobile network"},
 	{.name = CONF_LINE_KEY, .type = CONF_UINT, NETWORK(line), .size = 1},
 	{.name = NULL},
 };
 
 #define KNOWN(member) .off = offsetof(struct mr_known_conf, member)
 static const struct conf_key known_keys[] = {
-	{.name = "uplink", .type = CONF_STRING, KNOWN(uplink), .size = IFNAMSIZ, .required = true,
+	{.name = "uplink",
+		.type = CONF_STRING,
+		KNOWN(uplink),
+		.size = IFNAMSIZ,
+		.required = true,
 		.help = "uplink that may meet this link"},
-	{.name = "router", .type = CONF_ADDR6, KNOWN(router), .required = true,
+	{.name = "router",
+		.type = CONF_ADDR6,
+		KNOWN(router),
+		.required = true,
 		.help = "its router's link-local address"},
-	{.name = "mac", .type = CONF_MAC, KNOWN(mac), .required = true,
+	{.name = "mac",
+		.type = CONF_MAC,
+		KNOWN(mac),
+		.required = true,
 		.help = "its router's link-layer address"},
-	{.name = "prefix", .type = CONF_PREFIX6, KNOWN(prefix), .required = true,
+	{.name = "prefix",
+		.type = CONF_PREFIX6,
+		KNOWN(prefix),
+		.required = true,
 		.help = "its prefix, a /64"},
 	{.name = CONF_LINE_KEY, .type = CONF_UINT, KNOWN(line), .size = 1},
 	{.name = NULL},
 };
 
 #define KEY(type_, member) .type = type_, .off = offsetof(struct mr_file, member)
-#define N(member) .n_off = offsetof(struct mr_file, member)
+#define N(member)          .n_off = offsetof(struct mr_file, member)
 const struct conf_key mr_conf_keys[] = {
-	{.name = "name", KEY(CONF_STRING, core.name), .size = MR_NAME_SIZE, .required = true,
+	{.name = "name",
+		KEY(CONF_STRING, core.name),
+		.size = MR_NAME_SIZE,
+		.required = true,
 		.help = "name of this mobile router, for logs and nemoctl"},
-	{.name = "home_address", KEY(CONF_ADDR6, core.hoa), .required = true,
+	{.name = "home_address",
+		KEY(CONF_ADDR6, core.hoa),
+		.required = true,
 		.help = "address that it is known by at the home agent"},
-	{.name = "home_agents", KEY(CONF_ADDR6S, core.has), .required = true, .max = MR_MAX_HAS,
-		.elem_size = sizeof(struct in6_addr), N(core.n_has),
+	{.name = "home_agents",
+		KEY(CONF_ADDR6S, core.has),
+		.required = true,
+		.max = MR_MAX_HAS,
+		.elem_size = sizeof(struct in6_addr),
+		N(core.n_has),
 		.help = "home agent addresses, the preferred one first"},
-	{.name = "uplinks", KEY(CONF_GROUPS, core.uplinks), .required = true, .max = MR_MAX_UPLINKS,
-		.elem_size = sizeof(struct mr_uplink_conf), N(core.n_uplinks), .sub = uplink_keys,
+	{.name = "uplinks",
+		KEY(CONF_GROUPS, core.uplinks),
+		.required = true,
+		.max = MR_MAX_UPLINKS,
+		.elem_size = sizeof(struct mr_uplink_conf),
+		N(core.n_uplinks),
+		.sub = uplink_keys,
 		.help = "interfaces towards visited networks"},
-	{.name = "networks", KEY(CONF_GROUPS, core.networks), .required = true, .max = MH_MAX_MNP,
-		.elem_size = sizeof(struct mr_network_conf), N(core.n_networks), .sub = network_keys,
+	{.name = "networks",
+		KEY(CONF_GROUPS, core.networks),
+		.required = true,
+		.max = MH_MAX_MNP,
+		.elem_size = sizeof(struct mr_network_conf),
+		N(core.n_networks),
+		.sub = network_keys,
 		.help = "mobile networks behind this router"},
-	{.name = "known_links", KEY(CONF_GROUPS, core.known),
-		.elem_size = sizeof(struct mr_known_conf), N(core.n_known), .sub = known_keys,
-		.help = "links to recognize at the first visit, without waiting for an advertisement"},
-	{.name = "lifetime", KEY(CONF_UINT, core.lifetime_s), .def = "600", .min = 4, .max = 262140,
+	{.name = "known_links",
+		KEY(CONF_GROUPS, core.known),
+		.elem_size = sizeof(struct mr_known_conf),
+		N(core.n_known),
+		.sub = known_keys,
+		.help = "links to recognize at the first visit, without waiting for an "
+			"advertisement"},
+	{.name = "lifetime",
+		KEY(CONF_UINT, core.lifetime_s),
+		.def = "600",
+		.min = 4,
+		.max = 262140,
 		.help = "binding lifetime to ask for, seconds"},
-	{.name = "mode", KEY(CONF_ENUM, core.mode), .def = "explicit", .choices = modes,
+	{.name = "mode",
+		KEY(CONF_ENUM, core.mode),
+		.def = "explicit",
+		.choices = modes,
 		.help = "explicit: name the prefixes; implicit: the home agent knows them; auto: "
 			"explicit, then implicit"},
-	{.name = "retransmit_ms", KEY(CONF_UINT, core.retransmit_ms), .def = "150", .min = 20,
-		.max = 32000, .help = "first wait for an acknowledgement, doubling up to 32 s; ms"},
-	{.name = "router_check_ms", KEY(CONF_UINT, core.check_ms), .def = "1000", .max = 3600000,
+	{.name = "retransmit_ms",
+		KEY(CONF_UINT, core.retransmit_ms),
+		.def = "150",
+		.min = 20,
+		.max = 32000,
+		.help = "first wait for an acknowledgement, doubling up to 32 s; ms"},
+	{.name = "router_check_ms",
+		KEY(CONF_UINT, core.check_ms),
+		.def = "1000",
+		.max = 3600000,
 		.help = "how often the default router is probed, ms; 0: never"},
-	{.name = "dad", KEY(CONF_ENUM, core.dad), .def = "optimistic", .choices = dads,
-		.help = "duplicate address detection of care-of addresses: meanwhile in use, or off"},
-	{.name = "engine", KEY(CONF_ENUM, engine), .def = "auto", .choices = engines,
+	{.name = "dad",
+		KEY(CONF_ENUM, core.dad),
+		.def = "optimistic",
+		.choices = dads,
+		.help = "duplicate address detection of care-of addresses: meanwhile in use, or "
+			"off"},
+	{.name = "engine",
+		KEY(CONF_ENUM, engine),
+		.def = "auto",
+		.choices = engines,
 		.help = "tunnel engine; auto: ebpf, else ip6tnl"},
-	{.name = "mtu", KEY(CONF_UINT, mtu), .def = "0", .max = 65495,
+	{.name = "mtu",
+		KEY(CONF_UINT, mtu),
+		.def = "0",
+		.max = 65495,
 		.help = "inner MTU, octets, 1280 at least; 0: the smallest uplink's less 40"},
-	{.name = "table", KEY(CONF_UINT, table), .def = "139", .min = 1, .max = 0x7fffffff,
+	{.name = "table",
+		KEY(CONF_UINT, table),
+		.def = "139",
+		.min = 1,
+		.max = 0x7fffffff,
 		.help = "kernel routing table for the mobile networks' traffic"},
-	{.name = "protection", KEY(CONF_ENUM, protection), .def = "none", .choices = protections,
+	{.name = "protection",
+		KEY(CONF_ENUM, protection),
+		.def = "none",
+		.choices = protections,
 		.help = "of the signalling; none: in clear (see README)"},
-	{.name = "control", KEY(CONF_STRING, control), .size = 108, .def = "/run/nemo/mr.sock",
+	{.name = "control",
+		KEY(CONF_STRING, control),
+		.size = 108,
+		.def = "/run/nemo/mr.sock",
 		.help = "control socket for nemoctl"},
 	{.name = NULL},
 };
 
-const char *mr_conf_engine(const struct mr_file *f) { return engines[f->engine]; }
+const char *mr_conf_engine(const struct mr_file *f)
+{
+	return engines[f->engine];
+}
 
 static bool is_uplink(const struct mr_conf *c, const char *interface)
 {
@@ -113,8 +201,8 @@ static void check_networks(struct conf *conf, const struct mr_conf *c)
 		const struct mr_network_conf *n = &c->networks[i];
 
 		if (n->prefix.len == 0 || !addr6_is_routable(&n->prefix.addr))
-			conf_error(conf, n->line, "networks.prefix", "%s is no prefix for a network",
-				prefix6_str(&n->prefix, a));
+			conf_error(conf, n->line, "networks.prefix",
+				"%s is no prefix for a network", prefix6_str(&n->prefix, a));
 		if (is_uplink(c, n->interface))
 			conf_error(conf, n->line, "networks.interface", "%s is an uplink",
 				n->interface);
@@ -122,7 +210,8 @@ static void check_networks(struct conf *conf, const struct mr_conf *c)
 			if (prefix6_overlaps(&n->prefix, &c->networks[k].prefix))
 				conf_error(conf, n->line, "networks.prefix",
 					"%s overlaps %s of line %u", prefix6_str(&n->prefix, a),
-					prefix6_str(&c->networks[k].prefix, b), c->networks[k].line);
+					prefix6_str(&c->networks[k].prefix, b),
+					c->networks[k].line);
 	}
 }
 
@@ -132,13 +221,14 @@ static void check_known(struct conf *conf, const struct mr_conf *c)
 		const struct mr_known_conf *k = &c->known[i];
 
 		if (!is_uplink(c, k->uplink))
-			conf_error(conf, k->line, "known_links.uplink", "%s is no uplink", k->uplink);
+			conf_error(
+				conf, k->line, "known_links.uplink", "%s is no uplink", k->uplink);
 		if (!addr6_is_link_local(&k->router))
 			conf_error(conf, k->line, "known_links.router",
 				"not a link-local address (fe80::...)");
 		if (k->prefix.len != 64)
-			conf_error(conf, k->line, "known_links.prefix", "has to be a /64, not a /%u",
-				k->prefix.len);
+			conf_error(conf, k->line, "known_links.prefix",
+				"has to be a /64, not a /%u", k->prefix.len);
 	}
 }
 
@@ -172,4 +262,7 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	return conf.n_errors;
 }
 
-void mr_conf_free(struct mr_file *f) { conf_release(mr_conf_keys, f); }
+void mr_conf_free(struct mr_file *f)
+{
+	conf_release(mr_conf_keys, f);
+}

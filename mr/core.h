@@ -16,46 +16,46 @@
  */
 enum link_state { LINK_DOWN, LINK_SEARCH, LINK_READY, LINK_SUSPECT };
 
-struct attachment { /* a link as its router and prefix show it */
-	struct in6_addr router;  /* link-local */
+struct attachment {             /* a link as its router and prefix show it */
+	struct in6_addr router; /* link-local */
 	uint8_t mac[6];
-	struct prefix6 prefix;   /* /64 */
+	struct prefix6 prefix; /* /64 */
 	struct in6_addr coa;
-	bool verified;           /* care-of address was in use there: no second DAD (RFC 6059 s5.8) */
-	uint64_t router_until;   /* ms; end of the router's lifetime; UINT64_MAX = not known */
-	uint64_t prefix_until;   /* ms; end of the prefix's valid lifetime */
-	uint64_t seen;           /* ms; last advertisement, 0 = configured only */
-	uint64_t passed_over;    /* ms; was a candidate then, but the current link was confirmed */
+	bool verified;         /* care-of address was in use there: no second DAD (RFC 6059 s5.8) */
+	uint64_t router_until; /* ms; end of the router's lifetime; UINT64_MAX = not known */
+	uint64_t prefix_until; /* ms; end of the prefix's valid lifetime */
+	uint64_t seen;         /* ms; last advertisement, 0 = configured only */
+	uint64_t passed_over;  /* ms; was a candidate then, but the current link was confirmed */
 };
 
 struct link {
 	enum link_state state;
-	unsigned index;          /* into conf->uplinks */
+	unsigned index; /* into conf->uplinks */
 	bool running;
 	uint8_t mac[6];
 	unsigned dad_failures;
-	bool has_current;        /* care-of address configured; in READY and SUSPECT always */
+	bool has_current; /* care-of address configured; in READY and SUSPECT always */
 	struct attachment current;
-	bool has_old;            /* left behind, still accepted until old_until */
+	bool has_old; /* left behind, still accepted until old_until */
 	struct attachment old;
 	uint64_t old_until;
-	bool has_candidate;      /* SUSPECT after a weak hint: taken at candidate_at */
+	bool has_candidate; /* SUSPECT after a weak hint: taken at candidate_at */
 	struct attachment candidate;
 	uint64_t candidate_at;
 	unsigned n_known;
 	struct attachment known[LINK_MAX_KNOWN]; /* most recent first */
-	const char *cause;       /* of the last hint; static text */
-	bool strong;             /* the last hint all but proves a move */
-	bool from_known;         /* the current attachment came from known[] */
-	uint64_t hinted;         /* ms of the hint being worked on */
-	uint64_t hint_at;        /* a hint held back for the rate limit; UINT64_MAX = none */
+	const char *cause;                       /* of the last hint; static text */
+	bool strong;                             /* the last hint all but proves a move */
+	bool from_known;                         /* the current attachment came from known[] */
+	uint64_t hinted;                         /* ms of the hint being worked on */
+	uint64_t hint_at; /* a hint held back for the rate limit; UINT64_MAX = none */
 	const char *hint_cause;
 	bool hint_strong;
-	uint64_t suspect_until;  /* SUSPECT: gives up then */
-	unsigned n_rs;           /* solicitations since the hint */
-	uint64_t rs_at;          /* next one; UINT64_MAX = none */
-	uint64_t rs_wait;        /* ms; RFC 7559's RT, after the fast burst */
-	uint64_t check_at;       /* next probe of the router; UINT64_MAX = none */
+	uint64_t suspect_until; /* SUSPECT: gives up then */
+	unsigned n_rs;          /* solicitations since the hint */
+	uint64_t rs_at;         /* next one; UINT64_MAX = none */
+	uint64_t rs_wait;       /* ms; RFC 7559's RT, after the fast burst */
+	uint64_t check_at;      /* next probe of the router; UINT64_MAX = none */
 	unsigned check_missed;
 };
 
@@ -65,48 +65,52 @@ struct link {
  *                                 |    ^
  *                        rejected |    | back-off over, new care-of address, rehome
  *                                 v    |
- *                               RETRY -+      REFUSED (operator)     CLOSING (stop, or to start anew)
+ *                               RETRY -+      REFUSED (operator)     CLOSING (stop, or to start
+ * anew)
  */
 enum bul_state { BUL_IDLE, BUL_REGISTERING, BUL_BOUND, BUL_RETRY, BUL_REFUSED, BUL_CLOSING };
 
 struct bul { /* Binding Update List of one destination: the home agent (RFC 6275 s11.1) */
 	enum bul_state state;
-	struct in6_addr coa;     /* care-of address being registered or bound */
+	struct in6_addr coa; /* care-of address being registered or bound */
 	unsigned uplink;
-	unsigned ha;             /* index into conf->has */
-	unsigned has_tried;      /* home agents tried since the last success */
+	unsigned ha;        /* index into conf->has */
+	unsigned has_tried; /* home agents tried since the last success */
 	bool implicit, both_modes_tried;
-	uint16_t seq;            /* last one sent */
-	struct { uint16_t seq; uint64_t at; } sent[BUL_MAX_SENT]; /* outstanding, for 'coa' only */
+	uint16_t seq; /* last one sent */
+	struct {
+		uint16_t seq;
+		uint64_t at;
+	} sent[BUL_MAX_SENT]; /* outstanding, for 'coa' only */
 	unsigned n_sent;
-	uint64_t tx[3];          /* times of the last three BUs, any destination: rate limit */
-	unsigned n_tx;           /* ever sent, up to 3 */
-	bool first_tx;           /* the next BU is not a retransmission */
-	uint64_t send_at;        /* next BU; UINT64_MAX = none */
-	uint64_t timeout_ms;     /* retransmission timer, doubling */
-	uint64_t retry_ms;       /* back-off after a rejection, doubling */
-	bool live;               /* granted and not over, as far as we know */
-	bool acked;              /* no update was sent since the last acknowledgement */
-	bool elsewhere;          /* CLOSING because this home agent serves no mobile routers */
-	uint64_t refresh_at;     /* ms; with 'live' */
-	bool tunnel;             /* a tunnel is put */
+	uint64_t tx[3];            /* times of the last three BUs, any destination: rate limit */
+	unsigned n_tx;             /* ever sent, up to 3 */
+	bool first_tx;             /* the next BU is not a retransmission */
+	uint64_t send_at;          /* next BU; UINT64_MAX = none */
+	uint64_t timeout_ms;       /* retransmission timer, doubling */
+	uint64_t retry_ms;         /* back-off after a rejection, doubling */
+	bool live;                 /* granted and not over, as far as we know */
+	bool acked;                /* no update was sent since the last acknowledgement */
+	bool elsewhere;            /* CLOSING because this home agent serves no mobile routers */
+	uint64_t refresh_at;       /* ms; with 'live' */
+	bool tunnel;               /* a tunnel is put */
 	struct in6_addr bound_coa; /* care-of address that the home agent has acknowledged */
-	uint64_t ends;           /* ms; with 'live' */
-	uint32_t lifetime_s;     /* granted */
-	unsigned closing_left;   /* BUs still to be sent in CLOSING */
-	bool closing_exit;       /* then end, instead of trying elsewhere */
-	int last_status;         /* -1 = none yet */
+	uint64_t ends;             /* ms; with 'live' */
+	uint32_t lifetime_s;       /* granted */
+	unsigned closing_left;     /* BUs still to be sent in CLOSING */
+	bool closing_exit;         /* then end, instead of trying elsewhere */
+	int last_status;           /* -1 = none yet */
 };
 
 struct mr {
 	const struct mr_conf *conf;
 	unsigned n_links;
 	struct link links[MR_MAX_UPLINKS];
-	int active;              /* uplink in use, -1 = none */
+	int active; /* uplink in use, -1 = none */
 	struct bul bul;
-	uint64_t rng;            /* splitmix64 state */
+	uint64_t rng; /* splitmix64 state */
 	uint64_t counters[MR_N_COUNTERS];
-	struct mr_out *out;      /* of the step being done */
+	struct mr_out *out; /* of the step being done */
 	uint64_t now;
 };
 
@@ -115,7 +119,10 @@ struct note *mr_note(struct mr *, enum note_type, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 uint64_t mr_random(struct mr *);
 void mr_select(struct mr *); /* an uplink's state changed: choose one, register, tell */
-static inline uint64_t mr_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t mr_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 /* link.c */
 void link_init(struct mr *, struct link *, unsigned index);
@@ -134,7 +141,7 @@ const char *link_state_str(enum link_state);
 /* bul.c */
 void bul_init(struct mr *);
 void bul_move(struct mr *, const struct in6_addr *coa, unsigned uplink); /* register this one */
-void bul_lost(struct mr *);    /* no uplink: nothing can be sent */
+void bul_lost(struct mr *); /* no uplink: nothing can be sent */
 void bul_receive(struct mr *, const struct mh_env *);
 void bul_restart(struct mr *); /* operator: try again from the first mode and home agent */
 void bul_stop(struct mr *, bool keep);

@@ -1,5 +1,5 @@
-/* edge.c - the mobile router's I/O: events from the kernel, packets, timers and commands in; packets,
- * addresses, routes, the tunnel and notes out.  No protocol decision is made here. */
+/* edge.c - the mobile router's I/O: events from the kernel, packets, timers and commands in;
+ * packets, addresses, routes, the tunnel and notes out.  No protocol decision is made here. */
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <net/if.h>
@@ -23,10 +23,10 @@
 #define WATCH_MAX   3000000 /* and how long after the move, microseconds */
 
 struct uplink {
-	const char *name;      /* borrowed from the configuration */
-	unsigned ifindex;      /* 0 = no such interface now */
+	const char *name;       /* borrowed from the configuration */
+	unsigned ifindex;       /* 0 = no such interface now */
 	struct in6_addr lladdr; /* own link-local address; :: = none yet */
-	bool optimistic;       /* it is; then it may not be the source of a probe (RFC 4429 s3.2) */
+	bool optimistic; /* it is; then it may not be the source of a probe (RFC 4429 s3.2) */
 	uint8_t mac[6];
 };
 
@@ -43,13 +43,13 @@ struct mr_edge {
 	struct uplink uplinks[MR_MAX_UPLINKS];
 	sd_event_source *timer, *watch;
 	struct handovers handovers;
-	uint64_t watch_rx;     /* packets received through the tunnel when the watch began */
-	uint64_t watch_until;  /* us */
-	uint64_t ra_us;        /* the event being worked on is this RA's; 0 = another */
-	uint64_t step_us;      /* when the event being worked on came */
+	uint64_t watch_rx;      /* packets received through the tunnel when the watch began */
+	uint64_t watch_until;   /* us */
+	uint64_t ra_us;         /* the event being worked on is this RA's; 0 = another */
+	uint64_t step_us;       /* when the event being worked on came */
 	uint64_t coa_us, bu_us; /* of such actions in this step; 0 = none */
-	struct in6_addr coa;   /* last one moved to */
-	uint64_t started;      /* ms */
+	struct in6_addr coa;    /* last one moved to */
+	uint64_t started;       /* ms */
 	bool keep, exiting;
 	struct mr_out out;
 };
@@ -71,7 +71,8 @@ static int send_nd(struct mr_edge *e, const struct mr_action *a)
 
 	if (a->type == MR_DO_SEND_RS) { /* no SLLAO: RFC 6059 s5.6.2 */
 		if (addr6_is_any(&u->lladdr))
-			return 0; /* from :: the answer would be a late multicast: MR_EV_SOURCE comes */
+			return 0; /* from :: the answer would be a late multicast: MR_EV_SOURCE
+				     comes */
 		m.dst = (struct in6_addr){.s6_addr = {0xff, 2, [15] = 2}};
 		handover_rs(&e->handovers, now_us());
 		return nd_send(e->nd, &m, NULL, u->ifindex);
@@ -261,9 +262,7 @@ static int perform_one(struct mr_edge *e, struct mr_action *a)
 	case MR_DO_TUNNEL_PUT: return put_tunnel(e, a);
 	case MR_DO_TUNNEL_DROP: return e->engine->drop(e->tunnels, &a->tunnel.id);
 	case MR_DO_NOTE: take_note(e, &a->note); return 0;
-	case MR_DO_EXIT:
-		e->exiting = true;
-		return sd_event_exit(e->event, 0);
+	case MR_DO_EXIT: e->exiting = true; return sd_event_exit(e->event, 0);
 	}
 	return 0;
 }
@@ -312,15 +311,18 @@ static int find_uplink(const struct mr_edge *e, unsigned ifindex)
 	return -1;
 }
 
-/* Towards the visited network a mobile router is a host: it takes RAs (we do, not the kernel), is no
- * member of the all-routers groups (RFC 3963 s5.7), and may use an address while DAD runs. */
+/* Towards the visited network a mobile router is a host: it takes RAs (we do, not the kernel), is
+ * no member of the all-routers groups (RFC 3963 s5.7), and may use an address while DAD runs. */
 static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 {
 	static const struct {
 		const char *key, *value;
 	} sysctls[] = {
-		{"accept_ra", "0"}, {"autoconf", "0"}, {"forwarding", "0"},
-		{"optimistic_dad", "1"}, {"use_optimistic", "1"},
+		{"accept_ra", "0"},
+		{"autoconf", "0"},
+		{"forwarding", "0"},
+		{"optimistic_dad", "1"},
+		{"use_optimistic", "1"},
 	};
 	int r;
 
@@ -362,8 +364,9 @@ static void on_link(void *arg, const struct nl_link *l)
 	}
 }
 
-/* The kernel's DAD of a link-local address takes a second after each loss of carrier.  It is made of
- * the MAC, so it may be optimistic meanwhile; solicitations then have a source that is answered. */
+/* The kernel's DAD of a link-local address takes a second after each loss of carrier.  It is made
+ * of the MAC, so it may be optimistic meanwhile; solicitations then have a source that is answered.
+ */
 static void on_link_local(struct mr_edge *e, unsigned i, const struct nl_addr *a)
 {
 	struct uplink *u = &e->uplinks[i];
@@ -397,8 +400,7 @@ static void on_addr(void *arg, const struct nl_addr *a)
 	if (addr6_is_link_local(&a->addr)) {
 		on_link_local(e, (unsigned)i, a);
 	} else if (a->dad_failed) {
-		struct mr_event ev = {
-			.type = MR_EV_ADDR, .uplink = (unsigned)i, .addr = a->addr};
+		struct mr_event ev = {.type = MR_EV_ADDR, .uplink = (unsigned)i, .addr = a->addr};
 
 		run(e, &ev);
 	}

@@ -21,7 +21,10 @@ void handover_rs(struct handovers *h, uint64_t us)
 		h->rs_us = us;
 }
 
-void handover_forget(struct handovers *h) { h->hint_us = h->rs_us = 0; }
+void handover_forget(struct handovers *h)
+{
+	h->hint_us = h->rs_us = 0;
+}
 
 struct handover *handover_begin(struct handovers *h, uint64_t us)
 {
@@ -86,8 +89,8 @@ const char *handover_text(const struct handover *v, char *buf, size_t size)
 	buf[0] = '\0';
 	for (unsigned i = 0; i < HANDOVER_N_PHASES && k < size; i++)
 		if (v->us[i])
-			k += (size_t)snprintf(buf + k, size - k, "%s%s %.1f", k ? ", " : "", names[i],
-				(double)(int64_t)(v->us[i] - v->us[0]) / 1000);
+			k += (size_t)snprintf(buf + k, size - k, "%s%s %.1f", k ? ", " : "",
+				names[i], (double)(int64_t)(v->us[i] - v->us[0]) / 1000);
 	if (k < size)
 		snprintf(buf + k, size - k, " ms");
 	return buf;

@@ -12,22 +12,22 @@ enum handover_phase {
 #define X(name) HANDOVER_##name,
 	HANDOVER_PHASES(X)
 #undef X
-	HANDOVER_N_PHASES
+		HANDOVER_N_PHASES
 };
 
 struct handover {
-	uint64_t n;                /* 1, 2, ... */
+	uint64_t n; /* 1, 2, ... */
 	char cause[32];
-	struct in6_addr from, to;  /* care-of addresses; from may be :: */
+	struct in6_addr from, to; /* care-of addresses; from may be :: */
 	char uplink[IFNAMSIZ];
 	bool known_link;
-	int64_t wall_ms;           /* of the hint, ms since 1970 */
+	int64_t wall_ms;                /* of the hint, ms since 1970 */
 	uint64_t us[HANDOVER_N_PHASES]; /* 0 = has not happened (yet) */
 };
-struct handovers { /* zeroed to begin with */
-	uint64_t n;                /* ever */
+struct handovers {                        /* zeroed to begin with */
+	uint64_t n;                       /* ever */
 	struct handover v[HANDOVER_KEPT]; /* ring: number n stands at (n - 1) % HANDOVER_KEPT */
-	uint64_t hint_us, rs_us;   /* of the hint that has not led to a move yet; 0 = none */
+	uint64_t hint_us, rs_us;          /* of the hint that has not led to a move yet; 0 = none */
 };
 
 void handover_hint(struct handovers *, uint64_t us); /* only the first of several counts */

@@ -1,8 +1,9 @@
 /* link.c - movement detection on one uplink (RFC 6275 s11.5, RFC 6059, RFC 7559): from hints and
  * advertisements to a router and a care-of address.  The states are drawn in core.h.
  *
- * A hint never changes anything by itself.  It starts solicitations and, at the same moment, unicast
- * probes of the routers of known links; traffic goes on meanwhile.  Then the first of these decides:
+ * A hint never changes anything by itself.  It starts solicitations and, at the same moment,
+ * unicast probes of the routers of known links; traffic goes on meanwhile.  Then the first of these
+ * decides:
  *   - the current router answers (probe), or advertises the current prefix: false alarm;
  *   - another known router answers its probe: its link is taken, without waiting for an RA;
  *   - an RA shows another link: taken at once after a strong hint, else only if the current router
@@ -11,18 +12,18 @@
  * prefixes is another link. */
 #include "mr/core.h"
 
-#define LINK_PROBE_MS     30   /* the current router's time to answer before a candidate is taken */
-#define LINK_SUSPECT_MS   500  /* nobody answered: the uplink is not usable */
-#define LINK_HINT_MS      200  /* hints closer than this are merged (a migration sends five) */
-#define LINK_OLD_MS       3000 /* packets to the care-of address left behind are still taken */
-#define LINK_VERIFIED_MS  2000 /* an address this old has passed duplicate address detection */
-#define LINK_PASSED_MS    5000 /* another router of the same link, for this long */
-#define LINK_CHECK_MS     250  /* wait for the answer to a check of the router */
-#define LINK_CHECKS       2    /* unanswered ones that make a hint */
-#define LINK_PROBES       6    /* RFC 6059 s5.5.3 */
-#define RS_IRT_MS         4000 /* RFC 7559 s2 */
-#define RS_MRT_MS         3600000
-#define VALID_2H_MS       7200000 /* RFC 4862 s5.5.3 */
+#define LINK_PROBE_MS    30   /* the current router's time to answer before a candidate is taken */
+#define LINK_SUSPECT_MS  500  /* nobody answered: the uplink is not usable */
+#define LINK_HINT_MS     200  /* hints closer than this are merged (a migration sends five) */
+#define LINK_OLD_MS      3000 /* packets to the care-of address left behind are still taken */
+#define LINK_VERIFIED_MS 2000 /* an address this old has passed duplicate address detection */
+#define LINK_PASSED_MS   5000 /* another router of the same link, for this long */
+#define LINK_CHECK_MS    250  /* wait for the answer to a check of the router */
+#define LINK_CHECKS      2    /* unanswered ones that make a hint */
+#define LINK_PROBES      6    /* RFC 6059 s5.5.3 */
+#define RS_IRT_MS        4000 /* RFC 7559 s2 */
+#define RS_MRT_MS        3600000
+#define VALID_2H_MS      7200000 /* RFC 4862 s5.5.3 */
 
 static const unsigned rs_burst_ms[] = {20, 50, 100, 250, 500}; /* after the hint; then RFC 7559 */
 #define N_BURST (sizeof(rs_burst_ms) / sizeof(rs_burst_ms[0]))
@@ -181,9 +182,8 @@ static void link_enter(struct mr *mr, struct link *l, enum link_state to)
 	case LINK_SUSPECT: l->suspect_until = mr->now + LINK_SUSPECT_MS; break;
 	}
 	if (from != to && (from == LINK_DOWN || to == LINK_DOWN || to == LINK_SEARCH))
-		mr_note(mr, NOTE_MR_LINK, "%s: %s -> %s",
-			mr->conf->uplinks[l->index].interface, link_state_str(from),
-			link_state_str(to));
+		mr_note(mr, NOTE_MR_LINK, "%s: %s -> %s", mr->conf->uplinks[l->index].interface,
+			link_state_str(from), link_state_str(to));
 }
 
 /* Of the default route through the uplink: kernel routes prefer the lowest. */
@@ -388,8 +388,8 @@ static bool prefix_usable(const struct mr *mr, const struct ndp_prefix *p)
 	return true;
 }
 
-static const struct ndp_prefix *pick_prefix(const struct mr *mr, const struct link *l,
-	const struct ndp_ra *ra)
+static const struct ndp_prefix *pick_prefix(
+	const struct mr *mr, const struct link *l, const struct ndp_ra *ra)
 {
 	const struct ndp_prefix *best = NULL;
 
@@ -432,8 +432,8 @@ static void consider(struct mr *mr, struct link *l, const struct attachment *a)
 		adopt(mr, l, a);
 	} else if (l->state == LINK_SUSPECT && l->strong && !beside) {
 		adopt(mr, l, a);
-	} else if (l->state == LINK_READY && lookalike && l->hinted &&
-		   mr->now - l->hinted < 1000 && l->rs_at != UINT64_MAX) {
+	} else if (l->state == LINK_READY && lookalike && l->hinted && mr->now - l->hinted < 1000 &&
+		   l->rs_at != UINT64_MAX) {
 		adopt(mr, l, a); /* a probe had confirmed it, but the RA is definitive */
 	} else if (l->state == LINK_READY && !beside) {
 		link_hint(mr, l, false, "new router");
@@ -471,8 +471,8 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		struct attachment *k = known_find(l, &l->current);
 
 		l->current.router_until = until(mr->now, m->ra.lifetime_s);
-		l->current.prefix_until =
-			prefix_until(mr->now, l->current.prefix_until, p->valid_s);
+		l->current.prefix_until = prefix_until(
+			mr->now, l->current.prefix_until, p->valid_s);
 		if (k)
 			k->prefix_until = l->current.prefix_until;
 		confirm(mr, l, true);

@@ -29,7 +29,8 @@ static int serve(const struct mr_file *file, bool keep)
 	if (r >= 0)
 		r = mr_edge_open(&app.edge, app.event, file);
 	if (r >= 0) {
-		log_warn("protection = \"none\": signalling is in clear, anyone on the path can move "
+		log_warn("protection = \"none\": signalling is in clear, anyone on the path can "
+			 "move "
 			 "or end this router's binding");
 		daemon_ready(file->core.name);
 		r = sd_event_loop(app.event);
@@ -43,8 +44,9 @@ int main(int argc, char **argv)
 {
 	static const struct daemon_info info = {
 		.name = "nemo-mr",
-		.summary = "Mobile router (RFC 3963): keeps the networks behind it reachable at their "
-			   "addresses wherever its uplinks are.",
+		.summary =
+			"Mobile router (RFC 3963): keeps the networks behind it reachable at their "
+			"addresses wherever its uplinks are.",
 		.keep_help = "at SIGTERM leave binding and tunnel in place, for a restart",
 		.keys = mr_conf_keys,
 	};

@@ -149,7 +149,10 @@ uint64_t mr_deadline(const struct mr *mr)
 	return at;
 }
 
-bool mr_bound(const struct mr *mr, uint64_t now) { return mr->bul.live && now < mr->bul.ends; }
+bool mr_bound(const struct mr *mr, uint64_t now)
+{
+	return mr->bul.live && now < mr->bul.ends;
+}
 
 struct in6_addr mr_care_of(const struct mr *mr, unsigned *uplink, bool *known, const char **cause)
 {
@@ -163,7 +166,10 @@ struct in6_addr mr_care_of(const struct mr *mr, unsigned *uplink, bool *known, c
 	return l->current.coa;
 }
 
-uint64_t mr_counter(const struct mr *mr, enum mr_counter c) { return mr->counters[c]; }
+uint64_t mr_counter(const struct mr *mr, enum mr_counter c)
+{
+	return mr->counters[c];
+}
 
 static json_t *addr_or_null(bool there, const struct in6_addr *a)
 {
@@ -183,15 +189,15 @@ static json_t *show_uplinks(const struct mr *mr)
 
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3],
 			m[4], m[5]);
-		json_array_append_new(list,
-			json_pack("{ss si ss so so so si}", "interface",
-				mr->conf->uplinks[i].interface, "preference",
-				(int)mr->conf->uplinks[i].preference, "state",
-				link_state_str(l->state), "care_of",
-				addr_or_null(l->has_current, &l->current.coa), "router",
-				addr_or_null(l->has_current, &l->current.router), "router_mac",
-				l->has_current ? json_string(mac) : json_null(), "known_links",
-				(int)l->n_known));
+		json_array_append_new(
+			list, json_pack("{ss si ss so so so si}", "interface",
+				      mr->conf->uplinks[i].interface, "preference",
+				      (int)mr->conf->uplinks[i].preference, "state",
+				      link_state_str(l->state), "care_of",
+				      addr_or_null(l->has_current, &l->current.coa), "router",
+				      addr_or_null(l->has_current, &l->current.router),
+				      "router_mac", l->has_current ? json_string(mac) : json_null(),
+				      "known_links", (int)l->n_known));
 	}
 	return list;
 }
@@ -224,4 +230,7 @@ json_t *mr_show(const struct mr *mr, uint64_t now)
 		show_uplinks(mr));
 }
 
-void mr_free(struct mr *mr) { free(mr); }
+void mr_free(struct mr *mr)
+{
+	free(mr);
+}

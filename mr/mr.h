@@ -12,7 +12,11 @@
 #define MR_MAX_UPLINKS 8
 #define MR_MAX_HAS     8
 
-enum mr_mode { MR_EXPLICIT, MR_IMPLICIT, MR_AUTO }; /* RFC 3963 s5.2; auto: explicit, else implicit */
+enum mr_mode {
+	MR_EXPLICIT,
+	MR_IMPLICIT,
+	MR_AUTO
+}; /* RFC 3963 s5.2; auto: explicit, else implicit */
 enum mr_dad { MR_DAD_OPTIMISTIC, MR_DAD_OFF };
 
 struct mr_uplink_conf {
@@ -29,7 +33,7 @@ struct mr_known_conf { /* a link that may be visited: RFC 6059 for links never s
 	char uplink[IFNAMSIZ];
 	struct in6_addr router; /* link-local */
 	uint8_t mac[6];
-	struct prefix6 prefix;  /* /64 */
+	struct prefix6 prefix; /* /64 */
 	unsigned line;
 };
 
@@ -44,10 +48,10 @@ struct mr_conf { /* borrowed by the core: must outlive it */
 	struct mr_network_conf *networks;
 	unsigned n_known;
 	struct mr_known_conf *known;
-	unsigned lifetime_s;       /* asked for: 4..262140 */
-	unsigned retransmit_ms;    /* first BU timer, doubling up to 32 s */
-	unsigned check_ms;         /* the default router is probed this often; 0: never */
-	int mode, dad;             /* enum mr_mode, enum mr_dad */
+	unsigned lifetime_s;    /* asked for: 4..262140 */
+	unsigned retransmit_ms; /* first BU timer, doubling up to 32 s */
+	unsigned check_ms;      /* the default router is probed this often; 0: never */
+	int mode, dad;          /* enum mr_mode, enum mr_dad */
 };
 
 #define MR_COUNTERS(X) \
@@ -71,7 +75,7 @@ enum mr_counter {
 #define X(name, text) MR_C_##name,
 	MR_COUNTERS(X)
 #undef X
-	MR_N_COUNTERS
+		MR_N_COUNTERS
 };
 
 enum mr_event_type {
@@ -87,13 +91,19 @@ enum mr_event_type {
 };
 struct mr_event {
 	enum mr_event_type type;
-	unsigned uplink;         /* index into conf->uplinks: LINK, ND, SOURCE, ADDR, NEIGH, REHOME */
+	unsigned uplink; /* index into conf->uplinks: LINK, ND, SOURCE, ADDR, NEIGH, REHOME */
 	union {
-		struct { bool running, notify_peers; uint8_t mac[6]; } link;
-		struct { uint8_t mac[6]; struct ndp_msg msg; } nd;
+		struct {
+			bool running, notify_peers;
+			uint8_t mac[6];
+		} link;
+		struct {
+			uint8_t mac[6];
+			struct ndp_msg msg;
+		} nd;
 		struct in6_addr addr; /* ADDR, NEIGH */
 		struct mh_env mh;
-		bool keep;            /* STOP: leave the binding for a restart */
+		bool keep; /* STOP: leave the binding for a restart */
 	};
 };
 
@@ -108,7 +118,7 @@ enum mr_action_type {
 	MR_DO_TUNNEL_PUT,
 	MR_DO_TUNNEL_DROP,
 	MR_DO_NOTE,
-	MR_DO_EXIT,       /* the stop asked for is done */
+	MR_DO_EXIT, /* the stop asked for is done */
 };
 struct mr_action {
 	enum mr_action_type type;
@@ -131,7 +141,7 @@ struct mr_out {
 
 struct mr;
 struct mr *mr_new(const struct mr_conf *, uint64_t seed); /* NULL: no memory */
-/* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it.  The
+/* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it. The
  * same state, event and time always give the same actions; the caller performs them in order. */
 void mr_step(struct mr *, const struct mr_event *ev, uint64_t now, struct mr_out *out);
 uint64_t mr_deadline(const struct mr *); /* ms at which MR_EV_TICK is due; UINT64_MAX: never */
@@ -141,4 +151,4 @@ bool mr_bound(const struct mr *, uint64_t now); /* a binding is granted and not 
 struct in6_addr mr_care_of(const struct mr *, unsigned *uplink, bool *known, const char **cause);
 uint64_t mr_counter(const struct mr *, enum mr_counter);
 json_t *mr_show(const struct mr *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
-void mr_free(struct mr *); /* accepts NULL */
+void mr_free(struct mr *);                        /* accepts NULL */

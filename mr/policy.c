@@ -1,12 +1,12 @@
 /* policy.c - the rules that keep the mobile networks' traffic in the tunnel. */
 #include "mr/policy.h"
 
-#define PRIO_UPLINK    1000
-#define PRIO_INSIDE    1010
-#define PRIO_TUNNEL    1020
-#define PRIO_SPOOFED   1030
-#define MAIN_TABLE     254
-#define METRIC_LAST    0xfffffff0u /* behind the tunnel's default and a network's own route */
+#define PRIO_UPLINK  1000
+#define PRIO_INSIDE  1010
+#define PRIO_TUNNEL  1020
+#define PRIO_SPOOFED 1030
+#define MAIN_TABLE   254
+#define METRIC_LAST  0xfffffff0u /* behind the tunnel's default and a network's own route */
 
 static int put_unreachable(struct nl *nl, struct prefix6 dst, uint32_t table)
 {
@@ -33,8 +33,8 @@ static int put_network(struct nl *nl, const struct mr_file *f, const struct mr_n
 
 int policy_put(struct nl *nl, const struct mr_file *f)
 {
-	struct nl_rule own = {.priority = PRIO_TUNNEL, .from = prefix6_host(&f->core.hoa),
-		.table = f->table};
+	struct nl_rule own = {
+		.priority = PRIO_TUNNEL, .from = prefix6_host(&f->core.hoa), .table = f->table};
 	int r = put_unreachable(nl, (struct prefix6){0}, f->table);
 
 	if (r == 0)

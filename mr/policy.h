@@ -1,12 +1,13 @@
-/* policy.h - the rules that keep the mobile networks' traffic in the tunnel (RFC 3963 s3, s5.5, s9):
+/* policy.h - the rules that keep the mobile networks' traffic in the tunnel (RFC 3963 s3, s5.5,
+ * s9):
  *
  *     from an uplink, to be forwarded            -> dropped: in through the tunnel only
  *     to a mobile network                        -> main table; unreachable if the link is down
  *     from a mobile network or the home address  -> table of the tunnel; unreachable without one
  *     from a mobile network's interface, else    -> dropped: spoofed source
  *
- * They are put before anything else and stay when the daemon ends, however it ends: a mobile network
- * without a tunnel is cut off, never leaked onto the visited network. */
+ * They are put before anything else and stay when the daemon ends, however it ends: a mobile
+ * network without a tunnel is cut off, never leaked onto the visited network. */
 #pragma once
 #include "common/os/nl.h"
 #include "mr/conf.h"

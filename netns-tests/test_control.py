@@ -12,7 +12,8 @@ import threading
 import pytest
 
 from lib import ROOT
-from lib.daemon import BUILD
+from lib.daemon import BUILD, Daemon
+from lib.topo import Link, Node, Radvd, Topology
 from lib.wait import wait_for
 
 NEMOCTL = os.path.join(BUILD, "nemoctl")
@@ -448,3 +449,90 @@ def test_a_crowd_of_bindings_is_printed_quickly(fake, ctl):
     many = [{**HA["bindings"][0], "name": f"mr{i}"} for i in range(10000)]
     fake("a", {**HA, "bindings": many})
     assert len(ctl("ha", "bindings").splitlines()) == 10001
+
+
+# --- the real ones ---
+
+#   guest --- vnet:mr:eth0 --- core (radvd) --- ha
+LIVE = Topology(
+    nodes=[
+        Node("core", forward=True),
+        Node("ha", forward=True, routes=["default via 2001:db8:1::ff"]),
+        Node("mr", forward=True),
+        Node("guest", routes=["default via 2001:db8:101::1"]),
+    ],
+    links=[
+        Link("ha:eth0", "core:ha", ["2001:db8:1::1/64"], ["2001:db8:1::ff/64"]),
+        Link("mr:eth0", "core:mr", [], ["2001:db8:a::ff/64"], real_dad=True),
+        Link("guest:eth0", "mr:vnet", ["2001:db8:101::2/64"], ["2001:db8:101::1/64"]),
+    ],
+    radvds=[Radvd("core:mr", "2001:db8:a::/64")],
+)
+ROUTER = {"name": "van", "home_address": "2001:db8:101::1", "tenant": "red"}
+
+
+def test_live_answers_are_as_documented(make_net, engine):
+    net = make_net(LIVE)
+    ha = Daemon(
+        net,
+        "ha",
+        "nemo-ha",
+        {
+            "name": "home",
+            "address": "2001:db8:1::1",
+            "interfaces": ["eth0"],
+            "aggregates": ["2001:db8:100::/40"],
+            "engine": engine,
+            "routers": [
+                {**ROUTER, "prefixes": ["2001:db8:101::/64"]},
+                {
+                    **ROUTER,
+                    "name": "bus",
+                    "home_address": "2001:db8:102::1",
+                    "prefixes": ["2001:db8:102::/64"],
+                },
+            ],
+        },
+    ).start()
+    mr = Daemon(
+        net,
+        "mr",
+        "nemo-mr",
+        {
+            "name": "van",
+            "home_address": "2001:db8:101::1",
+            "home_agents": ["2001:db8:1::1"],
+            "uplinks": [{"interface": "eth0"}],
+            "networks": [{"prefix": "2001:db8:101::/64", "interface": "vnet"}],
+            "engine": engine,
+        },
+    ).start()
+    wait_for(lambda: ha.ask("bindings"), 20, "a binding")
+    wait_for(lambda: mr.status()["last_status"] == 0, 10, "its acknowledgement")
+    mr.ask("rehome")
+    known = schemas()
+    for daemon in ha, mr:
+        kind = daemon.program
+        for command in daemon.ask("help"):
+            cmd = command["name"]
+            if cmd in ("monitor", "stop"):
+                continue
+            schema = known.get(f"{kind} {cmd}") or known.get(f"any {cmd}")
+            assert schema, f"{kind} {cmd} is not in doc/control.md"
+            assert not mistakes(daemon.ask(cmd), schema), f"{kind} {cmd}"
+    assert len(ha.ask("routers")) == 2
+    status = mr.status()
+    if status["last_handover"]:
+        assert not mistakes([status["last_handover"]], known["nemo-mr handovers"])
+
+    done = subprocess.run(
+        [NEMOCTL, "-s", ha.control, "-s", mr.control], capture_output=True, text=True, timeout=30
+    )
+    assert "1 of 2 routers bound" in done.stdout and status["care_of"] in done.stdout
+
+    assert mistakes(mr.ask("stop", keep=False), known["nemo-mr stop"]) == []
+    wait_for(lambda: not mr.running(), 20, "the end of nemo-mr")
+    wait_for(lambda: not ha.ask("bindings"), 20, "the end of the binding")
+    for event in ha.events.poll():
+        assert not mistakes(event, known["any event"])
+    assert "binding.accepted" in [e["event"] for e in ha.events.seen]

@@ -6,7 +6,7 @@ static const struct {
 	int level;
 } notes[NOTE_N] = {
 #define X(name, event, level, text) [NOTE_##name] = {event, level},
-        NOTES(X)
+	NOTES(X)
 #undef X
 };
 

@@ -7,40 +7,46 @@
 
 #define NOTES(X) /* name, event, level, what it means */ \
 	X(BINDING_ACCEPTED, "binding.accepted", LOG_INFO, "a router registered") \
-	X(BINDING_MOVED, "binding.moved", LOG_INFO, "a bound router registered another care-of address") \
-	X(BINDING_REFRESHED, "binding.refreshed", LOG_DEBUG, "a bound router renewed its lifetime") \
+	X(BINDING_MOVED, "binding.moved", LOG_INFO, \
+		"a bound router registered another care-of address") \
+	X(BINDING_REFRESHED, "binding.refreshed", LOG_DEBUG, \
+		"a bound router renewed its lifetime") \
 	X(BINDING_CLOSED, "binding.closed", LOG_INFO, "a router de-registered") \
 	X(BINDING_EXPIRED, "binding.expired", LOG_WARNING, "a lifetime ended without a refresh") \
-	X(BINDING_REJECTED, "binding.rejected", LOG_WARNING, "a registration was refused; a live binding stays") \
+	X(BINDING_REJECTED, "binding.rejected", LOG_WARNING, \
+		"a registration was refused; a live binding stays") \
 	X(MR_LINK, "mr.link", LOG_INFO, "an uplink's state changed") \
 	X(MR_HINT, "mr.hint", LOG_DEBUG, "something says that the router may have moved") \
-	X(MR_CONFIRMED, "mr.confirmed", LOG_DEBUG, "the hint was a false alarm: same link as before") \
+	X(MR_CONFIRMED, "mr.confirmed", LOG_DEBUG, \
+		"the hint was a false alarm: same link as before") \
 	X(MR_MOVED, "mr.moved", LOG_INFO, "a new care-of address is in use") \
 	X(MR_LOST, "mr.lost", LOG_WARNING, "no uplink is usable: the network is cut off") \
 	X(MR_REGISTERED, "mr.registered", LOG_INFO, "the home agent accepted the binding") \
 	X(MR_REFRESHED, "mr.refreshed", LOG_DEBUG, "the home agent renewed the binding") \
 	X(MR_RETRY, "mr.retry", LOG_WARNING, "a registration failed; what is tried when") \
-	X(MR_REFUSED, "mr.refused", LOG_ERR, "every mode and home agent refused; waiting for an operator") \
+	X(MR_REFUSED, "mr.refused", LOG_ERR, \
+		"every mode and home agent refused; waiting for an operator") \
 	X(MR_EXPIRED, "mr.expired", LOG_WARNING, "the binding's lifetime ended without an answer") \
 	X(MR_CLOSED, "mr.closed", LOG_INFO, "the home agent confirmed the de-registration") \
-	X(MR_DAD_FAILED, "mr.dad_failed", LOG_WARNING, "a care-of address is in use by someone else") \
+	X(MR_DAD_FAILED, "mr.dad_failed", LOG_WARNING, \
+		"a care-of address is in use by someone else") \
 	X(HANDOVER_DONE, "handover.done", LOG_INFO, "a move ended: its phases")
 enum note_type {
 #define X(name, event, level, text) NOTE_##name,
 	NOTES(X)
 #undef X
-	NOTE_N
+		NOTE_N
 };
 
 struct note {
 	enum note_type type;
-	const char *name;        /* of the router; borrowed from the configuration */
-	struct in6_addr hoa;     /* :: = does not apply, here and below */
+	const char *name;    /* of the router; borrowed from the configuration */
+	struct in6_addr hoa; /* :: = does not apply, here and below */
 	struct in6_addr coa;
 	struct in6_addr old_coa;
-	int status;              /* Binding Acknowledgement status; -1 = does not apply */
+	int status; /* Binding Acknowledgement status; -1 = does not apply */
 	uint32_t lifetime_s;
-	char text[200];          /* the reason, for people */
+	char text[200]; /* the reason, for people */
 };
 
 const char *note_event(enum note_type); /* "binding.accepted" */

@@ -16,7 +16,10 @@ struct mhio {
 	unsigned errors;
 };
 
-struct sig *mhio_sig(struct mhio *io) { return io->sig; }
+struct sig *mhio_sig(struct mhio *io)
+{
+	return io->sig;
+}
 
 static bool may_send_error(struct mhio *io, const struct mh_env *e)
 {
@@ -44,8 +47,8 @@ static void send_binding_error(struct mhio *io, const struct mh_env *to)
 	mhio_send(io, &e, 0);
 }
 
-static void send_param_problem(struct mhio *io, const void *pkt, size_t size, unsigned where,
-	const struct mh_env *to)
+static void send_param_problem(
+	struct mhio *io, const void *pkt, size_t size, unsigned where, const struct mh_env *to)
 {
 	uint8_t buf[1280];
 	int n = mh_encode_param_problem(pkt, size, where, &to->dst, buf, sizeof(buf));
@@ -85,8 +88,8 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 		send_param_problem(io, pkt, size, where, &e);
 }
 
-int mhio_open(struct mhio **out, enum sig_mode mode, sd_event *ev, mhio_rx_fn *rx, void *arg,
-	char *why)
+int mhio_open(
+	struct mhio **out, enum sig_mode mode, sd_event *ev, mhio_rx_fn *rx, void *arg, char *why)
 {
 	struct mhio *io = calloc(1, sizeof(*io));
 	int r;

@@ -21,7 +21,7 @@ enum mhio_counter {
 #define X(name, text) MHIO_C_##name,
 	MHIO_COUNTERS(X)
 #undef X
-	MHIO_N_COUNTERS
+		MHIO_N_COUNTERS
 };
 
 struct mhio;

@@ -26,8 +26,9 @@ static json_t *note_json(const char *daemon, const struct note *n)
 	gmtime_r(&ts.tv_sec, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(time, sizeof(time), "%s.%03ldZ", date, ts.tv_nsec / 1000000);
-	json_t *o = json_pack("{ss ss ss ss ss ss}", "time", time, "daemon", daemon, "name", n->name,
-		"event", note_event(n->type), "level", levels[note_level(n->type)], "text", n->text);
+	json_t *o = json_pack("{ss ss ss ss ss ss}", "time", time, "daemon", daemon, "name",
+		n->name, "event", note_event(n->type), "level", levels[note_level(n->type)], "text",
+		n->text);
 
 	set_addr(o, "home_address", &n->hoa);
 	set_addr(o, "care_of", &n->coa);
@@ -61,12 +62,11 @@ void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
 		ctl_publish(ctl, note_json(daemon, n));
 }
 
-void tell_counter(json_t *list, const char *group, const char *name, uint64_t value,
-	const char *help)
+void tell_counter(
+	json_t *list, const char *group, const char *name, uint64_t value, const char *help)
 {
-	json_array_append_new(list,
-		json_pack("{ss sI ss ss}", "name", name, "value", (json_int_t)value, "group", group,
-			"help", help));
+	json_array_append_new(list, json_pack("{ss sI ss ss}", "name", name, "value",
+					    (json_int_t)value, "group", group, "help", help));
 }
 
 void tell_mhio(json_t *list, struct mhio *io)

@@ -9,6 +9,7 @@
 /* Renders 'n' once for the log and once for the subscribers of 'ctl' (may be NULL). */
 void tell_note(struct ctl *, const char *daemon, const struct note *n);
 /* Adds {"name", "value", "group", "help"} to the list. */
-void tell_counter(json_t *list, const char *group, const char *name, uint64_t value, const char *help);
-void tell_mhio(json_t *list, struct mhio *);                                       /* "signalling" */
+void tell_counter(
+	json_t *list, const char *group, const char *name, uint64_t value, const char *help);
+void tell_mhio(json_t *list, struct mhio *); /* "signalling" */
 void tell_tunnel(json_t *list, const struct tunnel_engine *, struct tunnel_set *); /* "tunnel" */
