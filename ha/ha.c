@@ -108,10 +108,11 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 	p->b.seq = seq;
 	/* CLOSED ends with the old lifetime at the latest; its own ten seconds begin anew. */
 	binding_enter(p, &ha->timers, p->b.state, now);
-	if (p->b.state == BINDING_BOUND) /* the engine may have taken half of it */
-		binding_tunnel(p, &ha_action(out, HA_DO_TUNNEL_PUT)->tunnel);
+	/* The answer comes first: nothing after a put that fails again is carried out. */
 	bu_answer(ha, &ha->undo.bu, MH_ST_RESOURCES, ha->undo.bu.m.bu.seq, 0, now, out);
 	ha_note(out, NOTE_BINDING_REJECTED, p, &p->conf->hoa, MH_ST_RESOURCES, strerror(-error));
+	if (p->b.state == BINDING_BOUND) /* the engine may have taken half of it */
+		binding_tunnel(p, &ha_action(out, HA_DO_TUNNEL_PUT)->tunnel);
 	ha->undo.peer = NULL;
 }
 

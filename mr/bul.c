@@ -1,5 +1,6 @@
 /* bul.c - the binding with the home agent: sending, retransmitting and refreshing Binding Updates,
  * and what each status leads to (RFC 6275 s11.7, s11.8; RFC 3963 s5.2-5.4).  States: core.h. */
+#include "common/core/seq16.h"
 #include "mr/core.h"
 
 #define MAX_BINDACK_MS 32000 /* MAX_BINDACK_TIMEOUT, RFC 6275 s12 */
@@ -67,7 +68,7 @@ void bul_put_tunnel(struct mr *mr)
 
 	t->id = mr->conf->hoa;
 	t->local = b->coa;
-	t->remote = mr->conf->has[b->ha];
+	t->remote = mr->conf->has[b->bound_ha]; /* 'ha' may be one that is only being tried */
 	if (l->has_old)
 		t->old_local = l->old.coa;
 	t->oif = b->uplink; /* the edge makes an interface index of it */
@@ -83,6 +84,12 @@ static void drop_tunnel(struct mr *mr)
 		return;
 	mr->bul.tunnel = false;
 	mr_action(mr, MR_DO_TUNNEL_DROP)->tunnel.id = mr->conf->hoa;
+}
+
+static void unbind(struct mr *mr)
+{
+	mr->bul.live = false;
+	drop_tunnel(mr);
 }
 
 static void fill_update(const struct mr *mr, struct mh_env *e)
@@ -217,9 +224,8 @@ static void refuse(struct mr *mr)
 	struct bul *b = &mr->bul;
 
 	b->state = BUL_REFUSED;
-	b->live = false;
 	b->send_at = UINT64_MAX;
-	drop_tunnel(mr);
+	unbind(mr);
 	mr_note(mr, NOTE_MR_REFUSED,
 		"%s: no more registrations for this home address; after correcting the "
 		"configuration run: nemoctl mr rehome",
@@ -247,7 +253,7 @@ static void react(struct mr *mr, uint8_t status)
 		if (reactions[i].status == status)
 			r = reactions[i];
 	if (r.stop) /* RFC 3963 s5.4.2: assume that the home agent holds no binding */
-		b->live = false;
+		unbind(mr);
 	if (r.next_ha && next_ha(mr)) {
 		later(mr, "trying the next home agent", NEXT_HA_MS);
 		return;
@@ -277,9 +283,8 @@ static void closed(struct mr *mr, bool answered)
 {
 	struct bul *b = &mr->bul;
 
-	b->live = false;
 	b->send_at = UINT64_MAX;
-	drop_tunnel(mr);
+	unbind(mr);
 	mr_note(mr, NOTE_MR_CLOSED, "%s",
 		answered ? "the home agent has removed the binding"
 			 : "no answer to the de-registration; the binding ends with its lifetime");
@@ -296,12 +301,24 @@ static void closed(struct mr *mr, bool answered)
 	}
 }
 
+static void closing_timeout(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	if (b->closing_left == 0) {
+		closed(mr, false);
+		return;
+	}
+	b->closing_left--;
+	send_update(mr);
+}
+
 static void accepted(struct mr *mr, const struct mh_msg *m, uint64_t sent_at)
 {
 	struct bul *b = &mr->bul;
 	bool was_live = b->live, same = addr6_eq(&b->bound_coa, &b->coa);
-	uint32_t granted = m->ba.lifetime_s < mr->conf->lifetime_s ? m->ba.lifetime_s
-								   : mr->conf->lifetime_s;
+	uint32_t asked = mr->conf->lifetime_s & ~3u; /* on the wire in units of 4 s */
+	uint32_t granted = m->ba.lifetime_s < asked ? m->ba.lifetime_s : asked;
 	uint64_t refresh_ms = granted * 1000ull * 3 / 4;
 	struct note *n;
 
@@ -318,8 +335,9 @@ static void accepted(struct mr *mr, const struct mh_msg *m, uint64_t sent_at)
 	b->has_tried = 0;
 	b->both_modes_tried = false;
 	b->retry_ms = RETRY_FIRST_MS;
-	if (!b->tunnel) {
+	if (!b->tunnel || b->bound_ha != b->ha) {
 		b->tunnel = true;
+		b->bound_ha = b->ha;
 		bul_put_tunnel(mr);
 	}
 	n = mr_note(mr, was_live && same ? NOTE_MR_REFRESHED : NOTE_MR_REGISTERED, "%s",
@@ -341,8 +359,11 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 			sent_at = b->sent[i].at;
 		}
 	}
-	/* 135 brings the home agent's number instead of ours (s11.7.3). */
-	if (b->n_sent == 0 || (!found && m->ba.status != MH_ST_SEQ_WINDOW)) {
+	/* 135 brings the home agent's number instead of ours (s11.7.3).  If our last one is newer than
+	 * that, it is about an earlier update, and to go back would use numbers twice (s11.7.2). */
+	if (m->ba.status == MH_ST_SEQ_WINDOW)
+		found = !seq16_newer(b->seq, m->ba.seq);
+	if (b->n_sent == 0 || !found) {
 		mr->counters[MR_C_ba_unmatched]++;
 		return;
 	}
@@ -352,7 +373,10 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 	if (m->ba.status == MH_ST_SEQ_WINDOW) {
 		b->seq = m->ba.seq;
 		b->n_sent = 0;
-		send_update(mr);
+		if (b->state == BUL_CLOSING)
+			closing_timeout(mr); /* counts as a try: the end must come */
+		else
+			send_update(mr);
 	} else if (b->state == BUL_CLOSING) {
 		closed(mr, true);
 	} else if (m->ba.status == MH_ST_TYPE_CHANGE) {
@@ -360,7 +384,7 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 	} else if (m->ba.status >= 128) {
 		react(mr, m->ba.status);
 	} else if (m->ba.lifetime_s == 0) { /* accepted, and gone at once: of no use */
-		b->live = false;
+		unbind(mr);
 		react(mr, MH_ST_UNSPECIFIED);
 	} else if (!(m->ba.flags & MH_BA_R)) { /* RFC 3963 s5.3: de-register, then look elsewhere */
 		b->elsewhere = true;
@@ -405,11 +429,15 @@ void bul_restart(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
 
-	b->implicit = mr->conf->mode == MR_IMPLICIT;
 	b->both_modes_tried = false;
 	b->has_tried = 0;
 	b->retry_ms = RETRY_FIRST_MS;
-	if (b->state == BUL_REFUSED || b->state == BUL_RETRY) {
+	if (b->state == BUL_REGISTERING) { /* not at once: a move may be about to be noticed */
+		b->timeout_ms = mr->conf->retransmit_ms;
+		b->send_at = mr_min(b->send_at, mr->now + UPDATE_RATE_MS);
+	} else if (b->state == BUL_REFUSED || b->state == BUL_RETRY) {
+		b->implicit = mr->conf->mode == MR_IMPLICIT;
+		b->ha = 0;
 		b->state = BUL_IDLE;
 		if (mr->active >= 0)
 			start(mr, BUL_REGISTERING);
@@ -428,19 +456,9 @@ void bul_stop(struct mr *mr, bool keep)
 		return;
 	}
 	b->closing_exit = true;
+	if (b->live)
+		b->ha = b->bound_ha;
 	start(mr, BUL_CLOSING);
-}
-
-static void closing_timeout(struct mr *mr)
-{
-	struct bul *b = &mr->bul;
-
-	if (b->closing_left == 0) {
-		closed(mr, false);
-		return;
-	}
-	b->closing_left--;
-	send_update(mr);
 }
 
 static void timeout(struct mr *mr)
@@ -470,8 +488,7 @@ void bul_tick(struct mr *mr)
 	struct bul *b = &mr->bul;
 
 	if (b->live && b->ends <= mr->now) {
-		b->live = false;
-		drop_tunnel(mr);
+		unbind(mr);
 		mr_note(mr, NOTE_MR_EXPIRED, "the home agent did not answer any refresh");
 	}
 	if (b->send_at <= mr->now)

@@ -10,6 +10,7 @@ daemon are printed and captures are kept in build/failed/.
 
 import os
 import re
+import signal
 import sys
 
 import pytest
@@ -28,7 +29,16 @@ def pytest_configure(config):
 
 
 def pytest_sessionstart(session):
+    ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
     ns.remove_leftovers()
+
+
+def pytest_ignore_collect(collection_path):
+    """A whole file that is not for the VM is not even read there: collecting takes its time, too."""
+    if IN_VM and collection_path.suffix == ".py":
+        if "\npytestmark = pytest.mark.novm(" in collection_path.read_text():
+            return True
+    return None
 
 
 def pytest_collection_modifyitems(items):

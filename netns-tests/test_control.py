@@ -436,10 +436,17 @@ def test_no_daemon_is_exit_3(fake, ctl, tmp_path):
 
 
 def test_usage(ctl):
-    for args in ("nonsense",), ("ha",), ("ha", "bindings", "x"), ("mr", "status", "--keep"), (
+    for line in (
+        "nonsense",
+        "ha",
+        "ha bindings x",
+        "ha bindingsx",
+        "mr status --keep",
+        "mr stop eth0",
+        "monitor now",
         "--nonsense",
-    ), ("mr", "stop", "eth0"), ("monitor", "now"):
-        assert "usage:" in ctl(*args, code=2)
+    ):
+        assert "usage:" in ctl(*line.split(), code=2)
     assert "mr rehome" in ctl("--help")
     assert "UPLINK" in ctl("mr", "rehome", "--help")
     assert ctl("--version").startswith("nemoctl ")

@@ -2,7 +2,9 @@
 
 import pytest
 
-from lib import drill
+from lib import drill, wide
+from lib.traffic import Server, TcpTransfer, UdpProbe
+from test_harness import needs_bonding
 
 QUICK = [name for name in drill.names() if getattr(drill.load(name), "QUICK", False)]
 
@@ -13,3 +15,24 @@ def test_drill(name, engine):
     summary = drill.run(name, engine)
     assert summary["tcp_broken"] == 0 and not summary["unmet"]
     assert summary["engine"] == engine
+
+
+@needs_bonding
+def test_a_migration_event_without_carrier_loss_moves_the_network(engine):
+    """mr1's eth0 is a bond: its failover from Nezu to Komatsu tells NOTIFY_PEERS, as a live
+    migration does, and the carrier stays.  RAs come too rarely to help."""
+    net, w = wide.build([1], engine, bonded=[1])
+    with net:
+        server = Server(net, "host1")
+        probe = UdpProbe(net, "client", wide.inside(1, 2), server, interval_us=10000)
+        probe.wait_flowing(30)
+        tcp = TcpTransfer(net, "client", wide.inside(1, 2), server, kbps=500)
+        for site in "komatsu", "nezu":
+            w.mr[1].events.forget()
+            w.move(1, to=site)
+            w.mr[1].wait_event("handover.done", 30)
+            probe.wait_flowing(30)
+            assert w.mr[1].ask("handovers")[-1]["cause"] == "migration event"
+        probe.stop()
+        assert not tcp.stop()["broken"]
+        w.leaks.check()

@@ -25,15 +25,15 @@
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 
 /* What the tables show: keys of the daemons' data. */
-#define BINDING_KEYS                                                                               \
+#define BINDING_KEYS \
 	"name tenant home_address care_of state prefixes mode remaining_s moves rx_bytes tx_bytes"
-#define ROUTER_KEYS                                                                                \
+#define ROUTER_KEYS \
 	"name tenant home_address prefixes bound care_of last_seen_s last_status last_status_text"
-#define MR_KEYS                                                                                    \
-	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s "  \
+#define MR_KEYS \
+	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \
 	"refresh_in_s last_status last_status_text handovers engine protection uptime_s version"
 #define UPLINK_KEYS "interface preference state care_of router router_mac known_links"
-#define HANDOVER_KEYS                                                                              \
+#define HANDOVER_KEYS \
 	"n at cause from to uplink known_link ms.rs ms.ra ms.coa ms.bu ms.ba ms.first_packet"
 
 struct command {
@@ -73,7 +73,7 @@ static int dial(const char *path)
 	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0)
 		return fd;
 	fprintf(stderr, "nemoctl: %s: %s: %s\n", path, strerror(errno),
-	        errno == EACCES ? "only root may ask the daemons" : "is its daemon running?");
+		errno == EACCES ? "only root may ask the daemons" : "is its daemon running?");
 	close(fd);
 	return -1;
 }
@@ -102,8 +102,7 @@ static json_t *only_object(int fd)
 	return o;
 }
 
-/* The "data" of the answer, a new reference.  NULL: '*code' is the exit code, the reason was told.
- */
+/* The "data" of the answer, a new reference.  NULL: '*code' is set, the reason was told. */
 static json_t *ask(int fd, const char *path, const json_t *request, json_t *(*next)(int), int *code)
 {
 	char *text = json_dumps(request, JSON_COMPACT);
@@ -115,7 +114,7 @@ static json_t *ask(int fd, const char *path, const json_t *request, json_t *(*ne
 	*code = answer ? EXIT_REFUSED : EXIT_NO_DAEMON;
 	if (!answer)
 		fprintf(stderr, "nemoctl: %s: no answer of a nemo daemon in %d s\n", path,
-		        TIMEOUT_S);
+			TIMEOUT_S);
 	else if (!data)
 		fprintf(stderr, "nemoctl: %s: %s\n", path, why ? why : "refused without a reason");
 	free(text);
@@ -164,9 +163,9 @@ static int find(const char *kind)
 	if (g.n_peers || code)
 		return code;
 	fprintf(stderr,
-	        "nemoctl: no %s found at %s; start it, or name its socket with -s or its folder "
-	        "with --run\n",
-	        kind ? kind : "daemon", g.named ? "the sockets given" : pattern);
+		"nemoctl: no %s found at %s; start it, or name its socket with -s or its folder "
+		"with --run\n",
+		kind ? kind : "daemon", g.named ? "the sockets given" : pattern);
 	return EXIT_NO_DAEMON;
 }
 
@@ -184,7 +183,7 @@ static json_t *collect(const struct command *c, const char *arg, int *code)
 		data = ask_at(p->path, request, &e);
 		if (data)
 			json_array_append_new(doc, json_pack("{s:s, s:s, s:o}", "daemon", p->kind,
-			                                   "name", p->name, "data", data));
+							   "name", p->name, "data", data));
 		else
 			*code = e;
 	}
@@ -194,7 +193,8 @@ static json_t *collect(const struct command *c, const char *arg, int *code)
 
 /* --- tables: made of keys, since keys carry their units --- */
 
-#define KEY_SIZE 32
+#define KEY_SIZE  32
+#define TEXT_SIZE 4096 /* the longest, 32 prefixes, are 1500 octets */
 
 /* Takes the next of the keys in a list separated by blanks; false at the end. */
 static bool next_key(const char **keys, char key[KEY_SIZE])
@@ -212,100 +212,84 @@ static bool ends(const char *s, const char *end)
 }
 
 /* "remaining_s" is "remaining", "ms.first_packet" is "first packet". */
-static json_t *title(const char *key, bool upper)
+static void title(const char *key, bool upper, char text[TEXT_SIZE])
 {
 	const char *dot = strchr(key, '.');
-	char text[KEY_SIZE];
 
-	snprintf(text, sizeof(text), "%s", dot ? dot + 1 : key);
+	snprintf(text, TEXT_SIZE, "%s", dot ? dot + 1 : key);
 	if (ends(text, "_s"))
 		text[strlen(text) - 2] = '\0';
 	for (char *p = text; *p; p++)
 		*p = *p == '_' ? ' ' : upper ? (char)toupper((unsigned char)*p) : *p;
-	return json_string(text);
 }
 
-static json_t *duration(double s)
+static void duration(double s, char text[TEXT_SIZE])
 {
 	unsigned long n = s > 0 ? (unsigned long)(s + 0.5) : 0;
 
 	if (n < 60)
-		return json_sprintf("%lu s", n);
-	if (n < 3600)
-		return json_sprintf("%lu min %lu s", n / 60, n % 60);
-	if (n < 86400)
-		return json_sprintf("%lu h %lu min", n / 3600, n / 60 % 60);
-	return json_sprintf("%lu d %lu h", n / 86400, n / 3600 % 24);
+		snprintf(text, TEXT_SIZE, "%lu s", n);
+	else if (n < 3600)
+		snprintf(text, TEXT_SIZE, "%lu min %lu s", n / 60, n % 60);
+	else if (n < 86400)
+		snprintf(text, TEXT_SIZE, "%lu h %lu min", n / 3600, n / 60 % 60);
+	else
+		snprintf(text, TEXT_SIZE, "%lu d %lu h", n / 86400, n / 3600 % 24);
 }
 
-/* The value of 'key' as text. */
-static json_t *cell(const char *key, const json_t *v)
+static void cell(const char *key, const json_t *v, char text[TEXT_SIZE])
 {
-	json_t *list = NULL;
 	const json_t *e;
-	size_t i;
+	size_t i, used = 0;
+	char one[TEXT_SIZE];
 
+	snprintf(text, TEXT_SIZE, "-");
 	if (json_is_number(v) && ends(key, "_s"))
-		return duration(json_number_value(v));
-	if (json_is_integer(v))
-		return json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	if (json_is_real(v))
-		return json_sprintf("%.1f", json_real_value(v));
-	if (json_is_boolean(v))
-		return json_string(json_is_true(v) ? "yes" : "no");
-	if (json_is_string(v) && json_string_length(v))
-		return json_string(json_string_value(v));
+		duration(json_number_value(v), text);
+	else if (json_is_integer(v))
+		snprintf(text, TEXT_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(text, TEXT_SIZE, "%.1f", json_real_value(v));
+	else if (json_is_boolean(v))
+		snprintf(text, TEXT_SIZE, json_is_true(v) ? "yes" : "no");
+	else if (json_is_string(v) && json_string_length(v))
+		snprintf(text, TEXT_SIZE, "%s", json_string_value(v));
 	json_array_foreach ((json_t *)v, i, e) {
-		json_t *one = cell(key, e), *old = list;
-
-		list = old ? json_sprintf("%s, %s", json_string_value(old), json_string_value(one))
-		           : json_incref(one);
-		json_decref(one);
-		json_decref(old);
+		cell(key, e, one);
+		if (used < TEXT_SIZE)
+			used += (size_t)snprintf(
+				text + used, TEXT_SIZE - used, "%s%s", i ? ", " : "", one);
 	}
-	return list ? list : json_string("-");
 }
 
-static json_t *field(const json_t *row, const char *key)
+static void field(const json_t *row, const char *key, char text[TEXT_SIZE])
 {
 	const char *dot = strchr(key, '.');
 
 	if (dot)
 		row = json_object_getn(row, key, (size_t)(dot - key));
-	return cell(key, json_object_get(row, dot ? dot + 1 : key));
+	cell(key, json_object_get(row, dot ? dot + 1 : key), text);
 }
 
-/* The heading (row NULL) or a row as an array of texts. */
-static json_t *line_of(const char *keys, const json_t *row)
-{
-	json_t *line = json_array();
-	char key[KEY_SIZE];
-
-	while (next_key(&keys, key))
-		json_array_append_new(line, row ? field(row, key) : title(key, true));
-	return line;
-}
-
+/* The first round finds the columns' widths, the second one prints. */
 static void table(const char *keys, const json_t *rows, const char *indent)
 {
-	json_t *lines = json_pack("[o]", line_of(keys, NULL)), *line, *s;
-	const json_t *row;
-	size_t i, j, width[32] = {0};
+	char key[KEY_SIZE], text[TEXT_SIZE];
+	size_t width[32] = {0};
 
-	json_array_foreach ((json_t *)rows, i, row)
-		json_array_append_new(lines, line_of(keys, row));
-	json_array_foreach (lines, i, line)
-		json_array_foreach (line, j, s)
-			if (json_string_length(s) > width[j])
-				width[j] = json_string_length(s);
-	json_array_foreach (lines, i, line) {
-		json_array_foreach (line, j, s)
-			printf("%s%-*s", j ? "  " : indent,
-			        j + 1 < json_array_size(line) ? (int)width[j] : 0,
-			        json_string_value(s));
-		putchar('\n');
-	}
-	json_decref(lines);
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0, j = 0; i <= json_array_size(rows); i++, j = 0)
+			for (const char *k = keys; next_key(&k, key); j++) {
+				if (i == 0)
+					title(key, true, text);
+				else
+					field(json_array_get(rows, i - 1), key, text);
+				if (round == 0 && strlen(text) > width[j])
+					width[j] = strlen(text);
+				if (round == 1)
+					printf("%s%-*s%s", j ? "  " : indent,
+						*k ? (int)width[j] : 0, text, *k ? "" : "\n");
+			}
 }
 
 /* --- commands --- */
@@ -352,7 +336,7 @@ static void show_summary(const struct command *c, const json_t *doc)
 
 		if (json_unpack(row, "{s:I, s:I}", "bindings", &bound, "routers", &routers) == 0)
 			json_object_set_new(row, "state",
-			        json_sprintf("%d of %d routers bound", (int)bound, (int)routers));
+				json_sprintf("%d of %d routers bound", (int)bound, (int)routers));
 		else
 			json_object_set(row, "address", json_object_get(row, "home_address"));
 		json_array_append(rows, row);
@@ -363,8 +347,8 @@ static void show_summary(const struct command *c, const json_t *doc)
 
 static void show_mr(const struct command *c, const json_t *doc)
 {
+	char key[KEY_SIZE], name[TEXT_SIZE], text[TEXT_SIZE];
 	const json_t *one;
-	char key[KEY_SIZE];
 	size_t i;
 
 	json_array_foreach ((json_t *)doc, i, one) {
@@ -376,11 +360,9 @@ static void show_mr(const struct command *c, const json_t *doc)
 		if (i)
 			putchar('\n');
 		while (next_key(&keys, key)) {
-			json_t *name = title(key, false), *text = field(status, key);
-
-			printf("%-18s%s\n", json_string_value(name), json_string_value(text));
-			json_decref(name);
-			json_decref(text);
+			title(key, false, name);
+			field(status, key, text);
+			printf("%-18s%s\n", name, text);
 		}
 		printf("\nuplinks\n");
 		table(UPLINK_KEYS, json_object_get(status, "uplinks"), "  ");
@@ -395,15 +377,14 @@ static void show_mr(const struct command *c, const json_t *doc)
 static void show_act(const struct command *c, const json_t *doc)
 {
 	const json_t *one = json_array_get(doc, 0);
-	json_t *uplinks = field(json_object_get(one, "data"), "uplinks");
+	char uplinks[TEXT_SIZE];
 
+	field(json_object_get(one, "data"), "uplinks", uplinks);
 	if (strcmp(c->cmd, "stop") == 0)
 		printf("%s: stopping, %s\n", text_of(one, "name"),
-		        g.keep ? "binding and tunnel stay" : "the binding is given up");
+			g.keep ? "binding and tunnel stay" : "the binding is given up");
 	else
-		printf("%s: looking for a network on %s\n", text_of(one, "name"),
-		        json_string_value(uplinks));
-	json_decref(uplinks);
+		printf("%s: looking for a network on %s\n", text_of(one, "name"), uplinks);
 }
 
 static void print_event(json_t *e)
@@ -412,7 +393,7 @@ static void print_event(json_t *e)
 		json_dumpf(e, stdout, JSON_COMPACT);
 	else
 		printf("%s %s %-5s %s: %s", text_of(e, "time"), text_of(e, "name"),
-		        text_of(e, "level"), text_of(e, "event"), text_of(e, "text"));
+			text_of(e, "level"), text_of(e, "event"), text_of(e, "text"));
 	putchar('\n');
 	fflush(stdout);
 	json_decref(e);
@@ -446,7 +427,7 @@ static int monitor(void)
 				continue;
 			}
 			fprintf(stderr, "nemoctl: %s has ended, or cut this reader off\n",
-			        g.peers[i].name);
+				g.peers[i].name);
 			close(fds[i].fd);
 			fds[i].fd = -1;
 			left--;
@@ -456,24 +437,24 @@ static int monitor(void)
 }
 
 static const struct command commands[] = {
-        {"", "", NULL, "status", false, "without a command: every daemon in one table",
-                "daemon name address state care_of engine protection uptime_s", show_summary},
-        {"ha bindings", "", HA, "bindings", false, "registered mobile routers", BINDING_KEYS,
-                show_table},
-        {"ha routers", "", HA, "routers", false, "configured mobile routers, bound or not",
-                ROUTER_KEYS, show_table},
-        {"mr status", "", MR, "status", false, "registration, uplinks, last handover", MR_KEYS,
-                show_mr},
-        {"mr rehome", "[UPLINK]", MR, "rehome", true,
-                "look for a network again, as after a migration, on one uplink or all", "",
-                show_act},
-        {"mr stop", "[--keep]", MR, "stop", true,
-                "deregister and end; --keep: leave binding and tunnel in place", "", show_act},
-        {"mr handovers", "", MR, "handovers", false, "past handovers, phases in ms after the hint",
-                HANDOVER_KEYS, show_table},
-        {"stats", "", NULL, "stats", false, "all counters and what they count",
-                "group name value help", show_table},
-        {"monitor", "", NULL, "monitor", false, "events as they happen, one a line", "", NULL}};
+	{"", "", NULL, "status", false, "without a command: every daemon in one table",
+		"daemon name address state care_of engine protection uptime_s", show_summary},
+	{"ha bindings", "", HA, "bindings", false, "registered mobile routers", BINDING_KEYS,
+		show_table},
+	{"ha routers", "", HA, "routers", false, "configured mobile routers, bound or not",
+		ROUTER_KEYS, show_table},
+	{"mr status", "", MR, "status", false, "registration, uplinks, last handover", MR_KEYS,
+		show_mr},
+	{"mr rehome", "[UPLINK]", MR, "rehome", true,
+		"look for a network again, as after a migration, on one uplink or all", "",
+		show_act},
+	{"mr stop", "[--keep]", MR, "stop", true,
+		"deregister and end; --keep: leave binding and tunnel in place", "", show_act},
+	{"mr handovers", "", MR, "handovers", false, "past handovers, phases in ms after the hint",
+		HANDOVER_KEYS, show_table},
+	{"stats", "", NULL, "stats", false, "all counters and what they count",
+		"group name value help", show_table},
+	{"monitor", "", NULL, "monitor", false, "events as they happen, one a line", "", NULL}};
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
 static int usage(FILE *f, const struct command *only)
@@ -488,7 +469,7 @@ static int usage(FILE *f, const struct command *only)
 	      "line\n"
 	      "  -h, --help              this text\n"
 	      "      --version           version\n",
-	        f);
+		f);
 	return f == stderr ? EXIT_USAGE : 0;
 }
 
@@ -515,15 +496,14 @@ static const struct command *lookup(char **words, const char **arg)
 /* -1: go on; else exit with this code. */
 static int options(int argc, char **argv)
 {
-	enum { OPT_RUN = 256, OPT_JSON, OPT_KEEP, OPT_VERSION };
 	static const struct option longs[] = {
-	        {"socket", required_argument, NULL, 's'},
-	        {"run", required_argument, NULL, OPT_RUN},
-	        {"json", no_argument, NULL, OPT_JSON},
-	        {"keep", no_argument, NULL, OPT_KEEP},
-	        {"help", no_argument, NULL, 'h'},
-	        {"version", no_argument, NULL, OPT_VERSION},
-	        {0},
+		{"socket", required_argument, NULL, 's'},
+		{"run", required_argument, NULL, 'r'},
+		{"json", no_argument, NULL, 'j'},
+		{"keep", no_argument, NULL, 'k'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	int o;
 
@@ -534,11 +514,11 @@ static int options(int argc, char **argv)
 				g.paths[g.n_paths++] = optarg;
 			g.named = true;
 			break;
-		case OPT_RUN: g.run = optarg; break;
-		case OPT_JSON: g.json = true; break;
-		case OPT_KEEP: g.keep = true; break;
+		case 'r': g.run = optarg; break;
+		case 'j': g.json = true; break;
+		case 'k': g.keep = true; break;
 		case 'h': g.help = true; break;
-		case OPT_VERSION: printf("nemoctl %s\n", NEMO_VERSION); return 0;
+		case 'V': printf("nemoctl %s\n", NEMO_VERSION); return 0;
 		default: return usage(stderr, NULL);
 		}
 	}

@@ -26,7 +26,7 @@ void conf_error(struct conf *c, unsigned line, const char *key, const char *fmt,
 	if (line)
 		snprintf(at, sizeof(at), "%u:", line);
 	snprintf(text, sizeof(text), "%s:%s%s%s%s %s", c->file, at, key ? " " : "", key ? key : "",
-	        key ? ":" : "", why);
+		key ? ":" : "", why);
 	c->n_errors++;
 	if (c->report)
 		c->report(c->arg, text);
@@ -170,7 +170,7 @@ static bool parse_mac(const char *s, uint8_t mac[6])
 	int n = 0;
 
 	return sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", mac, mac + 1, mac + 2, mac + 3,
-	               mac + 4, mac + 5, &n) == 6 &&
+		       mac + 4, mac + 5, &n) == 6 &&
 	       n == 17 && s[n] == '\0';
 }
 
@@ -185,7 +185,7 @@ static bool parse_enum(const struct conf_key *k, const char *s, int *out, char *
 		}
 		if (n >= 0 && n < WHY_SIZE)
 			n += snprintf(why + n, (size_t)(WHY_SIZE - n), "%s \"%s\"", i ? "," : "",
-			        k->choices[i]);
+				k->choices[i]);
 	}
 	return false;
 }
@@ -202,13 +202,13 @@ static bool parse_prefix(const char *s, struct prefix6 *out, char *why)
 	masked = prefix6_mask(*out);
 	if (!prefix6_is_masked(out))
 		snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
-		        prefix6_str(&masked, text));
+			prefix6_str(&masked, text));
 	return prefix6_is_masked(out);
 }
 
 /* One value written as a string; 'size' is the room for a CONF_STRING.  False: 'why' is filled. */
 static bool parse_text(const struct conf_key *k, enum conf_type type, size_t size, const char *s,
-        void *dst, char *why)
+	void *dst, char *why)
 {
 	switch (type) {
 	case CONF_STRING:
@@ -279,14 +279,14 @@ static const char *setting_type(const config_setting_t *s)
 }
 
 static void wrong_type(
-        struct conf *c, const config_setting_t *s, const char *path, const char *want)
+	struct conf *c, const config_setting_t *s, const char *path, const char *want)
 {
 	conf_error(c, config_setting_source_line(s), path, "must be %s, not %s", want,
-	        setting_type(s));
+		setting_type(s));
 }
 
 static void read_scalar(struct conf *c, const struct conf_key *k, size_t size,
-        const config_setting_t *s, const char *path, void *dst)
+	const config_setting_t *s, const char *path, void *dst)
 {
 	int type = config_setting_type(s);
 	unsigned line = config_setting_source_line(s);
@@ -306,7 +306,7 @@ static void read_scalar(struct conf *c, const struct conf_key *k, size_t size,
 		n = config_setting_get_int64(s);
 		if (n < 0 || (uint64_t)n < k->min || (uint64_t)n > uint_max(k))
 			conf_error(c, line, path, "is out of range, must be %" PRIu64 "..%" PRIu64,
-			        k->min, uint_max(k));
+				k->min, uint_max(k));
 		else
 			*(unsigned *)dst = (unsigned)n;
 	} else if (type != CONFIG_TYPE_STRING) {
@@ -345,7 +345,7 @@ static unsigned distance(const char *a, const char *b) /* Levenshtein's */
 }
 
 static void unknown_key(
-        struct conf *c, const struct conf_key *keys, const config_setting_t *s, const char *path)
+	struct conf *c, const struct conf_key *keys, const config_setting_t *s, const char *path)
 {
 	const char *name = config_setting_name(s), *nearest = NULL;
 	unsigned best = (unsigned)strlen(name) / 3 + 2; /* further off it would only mislead */
@@ -360,16 +360,16 @@ static void unknown_key(
 	}
 	if (nearest)
 		conf_error(c, config_setting_source_line(s), path, "unknown key; did you mean %s?",
-		        nearest);
+			nearest);
 	else
 		conf_error(c, config_setting_source_line(s), path, "unknown key");
 }
 
 static void read_group(struct conf *, const struct conf_key *, const config_setting_t *group,
-        const char *path, char *out);
+	const char *path, char *out);
 
 static void read_list(struct conf *c, const struct conf_key *k, const config_setting_t *s,
-        const char *path, char *out)
+	const char *path, char *out)
 {
 	unsigned n = (unsigned)config_setting_length(s), line = config_setting_source_line(s);
 	char elem_path[PATH_SIZE + 16], *elems;
@@ -382,7 +382,7 @@ static void read_list(struct conf *c, const struct conf_key *k, const config_set
 		conf_error(c, line, path, "is empty, needs at least one element");
 	if (k->max && n > k->max) {
 		conf_error(c, line, path, "has %u elements, at most %" PRIu64 " are allowed", n,
-		        k->max);
+			k->max);
 		return;
 	}
 	elems = n ? calloc(n, k->elem_size) : NULL;
@@ -413,7 +413,7 @@ static const char *join(const char *path, const char *name, char *buf)
 }
 
 static void read_group(struct conf *c, const struct conf_key *keys, const config_setting_t *group,
-        const char *path, char *out)
+	const char *path, char *out)
 {
 	unsigned line = config_setting_source_line(group);
 	char buf[PATH_SIZE];
@@ -450,12 +450,12 @@ static void zero(const struct conf_key *keys, char *out)
 {
 	for (const struct conf_key *k = keys; k->name; k++) {
 		static const size_t sizes[] = {
-		        [CONF_ADDR6] = sizeof(struct in6_addr),
-		        [CONF_PREFIX6] = sizeof(struct prefix6),
-		        [CONF_MAC] = 6,
-		        [CONF_UINT] = sizeof(unsigned),
-		        [CONF_BOOL] = sizeof(bool),
-		        [CONF_ENUM] = sizeof(int),
+			[CONF_ADDR6] = sizeof(struct in6_addr),
+			[CONF_PREFIX6] = sizeof(struct prefix6),
+			[CONF_MAC] = 6,
+			[CONF_UINT] = sizeof(unsigned),
+			[CONF_BOOL] = sizeof(bool),
+			[CONF_ENUM] = sizeof(int),
 		};
 
 		if (is_list(k->type)) {
@@ -481,7 +481,7 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 		read_group(c, keys, config_root_setting(&cfg), "", out);
 	else
 		conf_error(
-		        c, (unsigned)config_error_line(&cfg), NULL, "%s", config_error_text(&cfg));
+			c, (unsigned)config_error_line(&cfg), NULL, "%s", config_error_text(&cfg));
 	config_destroy(&cfg);
 	free(text);
 	return c->n_errors;
@@ -517,30 +517,30 @@ static void range_text(const struct conf_key *k, char *buf, size_t size)
 		snprintf(buf, size, "true, false");
 	else if (k->type == CONF_STRING || k->type == CONF_STRINGS)
 		snprintf(buf, size, "up to %zu characters",
-		        (k->type == CONF_STRING ? k->size : k->elem_size) - 1);
+			(k->type == CONF_STRING ? k->size : k->elem_size) - 1);
 	else if (is_list(k->type) && k->max)
 		snprintf(buf, size, "up to %" PRIu64, k->max);
 	else if (k->type == CONF_ENUM)
 		for (size_t i = 0, n = 0; k->choices[i] && n < size; i++)
 			n += (size_t)snprintf(
-			        buf + n, size - n, "%s%s", i ? ", " : "", k->choices[i]);
+				buf + n, size - n, "%s%s", i ? ", " : "", k->choices[i]);
 }
 
 /* Prints the rows, or with 'f' NULL only finds the columns' widths. */
 static void help_rows(FILE *f, const struct conf_key *keys, const char *path, int width[N_COLS])
 {
 	static const char *const types[] = {
-	        [CONF_STRING] = "string",
-	        [CONF_ADDR6] = "address",
-	        [CONF_PREFIX6] = "prefix",
-	        [CONF_MAC] = "MAC address",
-	        [CONF_UINT] = "number",
-	        [CONF_BOOL] = "bool",
-	        [CONF_ENUM] = "choice",
-	        [CONF_GROUPS] = "list of groups",
-	        [CONF_STRINGS] = "list of strings",
-	        [CONF_ADDR6S] = "list of addresses",
-	        [CONF_PREFIX6S] = "list of prefixes",
+		[CONF_STRING] = "string",
+		[CONF_ADDR6] = "address",
+		[CONF_PREFIX6] = "prefix",
+		[CONF_MAC] = "MAC address",
+		[CONF_UINT] = "number",
+		[CONF_BOOL] = "bool",
+		[CONF_ENUM] = "choice",
+		[CONF_GROUPS] = "list of groups",
+		[CONF_STRINGS] = "list of strings",
+		[CONF_ADDR6S] = "list of addresses",
+		[CONF_PREFIX6S] = "list of prefixes",
 	};
 
 	for (const struct conf_key *k = keys; k->name; k++) {
@@ -556,8 +556,8 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 				width[i] = (int)strlen(cols[i]);
 		if (f)
 			fprintf(f, "%-*s  %-*s  %-*s  %-*s  %s\n", width[0], cols[0], width[1],
-			        cols[1], width[2], cols[2], width[3], cols[3],
-			        k->help ? k->help : "");
+				cols[1], width[2], cols[2], width[3], cols[3],
+				k->help ? k->help : "");
 		snprintf(sub, sizeof(sub), "%s[]", key);
 		if (k->type == CONF_GROUPS)
 			help_rows(f, k->sub, sub, width);
@@ -570,6 +570,6 @@ void conf_help(const struct conf_key *keys)
 
 	help_rows(NULL, keys, "", width);
 	printf("%-*s  %-*s  %-*s  %-*s  %s\n", width[0], "KEY", width[1], "TYPE", width[2],
-	        "DEFAULT", width[3], "RANGE", "MEANING");
+		"DEFAULT", width[3], "RANGE", "MEANING");
 	help_rows(stdout, keys, "", width);
 }

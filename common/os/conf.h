@@ -1,5 +1,6 @@
-/* conf.h - configuration files in libconfig syntax, read by one key table per daemon.  Every mistake
- * is reported, all of them at once: FILE:LINE: key: reason.  The same table prints --config-help. */
+/* conf.h - configuration files in libconfig syntax, read by one key table per daemon.  Every
+ * mistake is reported, all of them at once: FILE:LINE: key: reason.  The same table prints
+ * --config-help. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -7,36 +8,37 @@
 #include "common/core/addr.h"
 
 enum conf_type {
-	CONF_STRING,  /* char[size] */
-	CONF_ADDR6,   /* struct in6_addr */
-	CONF_PREFIX6, /* struct prefix6; host bits set is a mistake */
-	CONF_MAC,     /* uint8_t[6] */
-	CONF_UINT,    /* unsigned, min..max */
-	CONF_BOOL,    /* bool */
-	CONF_ENUM,    /* int: index into 'choices' */
-	CONF_GROUPS,  /* list of groups: array of structs of 'elem_size' described by 'sub' */
-	CONF_STRINGS, /* list of strings: array of char[elem_size] */
-	CONF_ADDR6S,  /* list: array of struct in6_addr */
-	CONF_PREFIX6S,/* list: array of struct prefix6 */
+	CONF_STRING,   /* char[size] */
+	CONF_ADDR6,    /* struct in6_addr */
+	CONF_PREFIX6,  /* struct prefix6; host bits set is a mistake */
+	CONF_MAC,      /* uint8_t[6] */
+	CONF_UINT,     /* unsigned, min..max */
+	CONF_BOOL,     /* bool */
+	CONF_ENUM,     /* int: index into 'choices' */
+	CONF_GROUPS,   /* list of groups: array of structs of 'elem_size' described by 'sub' */
+	CONF_STRINGS,  /* list of strings: array of char[elem_size] */
+	CONF_ADDR6S,   /* list: array of struct in6_addr */
+	CONF_PREFIX6S, /* list: array of struct prefix6 */
 };
 
-struct conf_key {           /* a table ends with a NULL name */
+struct conf_key { /* a table ends with a NULL name */
 	const char *name;
 	enum conf_type type;
-	size_t off;             /* of the member in its struct */
-	size_t size;            /* CONF_STRING: octets of the array */
+	size_t off;  /* of the member in its struct */
+	size_t size; /* CONF_STRING: octets of the array */
 	bool required;
-	const char *def;        /* default as written in a file, for scalars; NULL: zero */
-	const char *help;       /* one sentence, with unit */
-	uint64_t min, max;      /* CONF_UINT range; for lists, max = most elements (0: no limit) */
+	const char *def;   /* default as written in a file, for scalars; NULL: zero */
+	const char *help;  /* one sentence, with unit */
+	uint64_t min, max; /* CONF_UINT range; for lists, max = most elements (0: no limit) */
 	const char *const *choices; /* CONF_ENUM, ends with NULL */
 	const struct conf_key *sub; /* CONF_GROUPS */
-	size_t elem_size;       /* list types */
-	size_t n_off;           /* list types: offset of the 'unsigned' count; 'off' is then a pointer
-	                         * member to a malloc'ed array, freed by conf_release() */
+	size_t elem_size;           /* list types */
+	size_t n_off; /* list types: offset of the 'unsigned' count; 'off' is then a pointer
+		       * member to a malloc'ed array, freed by conf_release() */
 };
-#define CONF_LINE_KEY "line" /* a CONF_GROUPS struct may have a CONF_UINT key of this name with
-                              * size = 1: it is set to the group's line and can't be written */
+/* A CONF_GROUPS struct may have a CONF_UINT key of this name with size = 1: it is set to the
+ * group's line and can't be written. */
+#define CONF_LINE_KEY "line"
 
 /* Reads 'file' into '*out' (zeroed first) by 'keys'.  Returns the number of mistakes; each went to
  * 'report' as one line.  With mistakes '*out' still has to be released. */
@@ -47,7 +49,8 @@ struct conf {
 	void *arg;
 };
 unsigned conf_read(struct conf *, const struct conf_key *keys, void *out);
-/* Adds a mistake found by the caller (overlapping prefixes, ...): "FILE:LINE: key: reason". */
+/* Adds a mistake found by the caller (overlapping prefixes, ...): "FILE:LINE: key: reason".
+ * Line 0 is left out, as for a key missing at the top level; so is a NULL key. */
 void conf_error(struct conf *, unsigned line, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 void conf_release(const struct conf_key *keys, void *out);

@@ -85,7 +85,7 @@ static bool client_flush(struct client *c)
 	if (c->closing && !c->n_out)
 		return false;
 	sd_event_source_set_io_events(
-	        c->io, (c->n_out ? EPOLLOUT : 0) | (c->n_out && !c->monitor ? 0 : EPOLLIN));
+		c->io, (c->n_out ? EPOLLOUT : 0) | (c->n_out && !c->monitor ? 0 : EPOLLIN));
 	if (!c->n_out || c->monitor) {
 		sd_event_source_set_enabled(c->stalled, SD_EVENT_OFF);
 	} else if (done || !sd_event_source_get_enabled(c->stalled, NULL)) {
@@ -119,23 +119,23 @@ static bool client_queue(struct client *c, const char *text, size_t size)
 static json_t *command_list(const struct ctl_cmd *cmds)
 {
 	static const struct ctl_cmd built_in[] = {
-	        {.name = "help", .help = "the commands"},
-	        {.name = "monitor", .help = "events from now on, one object a line"},
-	        {0},
+		{.name = "help", .help = "the commands"},
+		{.name = "monitor", .help = "events from now on, one object a line"},
+		{0},
 	};
 	json_t *list = json_array();
 
 	for (int i = 0; i < 2; i++)
 		for (const struct ctl_cmd *c = i ? built_in : cmds; c->name; c++)
 			json_array_append_new(
-			        list, json_pack("{s:s, s:s}", "name", c->name, "help", c->help));
+				list, json_pack("{s:s, s:s}", "name", c->name, "help", c->help));
 	return list;
 }
 
 static void unknown_command(const struct ctl_cmd *cmds, const char *name, char *err)
 {
 	int n = snprintf(err, ERR_SIZE, "unknown command \"%s\"; there are: help, monitor",
-	        strlen(name) <= 40 ? name : "...");
+		strlen(name) <= 40 ? name : "...");
 
 	for (; cmds->name && n < ERR_SIZE; cmds++)
 		n += snprintf(err + n, (size_t)(ERR_SIZE - n), ", %s", cmds->name);
@@ -168,7 +168,7 @@ static json_t *request_run(struct client *c, const json_t *req, char *err)
 static bool answer(struct client *c, json_t *data, const char *err)
 {
 	json_t *a = data ? json_pack("{s:b, s:o}", "ok", 1, "data", data)
-	                 : json_pack("{s:b, s:s}", "ok", 0, "error", err);
+			 : json_pack("{s:b, s:s}", "ok", 0, "error", err);
 	if (!a) /* the text is not UTF-8, or memory is short */
 		a = json_pack("{s:b, s:s}", "ok", 0, "error", "the answer can't be written");
 	char *text = a ? json_dumps(a, JSON_COMPACT) : NULL;
@@ -205,7 +205,7 @@ static bool client_requests(struct client *c)
 	char *end;
 
 	while (ok && !c->monitor && !c->closing && !c->n_out &&
-	        (end = memchr(c->in + done, '\n', c->n_in - done))) {
+		(end = memchr(c->in + done, '\n', c->n_in - done))) {
 		ok = request(c, c->in + done, (size_t)(end - c->in) - done) && client_flush(c);
 		done = (size_t)(end - c->in) + 1;
 	}
@@ -260,7 +260,7 @@ static void client_new(struct ctl *ctl, int fd)
 	}
 	if (r >= 0)
 		r = sd_event_add_time_relative(ctl->event, &c->stalled, CLOCK_MONOTONIC,
-		        STALL_S * 1000000ULL, 0, on_stalled, c);
+			STALL_S * 1000000ULL, 0, on_stalled, c);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(c->stalled, SD_EVENT_OFF);
 	if (r >= 0) {
@@ -334,7 +334,7 @@ static int listen_at(struct ctl *ctl)
 	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	/* before bind(): the file never has another mode */
 	if (ctl->fd < 0 || fchmod(ctl->fd, 0600) < 0 ||
-	        bind(ctl->fd, (const struct sockaddr *)&ctl->addr, sizeof(ctl->addr)) < 0)
+		bind(ctl->fd, (const struct sockaddr *)&ctl->addr, sizeof(ctl->addr)) < 0)
 		return -errno;
 	ctl->bound = true;
 	if (listen(ctl->fd, 16) < 0)
@@ -351,7 +351,7 @@ int ctl_open(struct ctl **out, sd_event *e, const char *path, const struct ctl_c
 	if (!ctl)
 		return -ENOMEM;
 	*ctl = (struct ctl){
-	        .event = e, .fd = -1, .addr = {.sun_family = AF_UNIX}, .cmds = cmds, .arg = arg};
+		.event = e, .fd = -1, .addr = {.sun_family = AF_UNIX}, .cmds = cmds, .arg = arg};
 	if (strlen(path) < sizeof(ctl->addr.sun_path)) {
 		memcpy(ctl->addr.sun_path, path, strlen(path) + 1);
 		r = listen_at(ctl);

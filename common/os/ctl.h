@@ -16,7 +16,9 @@ struct ctl_cmd {
 struct ctl;
 
 /* Listens on 'path' (mode 0600; its folder is made if missing; a dead socket there is replaced, a
- * live one is -EADDRINUSE).  'cmds' ends with a NULL name and is borrowed.  "help" and "monitor" are built in. */
+ * live one is -EADDRINUSE).  'cmds' ends with a NULL name and is borrowed.  "help" and "monitor"
+ * are built in. */
 int ctl_open(struct ctl **, sd_event *, const char *path, const struct ctl_cmd *cmds, void *arg);
-void ctl_publish(struct ctl *, json_t *event); /* to every monitor; steals the reference; ctl may be NULL */
-void ctl_close(struct ctl *); /* removes the socket; accepts NULL */
+void ctl_publish(
+	struct ctl *, json_t *event); /* to every monitor; steals the reference; ctl may be NULL */
+void ctl_close(struct ctl *);         /* removes the socket; accepts NULL */

@@ -15,32 +15,32 @@
 static void usage(FILE *f, const struct daemon_info *info)
 {
 	fprintf(f,
-	        "usage: %s [-c FILE] [-t] [-v]%s\n"
-	        "%s\n\n"
-	        "  -c, --config FILE   configuration (default /etc/nemo/%s.conf)\n"
-	        "  -t, --check         check the configuration and exit: 0 if it is right, else 1\n"
-	        "  -v, --verbose       log every message\n",
-	        info->name, info->keep_help ? " [-k]" : "", info->summary, info->name);
+		"usage: %s [-c FILE] [-t] [-v]%s\n"
+		"%s\n\n"
+		"  -c, --config FILE   configuration (default /etc/nemo/%s.conf)\n"
+		"  -t, --check         check the configuration and exit: 0 if it is right, else 1\n"
+		"  -v, --verbose       log every message\n",
+		info->name, info->keep_help ? " [-k]" : "", info->summary, info->name);
 	if (info->keep_help)
 		fprintf(f, "  -k, --keep          %s\n", info->keep_help);
 	fputs("  -h, --help          this text\n"
 	      "      --config-help   every configuration key, with its type, default and range\n"
 	      "      --version       version\n",
-	        f);
+		f);
 }
 
 int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
 {
 	enum { OPT_VERSION = 256, OPT_CONFIG_HELP };
 	static const struct option longs[] = {
-	        {"config", required_argument, NULL, 'c'},
-	        {"check", no_argument, NULL, 't'},
-	        {"verbose", no_argument, NULL, 'v'},
-	        {"help", no_argument, NULL, 'h'},
-	        {"version", no_argument, NULL, OPT_VERSION},
-	        {"config-help", no_argument, NULL, OPT_CONFIG_HELP},
-	        {"keep", no_argument, NULL, 'k'}, /* last: left out if there is no such option */
-	        {0},
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 't'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{"config-help", no_argument, NULL, OPT_CONFIG_HELP},
+		{"keep", no_argument, NULL, 'k'}, /* last: left out if there is no such option */
+		{0},
 	};
 	static char conf[64]; /* one daemon per process; opts borrows it */
 	struct option some[sizeof(longs) / sizeof(*longs)];
@@ -52,7 +52,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 	snprintf(conf, sizeof(conf), "/etc/nemo/%s.conf", info->name);
 	*opts = (struct daemon_opts){.conf = conf};
 	while ((o = getopt_long(argc, argv, info->keep_help ? "c:tvkh" : "c:tvh", some, NULL)) !=
-	        -1) {
+		-1) {
 		switch (o) {
 		case 'c': opts->conf = optarg; break;
 		case 't': opts->check = true; break;

@@ -11,17 +11,17 @@
 struct daemon_opts {
 	const char *conf; /* file; "/etc/nemo/NAME.conf" by default */
 	bool check;       /* -t */
-	bool keep;        /* -k (if the daemon has it): leave binding and tunnel in place at the end */
+	bool keep; /* -k (if the daemon has it): leave binding and tunnel in place at the end */
 	bool debug;
 };
 struct daemon_info {
-	const char *name;    /* "nemo-ha" */
-	const char *summary; /* one line for --help */
-	const char *keep_help; /* text of -k, NULL: no such option */
+	const char *name;            /* "nemo-ha" */
+	const char *summary;         /* one line for --help */
+	const char *keep_help;       /* text of -k, NULL: no such option */
 	const struct conf_key *keys; /* for --config-help */
 };
 
-/* Reads the command line.  -1: go on; else exit with this code (help shown, or a usage error: 2). */
+/* Reads the command line.  -1: go on; else exit with this code (help: 0, usage error: 2). */
 int daemon_args(int argc, char **argv, const struct daemon_info *, struct daemon_opts *);
 uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
 /* New loop with SIGTERM, SIGINT (calls 'stop' once; the second ends the loop at once) and SIGHUP

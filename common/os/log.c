@@ -35,11 +35,11 @@ void log_init(const char *name, int max_level)
 void log_msg(int level, const char *fmt, ...)
 {
 	static const char *const names[] = {
-	        [LOG_ERR] = "err",
-	        [LOG_WARNING] = "warn",
-	        [LOG_NOTICE] = "info",
-	        [LOG_INFO] = "info",
-	        [LOG_DEBUG] = "debug",
+		[LOG_ERR] = "err",
+		[LOG_WARNING] = "warn",
+		[LOG_NOTICE] = "info",
+		[LOG_INFO] = "info",
+		[LOG_DEBUG] = "debug",
 	};
 	const char *name = level >= LOG_ERR && level <= LOG_DEBUG ? names[level] : "err";
 	char text[1024];
@@ -52,7 +52,7 @@ void log_msg(int level, const char *fmt, ...)
 	va_end(ap);
 	if (journal)
 		sd_journal_send("MESSAGE=%s", text, "PRIORITY=%d", level, "SYSLOG_IDENTIFIER=%s",
-		        ident, NULL);
+			ident, NULL);
 	else
 		fprintf(stderr, "%s: %s: %s\n", ident, name, text);
 }

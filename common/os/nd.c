@@ -53,13 +53,13 @@ static int on_packet(sd_event_source *s, int fd, uint32_t revents, void *arg)
 static int setup(int fd)
 {
 	static struct sock_filter code[] = {
-	        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* next header */
-	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 4),
-	        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, IP6_HDR_SIZE), /* ICMPv6 type */
-	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_RA, 1, 0),
-	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_NA, 0, 1),
-	        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-	        BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* next header */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 4),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, IP6_HDR_SIZE), /* ICMPv6 type */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_RA, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_NA, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog prog = {sizeof(code) / sizeof(*code), code};
 	struct sockaddr_ll any = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6)};
@@ -67,8 +67,8 @@ static int setup(int fd)
 
 	/* the protocol comes last, with bind(): no packet gets past the filter before that */
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ||
-	        setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
-	        bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
+		setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
+		bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
 		return -errno;
 	return 0;
 }
@@ -98,9 +98,9 @@ int nd_open(struct nd **out, sd_event *e, nd_rx_fn *rx, void *arg)
 int nd_send(struct nd *nd, const struct ndp_msg *m, const uint8_t *mac, unsigned ifindex)
 {
 	struct sockaddr_ll to = {.sll_family = AF_PACKET,
-	        .sll_protocol = htons(ETH_P_IPV6),
-	        .sll_ifindex = (int)ifindex,
-	        .sll_halen = ETH_ALEN};
+		.sll_protocol = htons(ETH_P_IPV6),
+		.sll_ifindex = (int)ifindex,
+		.sll_halen = ETH_ALEN};
 	uint8_t buf[NDP_MAX_SIZE];
 	int size = ndp_encode(m, buf, sizeof(buf));
 

@@ -30,12 +30,13 @@ struct nl {
 	struct nl_handlers on;
 	uint32_t seq;
 	bool lost; /* ENOBUFS seen, dump to be done once the queue is drained */
-	char buf[BUF_SIZE], event_buf[BUF_SIZE];
+	_Alignas(NLMSG_ALIGNTO) char buf[BUF_SIZE];
+	_Alignas(NLMSG_ALIGNTO) char event_buf[BUF_SIZE];
 };
 
 struct req { /* one request under construction */
 	struct nlmsghdr *h;
-	char buf[REQ_SIZE];
+	_Alignas(NLMSG_ALIGNTO) char buf[REQ_SIZE];
 };
 
 /* Reads one datagram of the kernel's.  0: it came from someone else. */
@@ -44,7 +45,7 @@ static ssize_t recv_kernel(struct mnl_socket *s, void *buf, size_t size)
 	struct sockaddr_nl from = {0};
 	struct iovec iov = {buf, size};
 	struct msghdr m = {
-	        .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n = recvmsg(mnl_socket_get_fd(s), &m, 0);
 
 	if (n < 0)
@@ -106,7 +107,7 @@ static void on_link(struct nl *nl, const struct nlmsghdr *h)
 	l.ifindex = (unsigned)ifi->ifi_index;
 	l.running = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_RUNNING) && !l.gone;
 	snprintf(l.name, sizeof(l.name), "%.*s", (int)mnl_attr_get_payload_len(tb[IFLA_IFNAME]),
-	        mnl_attr_get_str(tb[IFLA_IFNAME]));
+		mnl_attr_get_str(tb[IFLA_IFNAME]));
 	if (tb[IFLA_MTU] && mnl_attr_get_payload_len(tb[IFLA_MTU]) >= sizeof(uint32_t))
 		l.mtu = mnl_attr_get_u32(tb[IFLA_MTU]);
 	if (tb[IFLA_ADDRESS] && mnl_attr_get_payload_len(tb[IFLA_ADDRESS]) == sizeof(l.mac))
@@ -126,8 +127,8 @@ static void on_addr(struct nl *nl, const struct nlmsghdr *h)
 	if (!nl->on.addr || ifa->ifa_family != AF_INET6)
 		return;
 	mnl_attr_parse(h, sizeof(*ifa), collect_addr, tb);
-	own = tb[IFA_LOCAL] ? tb[IFA_LOCAL]
-	                    : tb[IFA_ADDRESS]; /* with a peer, ADDRESS is the peer's */
+	/* with a peer, ADDRESS is the peer's */
+	own = tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS];
 	if (!own || mnl_attr_get_payload_len(own) != sizeof(a.addr))
 		return;
 	memcpy(&a.addr, mnl_attr_get_payload(own), sizeof(a.addr));
@@ -145,7 +146,7 @@ static void on_neigh(struct nl *nl, const struct nlmsghdr *h)
 	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
 	const struct nlattr *tb[NDA_MAX + 1] = {0};
 	struct nl_neigh n = {
-	        .ifindex = (unsigned)nd->ndm_ifindex, .failed = nd->ndm_state & NUD_FAILED};
+		.ifindex = (unsigned)nd->ndm_ifindex, .failed = nd->ndm_state & NUD_FAILED};
 
 	if (!nl->on.neigh || nd->ndm_family != AF_INET6)
 		return;
@@ -171,8 +172,7 @@ static int on_message(const struct nlmsghdr *h, void *arg)
 		if (size >= sizeof(struct ifaddrmsg))
 			on_addr(arg, h);
 		break;
-	case RTM_NEWNEIGH: /* RTM_DELNEIGH is the garbage collector's, and says nothing of
-	                      reachability */
+	case RTM_NEWNEIGH: /* RTM_DELNEIGH only means that garbage was collected */
 		if (size >= sizeof(struct ndmsg))
 			on_neigh(arg, h);
 		break;
@@ -214,7 +214,8 @@ static int on_event(sd_event_source *s, int fd, uint32_t revents, void *arg)
 /* 0, or -errno; -EINTR: the tables changed meanwhile, and the dump may be inconsistent. */
 static int dump_once(struct nl *nl, uint16_t type, uint8_t family)
 {
-	char msg[MNL_NLMSG_HDRLEN + 64], *buf = malloc(BUF_SIZE);
+	_Alignas(NLMSG_ALIGNTO) char msg[MNL_NLMSG_HDRLEN + 64];
+	char *buf = malloc(BUF_SIZE);
 	struct mnl_socket *s = buf ? sock_open(0) : NULL;
 	struct nlmsghdr *h = mnl_nlmsg_put_header(msg);
 	int left = -1;
@@ -272,7 +273,7 @@ static int event_open(struct nl *nl, sd_event *ev)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 		if (mnl_socket_setsockopt(nl->event, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
-		            sizeof(groups[i])) < 0)
+			    sizeof(groups[i])) < 0)
 			return -errno;
 	return sd_event_add_io(ev, &nl->source, fd, EPOLLIN, on_event, nl);
 }
@@ -349,7 +350,7 @@ static int req_run(struct nl *nl, struct req *r)
 }
 
 static int addr_run(struct nl *nl, struct req *r, struct ifaddrmsg *ifa, unsigned ifindex,
-        const struct in6_addr *addr, uint8_t len)
+	const struct in6_addr *addr, uint8_t len)
 {
 	ifa->ifa_family = AF_INET6;
 	ifa->ifa_prefixlen = len;
@@ -359,11 +360,11 @@ static int addr_run(struct nl *nl, struct req *r, struct ifaddrmsg *ifa, unsigne
 }
 
 int nl_addr_put(
-        struct nl *nl, unsigned ifindex, const struct in6_addr *addr, uint8_t len, uint32_t flags)
+	struct nl *nl, unsigned ifindex, const struct in6_addr *addr, uint8_t len, uint32_t flags)
 {
 	struct req r;
 	struct ifaddrmsg *ifa = req_init(
-	        &r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa));
+		&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa));
 
 	mnl_attr_put_u32(r.h, IFA_FLAGS, flags);
 	mnl_attr_put_u8(r.h, IFA_PROTO, NL_PROTO);

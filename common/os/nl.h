@@ -17,8 +17,8 @@
 struct nl_link { /* one interface, as the kernel told it */
 	unsigned ifindex;
 	char name[IFNAMSIZ];
-	bool running;    /* up and with carrier */
-	bool gone;       /* RTM_DELLINK */
+	bool running;      /* up and with carrier */
+	bool gone;         /* RTM_DELLINK */
 	bool notify_peers; /* IFLA_EVENT says NOTIFY_PEERS: the guest was just migrated */
 	unsigned mtu;
 	uint8_t mac[6];
@@ -30,7 +30,11 @@ struct nl_addr {
 	bool optimistic; /* DAD runs meanwhile, RFC 4429 */
 	bool dad_failed, gone;
 };
-struct nl_neigh { unsigned ifindex; struct in6_addr addr; bool failed; };
+struct nl_neigh {
+	unsigned ifindex;
+	struct in6_addr addr;
+	bool failed;
+};
 
 struct nl_handlers { /* any may be NULL */
 	void (*link)(void *arg, const struct nl_link *);
@@ -45,20 +49,22 @@ int nl_open(struct nl **, sd_event *, const struct nl_handlers *); /* 0 or -errn
 int nl_dump(struct nl *); /* calls link() and addr() for everything there is */
 void nl_close(struct nl *);
 
-int nl_addr_put(struct nl *, unsigned ifindex, const struct in6_addr *, uint8_t len, uint32_t flags); /* IFA_F_* */
+int nl_addr_put(struct nl *, unsigned ifindex, const struct in6_addr *, uint8_t len,
+	uint32_t flags); /* IFA_F_* */
 int nl_addr_drop(struct nl *, unsigned ifindex, const struct in6_addr *, uint8_t len);
-int nl_neigh_put(struct nl *, unsigned ifindex, const struct in6_addr *, const uint8_t mac[6]); /* STALE, is a router */
+int nl_neigh_put(struct nl *, unsigned ifindex, const struct in6_addr *,
+	const uint8_t mac[6]); /* STALE, is a router */
 
 enum nl_route_type { NL_UNICAST, NL_UNREACHABLE, NL_BLACKHOLE };
 struct nl_route {
 	struct prefix6 dst;
-	uint32_t table;          /* 254 = main */
+	uint32_t table; /* 254 = main */
 	enum nl_route_type type;
-	struct in6_addr via;     /* :: = on link */
-	unsigned oif;            /* 0 for the discarding types */
-	uint32_t metric;         /* 0 = the kernel's default */
-	struct in6_addr src;     /* preferred source; :: = none */
-	unsigned mtu;            /* 0 = the device's */
+	struct in6_addr via; /* :: = on link */
+	unsigned oif;        /* 0 for the discarding types */
+	uint32_t metric;     /* 0 = the kernel's default */
+	struct in6_addr src; /* preferred source; :: = none */
+	unsigned mtu;        /* 0 = the device's */
 };
 int nl_route_put(struct nl *, const struct nl_route *);  /* creates or replaces */
 int nl_route_drop(struct nl *, const struct nl_route *); /* 0 also if it was not there */

@@ -23,9 +23,9 @@
 
 #define WHY_SIZE    256
 #define TC_HANDLE   1
-#define TC_PRIORITY 135       /* before the tunnel's program */
+#define TC_PRIORITY 135 /* before the tunnel's program */
 #define MAX_LINKS   16
-#define MAX_WALK    6         /* extension headers, as in bpf/sig.bpf.c */
+#define MAX_WALK    6 /* extension headers, as in bpf/sig.bpf.c */
 #define OPT_PAD1    0
 #define OPT_HAO     0xc9
 #define RCVBUF      (4 << 20) /* octets */
@@ -107,11 +107,10 @@ static int bpf_open(struct sig *sig)
 
 static int bpf_attach(struct sig *sig, struct link *link)
 {
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)link->ifindex,
-		.attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)link->ifindex, .attach_point = BPF_TC_INGRESS);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
-		.prog_fd = bpf_program__fd(sig->bpf->progs.sig_capture),
-		.flags = BPF_TC_F_REPLACE);
+		.prog_fd = bpf_program__fd(sig->bpf->progs.sig_capture), .flags = BPF_TC_F_REPLACE);
 	int rc = bpf_tc_hook_create(&hook);
 
 	return rc < 0 && rc != -EEXIST ? rc : bpf_tc_attach(&hook, &opts);
@@ -119,8 +118,8 @@ static int bpf_attach(struct sig *sig, struct link *link)
 
 static void bpf_detach(struct link *link)
 {
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)link->ifindex,
-		.attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)link->ifindex, .attach_point = BPF_TC_INGRESS);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
 	bpf_tc_detach(&hook, &opts);
@@ -216,7 +215,8 @@ static int nft(struct sig *sig, const char *cmd)
 		  "		type filter hook prerouting priority raw; policy accept;\n" \
 		  "		ip6 daddr @locals meta l4proto 135 counter drop\n" \
 		  "		ip6 daddr @locals meta l4proto 50 rt type 2 counter drop\n" \
-		  "		ip6 daddr @locals meta l4proto 50 exthdr dst exists counter drop\n" \
+		  "		ip6 daddr @locals meta l4proto 50 exthdr dst exists counter " \
+		  "drop\n" \
 		  "	}\n" \
 		  "}\n"
 
@@ -267,8 +267,7 @@ static int packet_attach(struct sig *sig, struct link *link)
 	if (rc >= 0 && bind(link->fd, (struct sockaddr *)&at, sizeof(at)) < 0)
 		rc = -errno;
 	if (rc >= 0)
-		rc = sd_event_add_io(
-			sig->event, &link->src, link->fd, EPOLLIN, on_socket, link);
+		rc = sd_event_add_io(sig->event, &link->src, link->fd, EPOLLIN, on_socket, link);
 	if (rc < 0)
 		close(link->fd);
 	return rc < 0 ? rc : 0;
@@ -323,8 +322,8 @@ static int packet_local_drop(struct sig *sig, const struct in6_addr *addr)
 
 /* --- both --- */
 
-int sig_open(struct sig **out, enum sig_mode mode, sd_event *event, sig_rx_fn *rx, void *arg,
-	char *why)
+int sig_open(
+	struct sig **out, enum sig_mode mode, sd_event *event, sig_rx_fn *rx, void *arg, char *why)
 {
 	struct sig *sig = calloc(1, sizeof(*sig));
 	int rc;
@@ -378,8 +377,8 @@ int sig_local_put(struct sig *sig, const struct in6_addr *addr)
 	if (sig->mode == SIG_PACKET)
 		return packet_local_put(sig, addr);
 	return bpf_map_update_elem(bpf_map__fd(sig->bpf->maps.locals), addr, &yes, BPF_ANY) < 0
-		? -errno
-		: 0;
+		       ? -errno
+		       : 0;
 }
 
 int sig_local_drop(struct sig *sig, const struct in6_addr *addr)
@@ -400,10 +399,8 @@ int sig_send(struct sig *sig, const void *pkt, size_t size, unsigned oif)
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
 	struct in6_pktinfo info = {.ipi6_ifindex = oif};
 	struct iovec iov = {(void *)(uintptr_t)pkt, size};
-	struct msghdr msg = {.msg_name = &to,
-		.msg_namelen = sizeof(to),
-		.msg_iov = &iov,
-		.msg_iovlen = 1};
+	struct msghdr msg = {
+		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1};
 	struct cmsghdr *cm;
 
 	if (size < IP6_HDR_SIZE)
@@ -456,7 +453,7 @@ void sig_close(struct sig *sig)
 		nft(sig, NFT_CLEAR);
 		nft_ctx_free(sig->nft);
 	}
-	HASH_ITER(hh, sig->locals, local, next) {
+	HASH_ITER (hh, sig->locals, local, next) {
 		HASH_DEL(sig->locals, local);
 		free(local);
 	}

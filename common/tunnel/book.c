@@ -206,11 +206,11 @@ void book_free(struct book *b)
 	struct entry *e, *next_e;
 	struct ref *ref, *next_ref;
 
-	HASH_ITER(hh, b->entries, e, next_e) {
+	HASH_ITER (hh, b->entries, e, next_e) {
 		HASH_DEL(b->entries, e);
 		free(e);
 	}
-	HASH_ITER(hh, b->refs, ref, next_ref) {
+	HASH_ITER (hh, b->refs, ref, next_ref) {
 		HASH_DEL(b->refs, ref);
 		free(ref);
 	}

@@ -29,8 +29,7 @@ struct entry { /* one tunnel */
 struct ref; /* private to book.c */
 
 /* Called when a tunnel starts to want a key; 'first': none did before.  0, or -errno: refused. */
-typedef int book_add_fn(
-	struct tunnel_set *, const struct key *, const struct entry *, bool first);
+typedef int book_add_fn(struct tunnel_set *, const struct key *, const struct entry *, bool first);
 /* Called when the last tunnel that wanted the key has gone. */
 typedef void book_del_fn(struct tunnel_set *, const struct key *, const struct entry *);
 
@@ -38,8 +37,8 @@ struct book {
 	struct entry *entries; /* owned, by info.id */
 	struct ref *refs;      /* owned */
 	uint32_t last_number;
-	bool keep_locals;      /* a local address stays one when its last tunnel goes */
-	bool unique_pairs;     /* no two tunnels between the same outer addresses */
+	bool keep_locals;       /* a local address stays one when its last tunnel goes */
+	bool unique_pairs;      /* no two tunnels between the same outer addresses */
 	struct tunnel_set *set; /* borrowed, for the functions */
 	book_add_fn *add;
 	book_del_fn *del;

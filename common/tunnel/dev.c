@@ -57,8 +57,7 @@ static int ask(struct nlmsghdr *h, char *buf, mnl_cb_t on_link, void *arg)
 static int link_create(const char *name, const char *kind, unsigned mtu)
 {
 	char buf[BUF_SIZE];
-	struct nlmsghdr *h =
-		link_msg(buf, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
+	struct nlmsghdr *h = link_msg(buf, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
 	struct nlattr *info, *data;
 
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
@@ -102,13 +101,15 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	struct found *found = arg;
 
 	found->dev->ifindex = (unsigned)ifi->ifi_index;
-	mnl_attr_for_each(a, h, sizeof(*ifi)) {
+	mnl_attr_for_each(a, h, sizeof(*ifi))
+	{
 		if (mnl_attr_get_type(a) == IFLA_ADDRESS &&
 			mnl_attr_get_payload_len(a) == sizeof(found->dev->mac))
 			memcpy(found->dev->mac, mnl_attr_get_payload(a), sizeof(found->dev->mac));
 		if (mnl_attr_get_type(a) != IFLA_LINKINFO)
 			continue;
-		mnl_attr_for_each_nested(in, a) {
+		mnl_attr_for_each_nested(in, a)
+		{
 			if (mnl_attr_get_type(in) == IFLA_INFO_KIND)
 				found->is_ip6tnl = !strcmp(mnl_attr_get_str(in), "ip6tnl");
 		}

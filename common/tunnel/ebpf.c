@@ -59,13 +59,12 @@ static struct nl_route route_of(const struct tunnel_set *set, const struct key *
 	return r;
 }
 
-static int on_key(
-	struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
+static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
 	(void)first; /* the entry names the tunnel that asked last */
 	return bpf_map_update_elem(key_fd(set, key->table), &key->local, &e->number, BPF_ANY) < 0
-		? -errno
-		: 0;
+		       ? -errno
+		       : 0;
 }
 
 static void on_key_gone(struct tunnel_set *set, const struct key *key, const struct entry *e)
@@ -100,7 +99,8 @@ static int stats_start(struct tunnel_set *set, uint32_t number)
 
 	if (!zero)
 		return -ENOMEM;
-	if (bpf_map_update_elem(bpf_map__fd(set->bpf->maps.stats), &number, zero, BPF_NOEXIST) < 0 &&
+	if (bpf_map_update_elem(bpf_map__fd(set->bpf->maps.stats), &number, zero, BPF_NOEXIST) <
+			0 &&
 		errno != EEXIST)
 		rc = -errno;
 	free(zero);
@@ -224,7 +224,8 @@ static int ebpf_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 
 /* --- programs --- */
 
-static int tc_attach(unsigned ifindex, enum bpf_tc_attach_point where, const struct bpf_program *prog)
+static int tc_attach(
+	unsigned ifindex, enum bpf_tc_attach_point where, const struct bpf_program *prog)
 {
 	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
@@ -262,9 +263,9 @@ static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 static bool same_map(const struct bpf_map *map, const struct bpf_map_info *old)
 {
 	return bpf_map__type(map) == old->type && bpf_map__key_size(map) == old->key_size &&
-		bpf_map__value_size(map) == old->value_size &&
-		bpf_map__max_entries(map) == old->max_entries &&
-		bpf_map__map_flags(map) == old->map_flags;
+	       bpf_map__value_size(map) == old->value_size &&
+	       bpf_map__max_entries(map) == old->max_entries &&
+	       bpf_map__map_flags(map) == old->map_flags;
 }
 
 /* Maps of program 'prog_id' that 'obj' can go on with, all of them or none. */
@@ -352,8 +353,7 @@ static bool entry_add(struct entry **e, const struct key *key)
 }
 
 /* Gives the tunnels their prefixes back, and removes those of no tunnel. */
-static void read_prefixes(
-	struct tunnel_set *set, enum key_table table, struct entry **v, size_t n)
+static void read_prefixes(struct tunnel_set *set, enum key_table table, struct entry **v, size_t n)
 {
 	int fd = key_fd(set, table);
 	struct key key, next;
@@ -418,7 +418,8 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 
 static unsigned egress_prog_id(unsigned ifindex)
 {
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
 	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
@@ -455,7 +456,8 @@ static int load(struct tunnel_set *set, bool *fresh)
 	if (rc < 0)
 		return rc;
 	/* The next run looks for all maps at this program, whether it uses them or not. */
-	bpf_object__for_each_map(map, set->bpf->obj) {
+	bpf_object__for_each_map(map, set->bpf->obj)
+	{
 		int prog = bpf_program__fd(set->bpf->progs.tunnel_encap);
 
 		rc = bpf_prog_bind_map(prog, bpf_map__fd(map), NULL);
@@ -518,7 +520,8 @@ static int ebpf_open(struct tunnel_set **out, const struct tunnel_conf *conf, ch
 	set->book = (struct book){.set = set,
 		.add = on_key,
 		.del = on_key_gone,
-		/* A home agent's address stays its own: tunnel packets without a binding are counted. */
+		/* A home agent's address stays its own: tunnel packets without a binding are
+		   counted. */
 		.keep_locals = conf->role == TUNNEL_HA};
 	set->n_cpus = libbpf_num_possible_cpus();
 	rc = set->n_cpus;

@@ -83,7 +83,7 @@ static int fake_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 {
 	struct entry *e, *next;
 
-	HASH_ITER(hh, set->entries, e, next)
+	HASH_ITER (hh, set->entries, e, next)
 		seen(arg, &e->tunnel.id);
 	return 0;
 }
@@ -95,7 +95,7 @@ static void fake_close(struct tunnel_set *set, bool keep)
 	(void)keep;
 	if (!set)
 		return;
-	HASH_ITER(hh, set->entries, e, next) {
+	HASH_ITER (hh, set->entries, e, next) {
 		HASH_DEL(set->entries, e);
 		free(e);
 	}

@@ -5,9 +5,10 @@
  * number); the inner packet, coming in on the device, still has it, and its source must be one of
  * that tunnel's.  The mark is zero again when the table is done.
  *
- * What it cannot do: choose the outgoing interface (tunnel.oif), copy the traffic class but for ECN,
- * let two tunnels share both outer addresses.  Packets it refuses to encapsulate are all tx_error,
- * and a packet of one tenant that did not come through its tunnel reaches no tenant at all. */
+ * What it cannot do: choose the outgoing interface (tunnel.oif), copy the traffic class but for
+ * ECN, let two tunnels share both outer addresses.  Packets it refuses to encapsulate are all
+ * tx_error, and a packet of one tenant that did not come through its tunnel reaches no tenant at
+ * all. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -86,8 +87,8 @@ static void batch_key(
 	case KEY_PAIRS:
 		inet_ntop(AF_INET6, &key->pair.local, a, sizeof(a));
 		inet_ntop(AF_INET6, &key->pair.remote, b, sizeof(b));
-		ip6tnl_nft_add(set->nft, "%s element T pairs { %s . %s : %u }", verb, a, b,
-			e->number);
+		ip6tnl_nft_add(
+			set->nft, "%s element T pairs { %s . %s : %u }", verb, a, b, e->number);
 		break;
 	case KEY_ROUTES: batch_route(set, verb, key, e); break;
 	case KEY_INNER:
@@ -97,8 +98,7 @@ static void batch_key(
 	}
 }
 
-static int on_key(
-	struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
+static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
 	if (first)
 		batch_key(set, "add", key, e);
@@ -126,8 +126,8 @@ static void batch_tunnel(struct tunnel_set *set, const char *verb, const struct 
 	inet_ntop(AF_INET6, &e->info.id, id, sizeof(id));
 	ip6tnl_nft_add(set->nft, "%s counter T rx_%u", verb, e->number);
 	ip6tnl_nft_add(set->nft, "%s counter T tx_%u", verb, e->number);
-	ip6tnl_nft_add(set->nft, "%s element T tenants { %u comment \"%s\" : %u }", verb,
-		e->number, id, e->info.tenant);
+	ip6tnl_nft_add(set->nft, "%s element T tenants { %u comment \"%s\" : %u }", verb, e->number,
+		id, e->info.tenant);
 }
 
 /* --- routes --- */
@@ -143,8 +143,8 @@ static int route_send(struct tunnel_set *set, struct nlmsghdr *h)
 	if (n < 0)
 		return -errno;
 	return mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(set->route), NULL, NULL) < 0
-		? -errno
-		: 0;
+		       ? -errno
+		       : 0;
 }
 
 static int route_put(struct tunnel_set *set, const struct key *key, const struct map_info *info)
@@ -204,8 +204,8 @@ static void drop_covered(struct entry *e)
 
 		for (unsigned j = 0; j < e->n_keys && !covered; j++)
 			covered = i != j && e->keys[i].table >= KEY_ROUTES &&
-				covers(&e->keys[j], &e->keys[i]) &&
-				(j < i || e->keys[j].prefix.len < e->keys[i].prefix.len);
+				  covers(&e->keys[j], &e->keys[i]) &&
+				  (j < i || e->keys[j].prefix.len < e->keys[i].prefix.len);
 		if (!covered)
 			e->keys[n++] = e->keys[i];
 	}

@@ -23,7 +23,8 @@ struct ip6tnl_nft {
 static const char rules[] =
 	"	set locals { type ipv6_addr; }\n"
 	"	map pairs { type ipv6_addr . ipv6_addr : mark; }\n"
-	"	map tenants { type mark : mark; }\n" /* by number; the comment is the home address */
+	"	map tenants { type mark : mark; }\n" /* by number; the comment is the home address
+						      */
 	"	set sources { type mark . ipv6_addr; flags interval; }\n"
 	"	map received { type ipv6_addr : counter; flags interval; }\n"
 	"	map sent { type ipv6_addr : counter; flags interval; }\n"
@@ -62,7 +63,8 @@ static const char rules[] =
 	"	chain postrouting {\n"
 	"		type filter hook postrouting priority raw; policy accept;\n"
 	"		oifname != \"%s\" accept\n"
-	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit drop\n"
+	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit "
+	"drop\n"
 	"		iifname != \"%s\" ip6 saddr @isolated ip6 daddr @isolated "
 	"counter name tx_tenant drop\n"
 	"		counter name ip6 daddr map @sent accept\n"
@@ -132,7 +134,7 @@ int ip6tnl_nft_counters(struct ip6tnl_nft *n, struct tunnel_counters *out)
 	memset(out, 0, sizeof(*out));
 	if (!objects)
 		return -EIO;
-	json_array_foreach(objects, i, o) {
+	json_array_foreach (objects, i, o) {
 		json_t *c = json_object_get(o, "counter");
 		const char *name = json_string_value(json_object_get(c, "name"));
 
@@ -152,7 +154,7 @@ static json_t *elements(json_t *objects)
 	json_t *o, *set;
 	size_t i;
 
-	json_array_foreach(objects, i, o) {
+	json_array_foreach (objects, i, o) {
 		set = json_object_get(o, "set");
 		if (!set)
 			set = json_object_get(o, "map");
@@ -173,10 +175,11 @@ int ip6tnl_nft_count(struct ip6tnl_nft *n, const char *direction, uint32_t numbe
 	objects = list(n, cmd);
 	if (!objects)
 		return -EIO;
-	json_array_foreach(objects, i, o) {
+	json_array_foreach (objects, i, o) {
 		counter = json_object_get(o, "counter");
 		if (counter) {
-			*packets = (uint64_t)json_integer_value(json_object_get(counter, "packets"));
+			*packets = (uint64_t)json_integer_value(
+				json_object_get(counter, "packets"));
 			*bytes = (uint64_t)json_integer_value(json_object_get(counter, "bytes"));
 		}
 	}
@@ -210,7 +213,7 @@ static void read_pairs(json_t *pairs, uint32_t number, struct tunnel *t)
 	struct in6_addr local;
 	size_t i;
 
-	json_array_foreach(pairs, i, e) {
+	json_array_foreach (pairs, i, e) {
 		concat = json_object_get(json_array_get(e, 0), "concat");
 		if (json_integer_value(json_array_get(e, 1)) != number ||
 			!read_addr(json_array_get(concat, 0), &local) ||
@@ -229,7 +232,7 @@ static void read_routes(json_t *sources, uint32_t number, struct tunnel *t)
 	json_t *e, *concat;
 	size_t i;
 
-	json_array_foreach(sources, i, e) {
+	json_array_foreach (sources, i, e) {
 		concat = json_object_get(e, "concat");
 		if (json_integer_value(json_array_get(concat, 0)) == number &&
 			t->n_routes < TUNNEL_MAX_ROUTES &&
@@ -243,7 +246,7 @@ static void read_inner(json_t *inner, struct tunnel *t)
 	json_t *e;
 	size_t i;
 
-	json_array_foreach(inner, i, e) {
+	json_array_foreach (inner, i, e) {
 		if (t->n_inner < TUNNEL_MAX_ROUTES && read_prefix(e, &t->inner[t->n_inner]))
 			t->n_inner++;
 	}
@@ -260,7 +263,7 @@ int ip6tnl_nft_left(struct ip6tnl_nft *n,
 	size_t i;
 
 	/* [{"elem": {"val": NUMBER, "comment": "ID"}}, TENANT] */
-	json_array_foreach(elements(tenants), i, e) {
+	json_array_foreach (elements(tenants), i, e) {
 		json_t *elem = json_object_get(json_array_get(e, 0), "elem");
 		uint32_t number = (uint32_t)json_integer_value(json_object_get(elem, "val"));
 		struct tunnel t = {.tenant = (uint32_t)json_integer_value(json_array_get(e, 1))};
@@ -319,7 +322,8 @@ int ip6tnl_nft_open(
 			rc = set_up(n, role, dev);
 		}
 		if (rc < 0)
-			snprintf(why, WHY_SIZE, "nftables: %.200s", nft_ctx_get_error_buffer(n->ctx));
+			snprintf(why, WHY_SIZE, "nftables: %.200s",
+				nft_ctx_get_error_buffer(n->ctx));
 	}
 	if (rc < 0)
 		ip6tnl_nft_close(n);

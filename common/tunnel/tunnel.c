@@ -6,8 +6,7 @@
 
 #define WHY_SIZE 256
 
-static const struct tunnel_engine *const engines[] = {
-	&tunnel_ebpf, &tunnel_ip6tnl, &tunnel_fake};
+static const struct tunnel_engine *const engines[] = {&tunnel_ebpf, &tunnel_ip6tnl, &tunnel_fake};
 
 int tunnel_open(const char *name, const struct tunnel_conf *conf,
 	const struct tunnel_engine **engine, struct tunnel_set **set, char *why)

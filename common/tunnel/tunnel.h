@@ -17,50 +17,60 @@ enum tunnel_role {
 	TUNNEL_MR, /* outer source is the home agent; inner destination must be in inner[] (s3) */
 };
 
-struct tunnel_allow { uint32_t from, to; }; /* traffic from one tenant to another is allowed */
+struct tunnel_allow {
+	uint32_t from, to;
+}; /* traffic from one tenant to another is allowed */
 
-struct tunnel_conf {           /* borrowed during open() only */
+struct tunnel_conf { /* borrowed during open() only */
 	enum tunnel_role role;
-	char dev[IFNAMSIZ];           /* "nemo0" */
-	uint32_t table;               /* kernel table for the routes; 254 = main */
-	unsigned mtu;                 /* of dev: 1280..65495 octets */
-	unsigned n_allow;             /* TUNNEL_HA only; tenant 0 is never isolated */
+	char dev[IFNAMSIZ]; /* "nemo0" */
+	uint32_t table;     /* kernel table for the routes; 254 = main */
+	unsigned mtu;       /* of dev: 1280..65495 octets */
+	unsigned n_allow;   /* TUNNEL_HA only; tenant 0 is never isolated */
 	const struct tunnel_allow *allow;
 };
 
-struct tunnel {                /* one bidirectional tunnel */
-	struct in6_addr id;           /* the home address; unique key */
-	struct in6_addr local, remote;/* outer addresses */
-	struct in6_addr old_local;    /* still accepted as outer destination; :: = none */
-	unsigned oif;                 /* underlay interface index to send on; 0: by routing */
-	uint32_t tenant;              /* number of the tenant, >= 1 at the HA, 0 at the MR */
-	unsigned n_routes;            /* prefixes behind 'remote': kernel routes via dev */
+struct tunnel {                        /* one bidirectional tunnel */
+	struct in6_addr id;            /* the home address; unique key */
+	struct in6_addr local, remote; /* outer addresses */
+	struct in6_addr old_local;     /* still accepted as outer destination; :: = none */
+	unsigned oif;                  /* underlay interface index to send on; 0: by routing */
+	uint32_t tenant;               /* number of the tenant, >= 1 at the HA, 0 at the MR */
+	unsigned n_routes;             /* prefixes behind 'remote': kernel routes via dev */
 	struct prefix6 routes[TUNNEL_MAX_ROUTES]; /* HA: MNPs and home address; MR: ::/0 */
-	unsigned n_inner;             /* MR: own MNPs and home address; HA: 0 */
+	unsigned n_inner;                         /* MR: own MNPs and home address; HA: 0 */
 	struct prefix6 inner[TUNNEL_MAX_ROUTES];
 };
 
-struct tunnel_stats { uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; }; /* inner packets */
+struct tunnel_stats {
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+}; /* inner packets */
 
-struct tunnel_counters { uint64_t drop[TUNNEL_N_DROPS]; };
+struct tunnel_counters {
+	uint64_t drop[TUNNEL_N_DROPS];
+};
 
 struct tunnel_set; /* an opened engine; private to it */
 typedef void tunnel_seen_fn(void *arg, const struct in6_addr *id);
 
-struct tunnel_engine { /* const, one per implementation; int results are 0 or -errno */
+struct tunnel_engine {    /* const, one per implementation; int results are 0 or -errno */
 	const char *name; /* "ebpf", "ip6tnl", "fake" */
 	/* Makes the device (or takes over the one that is there, with its tunnels if they can be
 	 * read back) and brings it up.  -EOPNOTSUPP: this kernel lacks what the engine needs; 'why'
 	 * (256 octets) then says what. */
 	int (*open)(struct tunnel_set **, const struct tunnel_conf *, char *why);
-	int (*attach)(struct tunnel_set *, unsigned ifindex); /* underlay to take tunnel packets from; idempotent */
-	int (*put)(struct tunnel_set *, const struct tunnel *); /* create or change; idempotent; all or nothing */
-	int (*drop)(struct tunnel_set *, const struct in6_addr *id); /* 0 also if it was not there */
-	int (*stats)(struct tunnel_set *, const struct in6_addr *id, struct tunnel_stats *); /* -ENOENT */
+	int (*attach)(struct tunnel_set *,
+		unsigned ifindex); /* underlay to take tunnel packets from; idempotent */
+	int (*put)(struct tunnel_set *,
+		const struct tunnel *); /* create or change; idempotent; all or nothing */
+	int (*drop)(
+		struct tunnel_set *, const struct in6_addr *id); /* 0 also if it was not there */
+	int (*stats)(struct tunnel_set *, const struct in6_addr *id,
+		struct tunnel_stats *); /* -ENOENT */
 	int (*counters)(struct tunnel_set *, struct tunnel_counters *);
 	int (*audit)(struct tunnel_set *, tunnel_seen_fn *, void *); /* once per tunnel installed */
-	void (*close)(struct tunnel_set *, bool keep); /* keep: device, routes and tunnels stay and go on
-	                                                * forwarding; accepts NULL */
+	void (*close)(struct tunnel_set *, bool keep); /* keep: device, routes and tunnels stay and
+							* go on forwarding; accepts NULL */
 };
 extern const struct tunnel_engine tunnel_ebpf, tunnel_ip6tnl, tunnel_fake;
 

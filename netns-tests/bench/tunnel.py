@@ -11,6 +11,7 @@ medians are compared.  "down" is towards the host.
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,8 +25,9 @@ from lib.topo import Link, Net, Node, Radvd, Topology  # noqa: E402
 from lib.traffic import MS, PROBE, Server, UdpProbe  # noqa: E402
 from lib.wait import until, wait_for  # noqa: E402
 
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
-TCP_S, PPS_S, RTT_S = 2, 2, 1
+ROUNDS = int(os.environ.get("ROUNDS", "11"))
+TCP_S, PPS_S, RTT_S = 1, 1, 1
+CLIENT_CPU, HOST_CPU = 0, 1  # both modes alike: the scheduler's moves would be the largest noise
 TARGETS = {"tcp_ratio": (0.95, min), "pps_ratio": (0.85, min), "rtt_ratio": (1.2, max)}
 
 CLIENT = "2001:db8:c::2"
@@ -104,7 +106,8 @@ class Bench:
             net.started(
                 net[node].popen("iperf3 -s -p 5201", stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
             )
-            net.started(net[node].popen([PROBE, "sink", "5002"], stdout=subprocess.DEVNULL))
+            sink = ["taskset", "-c", self._cpu(node), PROBE, "sink", "5002"]
+            net.started(net[node].popen(sink, stdout=subprocess.DEVNULL))
         wait_for(lambda: ":5201" in net["host"].out("ss -Hltn"), 5, "iperf3 server")
 
     def source(self, mode):
@@ -120,6 +123,7 @@ class Bench:
         """Gb/s as received."""
         reverse = ["-R"] if way == "up" else []
         command = ["iperf3", "-c", HOST[mode], "-p", "5201", "-t", str(TCP_S), "-J", *reverse]
+        command += ["-A", f"{CLIENT_CPU},{HOST_CPU}"]
         report = json.loads(self.net["client"].out(command))
         return report["end"]["sum_received"]["bits_per_second"] / 1e9
 
@@ -128,8 +132,12 @@ class Bench:
         sender, receiver = ("client", "host") if way == "down" else ("host", "client")
         target = HOST[mode] if way == "down" else CLIENT
         before, start = self._received(receiver), time.monotonic()
-        self.net[sender].run([PROBE, "flood", target, "5002", str(PPS_S)])
+        flood = [PROBE, "flood", target, "5002", str(PPS_S)]
+        self.net[sender].run(["taskset", "-c", self._cpu(sender), *flood])
         return (self._received(receiver) - before) / (time.monotonic() - start) / 1e3
+
+    def _cpu(self, node):
+        return str(HOST_CPU if node == "host" else CLIENT_CPU)
 
     def _received(self, node):
         return int(self.net[node].out("cat /sys/class/net/eth0/statistics/rx_packets"))
@@ -205,7 +213,10 @@ def show(s):
 
 
 def main():
+    ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
     ns.remove_leftovers()
+    if os.getloadavg()[0] > 0.5:
+        print(f"careful: the machine is busy (load {os.getloadavg()[0]:.1f}), figures will be off")
     with Net(TOPOLOGY) as net:
         engine = start_daemons(net, os.environ.get("NEMO_ENGINE", "auto"))
         print(f"tunnel engine {engine}, Linux {platform.release()}", flush=True)

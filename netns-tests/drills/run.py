@@ -1,6 +1,7 @@
 """Runs a drill by its name, or lists them."""
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -19,6 +20,10 @@ def main():
     if name != "demo" and name not in drill.names():
         print(f"no drill is called {name}; there are: {' '.join(drill.names())}", file=sys.stderr)
         return 2
+    if os.geteuid() != 0:
+        print("drills make network namespaces: run as root", file=sys.stderr)
+        return 2
+    ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
     ns.remove_leftovers()
     try:
         drill.run(name, os.environ.get("NEMO_ENGINE", "auto"))

@@ -27,9 +27,11 @@ from contextlib import contextmanager
 from . import ROOT, wide
 from .capture import BU, RA
 from .traffic import MS, Server, TcpTransfer, UdpProbe, now_ns, percentile
+from .daemon import BUILD
 from .wait import Timeout, until, wait_for
 
 BUILD_OUT = os.path.join(ROOT, "build")
+NEMOCTL = os.path.join(BUILD, "nemoctl")
 PHASES = ("hint", "rs", "ra", "coa", "bu", "ba", "first_packet")
 QUIET_S = 0.4  # watched on after traffic flows again: an outage may come in two parts
 FOLDER = os.path.join(ROOT, "netns-tests", "drills")
@@ -61,6 +63,7 @@ class Drill:
         self.rows, self.unmet = [], []
         self.probes, self.transfers, self.servers = {}, {}, {}
         self.lost = self.broken = 0
+        self.told = {}  # number of the last handover known, by router
         self.net = self.wide = None
         self.tty = out is print and sys.stdout.isatty()
 
@@ -72,6 +75,7 @@ class Drill:
         self.net, self.wide = wide.build(routers, self.engine, keep_in, **how)
         for n in routers:
             self.servers[n] = Server(self.net, f"host{n}")
+            self.told[n] = self.wide.mr[n].ask("handovers")[-1]["n"]
         self.say(f"{self.name}: {len(routers)} mobile router(s) registered with the home agent")
 
     def traffic(self, *routers):
@@ -93,6 +97,11 @@ class Drill:
 
     def move(self, *routers, to, carrier=True):
         self.wide.move(*routers, to=to, carrier=carrier)
+
+    def nemoctl(self, n, *command):
+        """Runs nemoctl against MR-n's daemon."""
+        socket = ["--socket", self.wide.mr[n].control]
+        return self.net[f"mr{n}"].out([NEMOCTL, *socket, "mr", *command])
 
     def after(self, seconds):
         """Waits until so long after the current event began: to place a stimulus in time."""
@@ -138,30 +147,31 @@ class Drill:
     def _row(self, what, n, start, wall):
         end = now_ns()
         probe = self.probes[n]
-        handover = self._handover(n, wall)
+        handover = self._handover(n) or {}
+        down, up = probe.flow("down"), probe.flow("up")
         row = {
             "event": what,
             "router": f"MR-{n}",
-            "cause": (handover or {}).get("cause"),
-            "known_link": (handover or {}).get("known_link"),
-            "ms": (handover or {}).get("ms", {}),
+            "cause": handover.get("cause"),
+            "known_link": handover.get("known_link"),
+            "ms": handover.get("ms", {}),
             "ra_to_bu_ms": self._ra_to_bu(n, wall),
-            "outage_ms": round(probe.flow("down").gap_ms(start, end), 2),
-            "outage_up_ms": round(probe.flow("up").gap_ms(start, end), 2),
-            "lost": probe.flow("down").lost(start - QUIET_S * 1e9, end),
+            "outage_ms": round(down.gap_ms(start, end), 2),
+            "outage_up_ms": round(up.gap_ms(start, end), 2),
+            "lost": down.lost(start, end),
         }
         self.rows.append(row)
         if len(self.rows) == 1:
             self.say(_head())
         self.say(_line(len(self.rows), row))
 
-    def _handover(self, n, wall):
-        """The router's own account of the last handover that it began since 'wall' (ns)."""
-        done = self.wide.mr[n].ask("handovers")
-        seen = {h["n"] for h in getattr(self, "_seen", {}).get(n, [])}
-        self._seen = {**getattr(self, "_seen", {}), n: done}
-        new = [h for h in done if h["n"] not in seen and h["from"]]
-        return new[-1] if new else None
+    def _handover(self, n):
+        """The router's own account of its last handover, None if there was no new one."""
+        last = self.wide.mr[n].ask("handovers")[-1]
+        if last["n"] == self.told[n]:
+            return None
+        self.told[n] = last["n"]
+        return last
 
     def _ra_to_bu(self, n, wall):
         """On the wire: from the last RA before the first Binding Update of the move to that

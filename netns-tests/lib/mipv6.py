@@ -74,12 +74,11 @@ def raw_mh(coa, ha, hoa, kind, data, proto=NO_NEXT, size=None, headers=None):
     head = struct.pack("!BBBBH", proto, size, kind, 0, 0)
     sum_ = checksum(hoa or coa, ha, (head + data)[: (size + 1) * 8])
     body = Raw(struct.pack("!BBBBH", proto, size, kind, 0, sum_) + data)
-    ip = s6.IPv6(src=coa, dst=ha, nh=MH)
-    if headers is not None:
-        return s6.IPv6(src=coa, dst=ha) / headers / body
-    if not hoa:
-        return ip / body
-    return s6.IPv6(src=coa, dst=ha) / s6.IPv6ExtHdrDestOpt(nh=MH, options=[s6.HAO(hoa=hoa)]) / body
+    if headers is None and not hoa:
+        return s6.IPv6(src=coa, dst=ha, nh=MH) / body
+    headers = headers or hao(hoa)
+    headers.lastlayer().nh = MH
+    return s6.IPv6(src=coa, dst=ha) / headers / body
 
 
 def checksum(src, dst, message):
@@ -87,26 +86,22 @@ def checksum(src, dst, message):
     return s6.in6_chksum(MH, s6.IPv6(src=src, dst=dst), message)
 
 
+def message_of(packet):
+    """The Mobility Header layer of a packet."""
+    while not isinstance(packet, s6._MobilityHeader):
+        packet = packet.payload
+    return packet
+
+
 def checksum_is_right(packet):
-    """Scapy's own sum, which goes over the home address of a HAO or type 2 routing header."""
+    """By scapy's own sum, which goes over the home address of a HAO or type 2 routing header."""
     again = s6.IPv6(bytes(packet))
-    header = again.lastlayer()
-    while not isinstance(header, s6._MobilityHeader):
-        header = header.underlayer
-    got, header.cksum = header.cksum, None
+    got, message_of(again).cksum = message_of(again).cksum, None
     if s6.IPv6ExtHdrDestOpt in again:
         # scapy 2.5 sums a home address only if its option is alone in the list.
         options = again[s6.IPv6ExtHdrDestOpt]
         options.options = [o for o in options.options if isinstance(o, s6.HAO)]
-    return s6.IPv6(bytes(again)).lastlayer() is not None and _sum_of(again) == got
-
-
-def _sum_of(packet):
-    p = s6.IPv6(bytes(packet))
-    header = p
-    while not isinstance(header, s6._MobilityHeader):
-        header = header.payload
-    return header.cksum
+    return message_of(s6.IPv6(bytes(again))).cksum == got
 
 
 def in_tunnel(local, remote, inner):
@@ -237,7 +232,7 @@ class Wire:
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         # Without a protocol until now: else packets of other interfaces came first.
-        self.socket.bind((interface, socket.htons(0x86DD) if False else 0x86DD))
+        self.socket.bind((interface, 0x86DD))
         self.socket.setblocking(False)
         self.seen = []
 
@@ -265,7 +260,7 @@ class Wire:
         self._receive()
         return len(self.seen)
 
-    def wait(self, what, since=0, timeout=5, test=None, **want):
+    def wait(self, what, since=0, timeout=3, test=None, **want):
         """The first such packet; 'what' is for the error."""
         return wait_for(
             lambda: next((p for p in self.packets(since, **want) if not test or test(p)), None),

@@ -5,11 +5,15 @@ and are removed by the next run.
 """
 
 import atexit
+import glob
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 
 PREFIX = "nemo-"
 _made = []
@@ -53,19 +57,29 @@ def remove(names):
 
 
 def remove_leftovers():
-    """Removes the namespaces of runs whose process is gone."""
+    """Removes the namespaces and folders of runs whose process is gone."""
     gone = []
     for ns in existing():
         found = re.match(PREFIX + r"(\d+)-", ns)
         if found and not os.path.exists(f"/proc/{found.group(1)}"):
             gone.append(ns)
     remove(gone)
+    for path in glob.glob(os.path.join(tempfile.gettempdir(), PREFIX + "*")):
+        found = re.match(PREFIX + r"(\d+)-", os.path.basename(path))
+        if found and not os.path.exists(f"/proc/{found.group(1)}"):
+            shutil.rmtree(path, ignore_errors=True)
     return gone
 
 
 @atexit.register
 def _remove_own():
     remove(list(_made))
+
+
+def end_cleanly_on(*signals):
+    """These signals end the program as an exception does: with all it made removed."""
+    for number in signals:
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
 
 
 class Namespace:

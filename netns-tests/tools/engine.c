@@ -2,9 +2,9 @@
  * can try them inside a network namespace without the daemons.  One JSON line per answer.
  *   engine [-m] [-d DEV] [-t TABLE] [-M MTU] [-a FROM:TO]... [-s bpf|packet] [-n] ENGINE
  * -m: role mobile router; -s: open the capture in this mode; -n: no tunnel engine.
- * Lines: attach IFNAME | put ID LOCAL REMOTE TENANT [old ADDR] [oif IFNAME] [routes P...] [inner P...]
- *   | drop ID | stats ID | counters | audit | close [keep] | local ADDR | unlocal ADDR
- *   | send HEX [IFNAME] | sigcounters */
+ * Lines: attach IFNAME | put ID LOCAL REMOTE TENANT [old ADDR] [oif IFNAME] [routes P...] [inner
+ * P...] | drop ID | stats ID | counters | audit | close [keep] | local ADDR | unlocal ADDR | send
+ * HEX [IFNAME] | sigcounters */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
@@ -227,8 +227,8 @@ static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	return 0;
 }
 
-static int open_all(
-	struct driver *d, const char *engine, const struct tunnel_conf *conf, const char *sig, char *why)
+static int open_all(struct driver *d, const char *engine, const struct tunnel_conf *conf,
+	const char *sig, char *why)
 {
 	int rc = 0;
 
@@ -270,9 +270,13 @@ int main(int argc, char **argv)
 	}
 	rc = sd_event_new(&d.event);
 	if (rc >= 0)
-		rc = open_all(&d, no_engine ? NULL : optind < argc ? argv[optind] : "auto", &conf, sig, why);
-	answer(json_pack("{s:i, s:s, s:s}", "rc", rc, "why", why, "engine",
-		d.engine ? d.engine->name : ""));
+		rc = open_all(&d,
+			no_engine       ? NULL
+			: optind < argc ? argv[optind]
+					: "auto",
+			&conf, sig, why);
+	answer(json_pack(
+		"{s:i, s:s, s:s}", "rc", rc, "why", why, "engine", d.engine ? d.engine->name : ""));
 	if (rc < 0)
 		return 1;
 	sd_event_add_io(d.event, NULL, STDIN_FILENO, EPOLLIN, on_stdin, &d);

@@ -36,25 +36,25 @@ static void on_link(void *arg, const struct nl_link *l)
 
 	(void)arg;
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2],
-	        l->mac[3], l->mac[4], l->mac[5]);
+		l->mac[3], l->mac[4], l->mac[5]);
 	emit(json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:i, s:s}", "event", "link", "ifindex",
-	        (int)l->ifindex, "name", l->name, "running", l->running, "gone", l->gone,
-	        "notify_peers", l->notify_peers, "mtu", (int)l->mtu, "mac", mac));
+		(int)l->ifindex, "name", l->name, "running", l->running, "gone", l->gone,
+		"notify_peers", l->notify_peers, "mtu", (int)l->mtu, "mac", mac));
 }
 
 static void on_addr(void *arg, const struct nl_addr *a)
 {
 	(void)arg;
 	emit(json_pack("{s:s, s:i, s:s, s:b, s:b, s:b}", "event", "addr", "ifindex",
-	        (int)a->ifindex, "addr", text(&a->addr), "tentative", a->tentative, "dad_failed",
-	        a->dad_failed, "gone", a->gone));
+		(int)a->ifindex, "addr", text(&a->addr), "tentative", a->tentative, "dad_failed",
+		a->dad_failed, "gone", a->gone));
 }
 
 static void on_neigh(void *arg, const struct nl_neigh *n)
 {
 	(void)arg;
 	emit(json_pack("{s:s, s:i, s:s, s:b}", "event", "neigh", "ifindex", (int)n->ifindex, "addr",
-	        text(&n->addr), "failed", n->failed));
+		text(&n->addr), "failed", n->failed));
 }
 
 static void on_resync(void *arg)
@@ -69,9 +69,9 @@ static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t mac[6], unsi
 
 	(void)arg;
 	snprintf(hex, sizeof(hex), "%02x%02x%02x%02x%02x%02x", mac[0], mac[1], mac[2], mac[3],
-	        mac[4], mac[5]);
+		mac[4], mac[5]);
 	emit(json_pack("{s:s, s:i, s:s, s:s, s:i}", "event", "nd", "type", m->type, "src",
-	        text(&m->src), "mac", hex, "ifindex", (int)ifindex));
+		text(&m->src), "mac", hex, "ifindex", (int)ifindex));
 }
 
 static unsigned dev(const char *name)
@@ -101,16 +101,16 @@ static struct prefix6 prefix(const char *s)
 static int cmd_route(char **a)
 {
 	struct nl_route r = {
-	        .dst = prefix(a[2]),
-	        .table = (uint32_t)atoi(a[3]),
-	        .type = strcmp(a[4], "unreachable") == 0 ? NL_UNREACHABLE
-	                : strcmp(a[4], "blackhole") == 0 ? NL_BLACKHOLE
-	                                                 : NL_UNICAST,
-	        .via = addr(a[5]),
-	        .oif = dev(a[6]),
-	        .metric = (uint32_t)atoi(a[7]),
-	        .src = addr(a[8]),
-	        .mtu = (unsigned)atoi(a[9]),
+		.dst = prefix(a[2]),
+		.table = (uint32_t)atoi(a[3]),
+		.type = strcmp(a[4], "unreachable") == 0 ? NL_UNREACHABLE
+			: strcmp(a[4], "blackhole") == 0 ? NL_BLACKHOLE
+							 : NL_UNICAST,
+		.via = addr(a[5]),
+		.oif = dev(a[6]),
+		.metric = (uint32_t)atoi(a[7]),
+		.src = addr(a[8]),
+		.mtu = (unsigned)atoi(a[9]),
 	};
 
 	return strcmp(a[1], "put") == 0 ? nl_route_put(nl, &r) : nl_route_drop(nl, &r);
@@ -120,11 +120,11 @@ static int cmd_route(char **a)
 static int cmd_rule(char **a)
 {
 	struct nl_rule r = {
-	        .priority = (uint32_t)atoi(a[2]),
-	        .from = prefix(a[3]),
-	        .to = prefix(a[4]),
-	        .table = (uint32_t)atoi(a[6]),
-	        .blackhole = *a[6] == 'b',
+		.priority = (uint32_t)atoi(a[2]),
+		.from = prefix(a[3]),
+		.to = prefix(a[4]),
+		.table = (uint32_t)atoi(a[6]),
+		.blackhole = *a[6] == 'b',
 	};
 
 	if (strcmp(a[5], "-") != 0)
@@ -151,7 +151,7 @@ static int cmd_flood(char **a)
 static int cmd_nd(char **a)
 {
 	struct ndp_msg m = {
-	        .type = *a == NULL || a[0][0] != 'r' ? NDP_NS : NDP_RS, .src = addr(a[2])};
+		.type = *a == NULL || a[0][0] != 'r' ? NDP_NS : NDP_RS, .src = addr(a[2])};
 	uint8_t mac[6];
 
 	if (m.type == NDP_RS) {
@@ -162,7 +162,7 @@ static int cmd_nd(char **a)
 	if (strcmp(a[4], "-") == 0)
 		return nd_send(nd, &m, NULL, dev(a[1]));
 	sscanf(a[4], "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4,
-	        mac + 5);
+		mac + 5);
 	return nd_send(nd, &m, mac, dev(a[1]));
 }
 
@@ -190,12 +190,12 @@ static int run(char **a, int n)
 		if (strcmp(a[1], "put") != 0)
 			return nl_addr_drop(nl, dev(a[2]), &ip, (uint8_t)atoi(a[4]));
 		return nl_addr_put(
-		        nl, dev(a[2]), &ip, (uint8_t)atoi(a[4]), (uint32_t)strtoul(a[5], NULL, 0));
+			nl, dev(a[2]), &ip, (uint8_t)atoi(a[4]), (uint32_t)strtoul(a[5], NULL, 0));
 	}
 	if (strcmp(a[0], "neigh") == 0 && n == 4) { /* neigh DEV ADDRESS MAC */
 		ip = addr(a[2]);
 		sscanf(a[3], "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", mac, mac + 1, mac + 2, mac + 3,
-		        mac + 4, mac + 5);
+			mac + 4, mac + 5);
 		return nl_neigh_put(nl, dev(a[1]), &ip, mac);
 	}
 	return -EINVAL;
@@ -220,7 +220,7 @@ static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *arg)
 
 		*end = '\0';
 		for (char *p = strtok_r(buf, " ", &save); p && n < MAX_ARGS;
-		        p = strtok_r(NULL, " ", &save))
+			p = strtok_r(NULL, " ", &save))
 			args[n++] = p;
 		int r = n ? run(args, n) : -EINVAL;
 
@@ -234,7 +234,7 @@ static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *arg)
 int main(void)
 {
 	static const struct nl_handlers handlers = {
-	        .link = on_link, .addr = on_addr, .neigh = on_neigh, .resync = on_resync};
+		.link = on_link, .addr = on_addr, .neigh = on_neigh, .resync = on_resync};
 	int r = sd_event_new(&loop);
 
 	if (r >= 0)

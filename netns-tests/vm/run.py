@@ -129,7 +129,7 @@ def make_initramfs(version):
 def qemu(version, initramfs, out):
     share = "-virtfs local,path={},mount_tag={},security_model=none,multidevs=remap{}"
     return [
-        *"qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G".split(),
+        *"setpriv --pdeathsig KILL qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G".split(),
         *"-display none -serial stdio -monitor none -no-reboot -nic none".split(),
         *share.format("/", "root", ",readonly=on").split(),
         *share.format(out, "out", "").split(),

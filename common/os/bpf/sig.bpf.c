@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
 /* sig.bpf.c - takes Mobility Header packets to our addresses (and ESP that follows a Home Address
  * option or a type 2 routing header) out of an interface's ingress and hands them to the daemon
- * whole.  It looks for the Mobility Header and at nothing else; fragments are left to the kernel. */
+ * whole.  It looks for the Mobility Header and at nothing else; fragments are left to the kernel.
+ */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -13,8 +14,8 @@
 #include "common/os/bpf/sig_map.h"
 
 #define NH_MH       135
-#define MAX_HEADERS 6    /* extension headers walked over */
-#define MAX_OPTIONS 8    /* of a destination options header, looking for the Home Address option */
+#define MAX_HEADERS 6 /* extension headers walked over */
+#define MAX_OPTIONS 8 /* of a destination options header, looking for the Home Address option */
 #define OPT_PAD1    0
 #define OPT_HAO     0xc9 /* RFC 6275 s6.3 */
 #define RH_TYPE_2   2    /* RFC 6275 s6.4 */
@@ -34,7 +35,9 @@ struct {
 
 __u64 lost; /* packets for us that the ring had no room for, or that are too large */
 
-struct exthdr { __u8 next, len; };
+struct exthdr {
+	__u8 next, len;
+};
 
 /* Has the destination options header at 'off' a Home Address option? */
 static __always_inline int has_hao(struct __sk_buff *skb, __u32 off, __u32 end)
@@ -91,8 +94,8 @@ int sig_capture(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || skb->pkt_type != PACKET_HOST ||
 		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return TC_ACT_UNSPEC;
-	if (ip.nexthdr != NH_MH && ip.nexthdr != IPPROTO_DSTOPTS &&
-		ip.nexthdr != IPPROTO_ROUTING && ip.nexthdr != IPPROTO_HOPOPTS)
+	if (ip.nexthdr != NH_MH && ip.nexthdr != IPPROTO_DSTOPTS && ip.nexthdr != IPPROTO_ROUTING &&
+		ip.nexthdr != IPPROTO_HOPOPTS)
 		return TC_ACT_UNSPEC;
 	__builtin_memcpy(&dst, &ip.daddr, sizeof(dst));
 	if (!bpf_map_lookup_elem(&locals, &dst) || !is_signalling(skb, ip.nexthdr))
@@ -107,7 +110,8 @@ int sig_capture(struct __sk_buff *skb)
 	}
 	slot->ifindex = skb->ifindex;
 	slot->size = size;
-	/* The second test is for the verifier, which does not know 'size' across the reservation. */
+	/* The second test is for the verifier, which does not know 'size' across the reservation.
+	 */
 	if (size < sizeof(ip) || size > SIG_PACKET_MAX ||
 		bpf_skb_load_bytes(skb, ETH_HLEN, slot->data, size)) {
 		bpf_ringbuf_discard(slot, 0);

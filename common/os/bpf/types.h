@@ -3,4 +3,6 @@
 #pragma once
 #include <linux/types.h>
 
-struct ip6 { __u32 w[4]; }; /* IPv6 address in wire order */
+struct ip6 {
+	__u32 w[4];
+}; /* IPv6 address in wire order */

@@ -31,34 +31,34 @@ struct site {
 
 static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
 static const struct conf_key router_keys[] = {
-        {"line", CONF_UINT, offsetof(struct router, line), .size = 1},
-        {"name", CONF_STRING, offsetof(struct router, name), 16, .required = true, .help = "name"},
-        {"home", CONF_ADDR6, offsetof(struct router, home), .required = true,
-                .help = "home address"},
-        {"prefixes", CONF_PREFIX6S, offsetof(struct router, prefixes), .max = 3, .help = "networks",
-                .elem_size = sizeof(struct prefix6), .n_off = offsetof(struct router, n_prefixes)},
-        {0},
+	{"line", CONF_UINT, offsetof(struct router, line), .size = 1},
+	{"name", CONF_STRING, offsetof(struct router, name), 16, .required = true, .help = "name"},
+	{"home", CONF_ADDR6, offsetof(struct router, home), .required = true,
+		.help = "home address"},
+	{"prefixes", CONF_PREFIX6S, offsetof(struct router, prefixes), .max = 3, .help = "networks",
+		.elem_size = sizeof(struct prefix6), .n_off = offsetof(struct router, n_prefixes)},
+	{0},
 };
 static const struct conf_key keys[] = {
-        {"name", CONF_STRING, offsetof(struct site, name), 8, .def = "\"home\"", .help = "name"},
-        {"address", CONF_ADDR6, offsetof(struct site, address), .required = true,
-                .help = "address"},
-        {"aggregate", CONF_PREFIX6, offsetof(struct site, aggregate), .help = "prefix"},
-        {"mac", CONF_MAC, offsetof(struct site, mac), .help = "MAC address"},
-        {"lifetime", CONF_UINT, offsetof(struct site, lifetime), .def = "600", .min = 4,
-                .max = 262140, .help = "lifetime, s"},
-        {"table", CONF_UINT, offsetof(struct site, table), .def = "254", .help = "kernel table"},
-        {"strict", CONF_BOOL, offsetof(struct site, strict), .def = "true", .help = "strict"},
-        {"engine", CONF_ENUM, offsetof(struct site, engine), .def = "auto", .choices = engines,
-                .help = "engine"},
-        {"routers", CONF_GROUPS, offsetof(struct site, routers), .sub = router_keys,
-                .elem_size = sizeof(struct router), .n_off = offsetof(struct site, n_routers),
-                .help = "routers"},
-        {"links", CONF_STRINGS, offsetof(struct site, links), .elem_size = 16,
-                .n_off = offsetof(struct site, n_links), .help = "interfaces"},
-        {"dns", CONF_ADDR6S, offsetof(struct site, dns), .elem_size = sizeof(struct in6_addr),
-                .n_off = offsetof(struct site, n_dns), .help = "servers"},
-        {0},
+	{"name", CONF_STRING, offsetof(struct site, name), 8, .def = "\"home\"", .help = "name"},
+	{"address", CONF_ADDR6, offsetof(struct site, address), .required = true,
+		.help = "address"},
+	{"aggregate", CONF_PREFIX6, offsetof(struct site, aggregate), .help = "prefix"},
+	{"mac", CONF_MAC, offsetof(struct site, mac), .help = "MAC address"},
+	{"lifetime", CONF_UINT, offsetof(struct site, lifetime), .def = "600", .min = 4,
+		.max = 262140, .help = "lifetime, s"},
+	{"table", CONF_UINT, offsetof(struct site, table), .def = "254", .help = "kernel table"},
+	{"strict", CONF_BOOL, offsetof(struct site, strict), .def = "true", .help = "strict"},
+	{"engine", CONF_ENUM, offsetof(struct site, engine), .def = "auto", .choices = engines,
+		.help = "engine"},
+	{"routers", CONF_GROUPS, offsetof(struct site, routers), .sub = router_keys,
+		.elem_size = sizeof(struct router), .n_off = offsetof(struct site, n_routers),
+		.help = "routers"},
+	{"links", CONF_STRINGS, offsetof(struct site, links), .elem_size = 16,
+		.n_off = offsetof(struct site, n_links), .help = "interfaces"},
+	{"dns", CONF_ADDR6S, offsetof(struct site, dns), .elem_size = sizeof(struct in6_addr),
+		.n_off = offsetof(struct site, n_dns), .help = "servers"},
+	{0},
 };
 
 static char reported[4096]; /* the mistakes, one a line, without the file's name */
@@ -113,17 +113,17 @@ static struct in6_addr ip(const char *s)
 static void every_type_is_read(void **state)
 {
 	static const char text[] = "name = \"ha1\"; /* not \" a string */\n" ADDRESS
-	                           "aggregate = \"2001:db8:100::/40\"\n"
-	                           "mac = \"02:00:5e:10:00:Ff\"\n"
-	                           "lifetime = 0x10\n"
-	                           "table = 4294967295\n"
-	                           "strict = false\n"
-	                           "engine = \"ip6tnl\"\n"
-	                           "routers = ( { name = \"a\"; home = \"2001:db8::a\";\n"
-	                           "    prefixes = [ \"2001:db8:1::/48\", \"::/0\" ] },\n"
-	                           "  { name = \"b\"; home = \"2001:db8::b\" } )\n"
-	                           "links = ( \"eth0\", \"eth1\" )\n"
-	                           "dns = [ ]\n";
+				   "aggregate = \"2001:db8:100::/40\"\n"
+				   "mac = \"02:00:5e:10:00:Ff\"\n"
+				   "lifetime = 0x10\n"
+				   "table = 4294967295\n"
+				   "strict = false\n"
+				   "engine = \"ip6tnl\"\n"
+				   "routers = ( { name = \"a\"; home = \"2001:db8::a\";\n"
+				   "    prefixes = [ \"2001:db8:1::/48\", \"::/0\" ] },\n"
+				   "  { name = \"b\"; home = \"2001:db8::b\" } )\n"
+				   "links = ( \"eth0\", \"eth1\" )\n"
+				   "dns = [ ]\n";
 	struct in6_addr a = ip("2001:db8::1"), b = ip("2001:db8::b"), any = ip("::");
 	static const uint8_t mac[6] = {2, 0, 0x5e, 0x10, 0, 0xff};
 	struct site s;
@@ -178,10 +178,10 @@ static void unknown_keys_name_the_nearest(void **state)
 	check(ADDRESS "lifetim = 5\n", "2: lifetim: unknown key; did you mean lifetime?\n");
 	check(ADDRESS "colour = 5\n", "2: colour: unknown key\n");
 	check(ADDRESS "routers = ( { nam = \"x\"\n name = \"a\" home = \"::1\" } )\n",
-	        "2: routers[0].nam: unknown key; did you mean name?\n");
+		"2: routers[0].nam: unknown key; did you mean name?\n");
 	/* what the reader fills in is no key */
 	check(ADDRESS "routers = ( { line = 7\n name = \"a\" home = \"::1\" } )\n",
-	        "2: routers[0].line: unknown key\n");
+		"2: routers[0].line: unknown key\n");
 }
 
 static void wrong_types_are_mistakes(void **state)
@@ -189,13 +189,13 @@ static void wrong_types_are_mistakes(void **state)
 	(void)state;
 	check("address = 1\n", "1: address: must be a string, not a number\n");
 	check(ADDRESS "lifetime = \"600\"\n",
-	        "2: lifetime: must be a whole number, not a string\n");
+		"2: lifetime: must be a whole number, not a string\n");
 	check(ADDRESS "lifetime = 6.5\n",
-	        "2: lifetime: must be a whole number, not a number with a fraction\n");
+		"2: lifetime: must be a whole number, not a number with a fraction\n");
 	check(ADDRESS "strict = 1\n", "2: strict: must be true or false, not a number\n");
 	check(ADDRESS "links = \"eth0\"\n", "2: links: must be a list ( ... ), not a string\n");
 	check(ADDRESS "routers = ( \"a\" )\n",
-	        "2: routers[0]: must be a group { ... }, not a string\n");
+		"2: routers[0]: must be a group { ... }, not a string\n");
 	check(ADDRESS "engine = true\n", "2: engine: must be a string, not a truth value\n");
 }
 
@@ -207,40 +207,40 @@ static void ranges_are_kept(void **state)
 	check(ADDRESS "lifetime = 262141\n", "2: lifetime: is out of range, must be 4..262140\n");
 	/* 2^32 + 600: 600 when cut to 32 bits */
 	check(ADDRESS "lifetime = 4294967896\n",
-	        "2: lifetime: is out of range, must be 4..262140\n");
+		"2: lifetime: is out of range, must be 4..262140\n");
 	check(ADDRESS "lifetime = 0x100000258;\n",
-	        "2: lifetime: is out of range, must be 4..262140\n");
+		"2: lifetime: is out of range, must be 4..262140\n");
 	check(ADDRESS "table = 99999999999999999999999\n",
-	        "2: table: is out of range, must be 0..4294967295\n");
+		"2: table: is out of range, must be 0..4294967295\n");
 	check(ADDRESS "name = \"12345678\"\n", "2: name: is longer than 7 characters\n");
 	check(ADDRESS "engine = \"fast\"\n",
-	        "2: engine: \"fast\" is not one of \"auto\", \"ebpf\", \"ip6tnl\"\n");
+		"2: engine: \"fast\" is not one of \"auto\", \"ebpf\", \"ip6tnl\"\n");
 	check(ADDRESS "routers = ( { name = \"a\"; home = \"::1\";\n"
-	              "prefixes = [ \"1::/16\", \"2::/16\", \"3::/16\", \"4::/16\" ] } )\n",
-	        "3: routers[0].prefixes: has 4 elements, at most 3 are allowed\n");
+		      "prefixes = [ \"1::/16\", \"2::/16\", \"3::/16\", \"4::/16\" ] } )\n",
+		"3: routers[0].prefixes: has 4 elements, at most 3 are allowed\n");
 }
 
 static void texts_of_addresses_are_checked(void **state)
 {
 	(void)state;
 	check("address = \"2001:db8::g\"\n",
-	        "1: address: \"2001:db8::g\" is not an IPv6 address\n");
+		"1: address: \"2001:db8::g\" is not an IPv6 address\n");
 	check("address = \"192.0.2.1\"\n", "1: address: \"192.0.2.1\" is not an IPv6 address\n");
 	check(ADDRESS "aggregate = \"2001:db8::1/64\"\n",
-	        "2: aggregate: \"2001:db8::1/64\" has host bits set; did you mean "
-	        "2001:db8::/64?\n");
+		"2: aggregate: \"2001:db8::1/64\" has host bits set; did you mean "
+		"2001:db8::/64?\n");
 	check(ADDRESS "aggregate = \"2001:db8::/129\"\n",
-	        "2: aggregate: \"2001:db8::/129\" is not an IPv6 prefix (address/length)\n");
+		"2: aggregate: \"2001:db8::/129\" is not an IPv6 prefix (address/length)\n");
 	check(ADDRESS "aggregate = \"2001:db8::\"\n",
-	        "2: aggregate: \"2001:db8::\" is not an IPv6 prefix (address/length)\n");
+		"2: aggregate: \"2001:db8::\" is not an IPv6 prefix (address/length)\n");
 	for (const char *const *m = (const char *const[]){"02:00:00:00:00", "02:00:00:00:00:01:02",
-	             "2:0:0:0:0:1", "02-00-00-00-00-01", "", NULL};
-	        *m; m++) {
+		     "2:0:0:0:0:1", "02-00-00-00-00-01", "", NULL};
+		*m; m++) {
 		char text[128], mistake[128];
 
 		snprintf(text, sizeof(text), ADDRESS "mac = \"%s\"\n", *m);
 		snprintf(mistake, sizeof(mistake),
-		        "2: mac: \"%s\" is not a MAC address (02:00:00:00:00:01)\n", *m);
+			"2: mac: \"%s\" is not a MAC address (02:00:00:00:00:01)\n", *m);
 		check(text, mistake);
 	}
 }
@@ -250,30 +250,30 @@ static void required_keys_are_missed(void **state)
 	(void)state;
 	check("", " address: is required and missing\n");
 	check(ADDRESS "routers = ( { name = \"a\"; home = \"::1\" },\n { name = \"\" } )\n",
-	        "3: routers[1].name: is empty\n"
-	        "3: routers[1].home: is required and missing\n");
+		"3: routers[1].name: is empty\n"
+		"3: routers[1].home: is required and missing\n");
 }
 
 static void list_elements_have_their_own_lines(void **state)
 {
 	(void)state;
 	check(ADDRESS "dns = ( \"::1\",\n"
-	              "  \"::2\",\n"
-	              "  \"x\"   # , \"\n"
-	              "  ,\n"
-	              "  7, /* */\n"
-	              "  \"y\"\n"
-	              "\n"
-	              ")\n",
-	        "4: dns[2]: \"x\" is not an IPv6 address\n"
-	        "6: dns[3]: must be a string, not a number\n"
-	        "7: dns[4]: \"y\" is not an IPv6 address\n");
+		      "  \"::2\",\n"
+		      "  \"x\"   # , \"\n"
+		      "  ,\n"
+		      "  7, /* */\n"
+		      "  \"y\"\n"
+		      "\n"
+		      ")\n",
+		"4: dns[2]: \"x\" is not an IPv6 address\n"
+		"6: dns[3]: must be a string, not a number\n"
+		"7: dns[4]: \"y\" is not an IPv6 address\n");
 	check(ADDRESS "routers = ( { name = \"a\"; home = \"::1\"; prefixes = [\n"
-	              "  \"2001:db8::/32\",\n"
-	              "  \"2001:db8::1/32\"\n"
-	              "] } );\n",
-	        "4: routers[0].prefixes[1]: \"2001:db8::1/32\" has host bits set; did you mean "
-	        "2001:db8::/32?\n");
+		      "  \"2001:db8::/32\",\n"
+		      "  \"2001:db8::1/32\"\n"
+		      "] } );\n",
+		"4: routers[0].prefixes[1]: \"2001:db8::1/32\" has host bits set; did you mean "
+		"2001:db8::/32?\n");
 }
 
 static void all_mistakes_come_at_once(void **state)
@@ -284,15 +284,15 @@ static void all_mistakes_come_at_once(void **state)
 	      "strict = \"yes\"\n"
 	      "dns = [ \"a\", \"b\" ]\n"
 	      "routers = ( { }, 5 )\n",
-	        "1: nmae: unknown key; did you mean name?\n"
-	        " address: is required and missing\n"
-	        "2: lifetime: is out of range, must be 4..262140\n"
-	        "3: strict: must be true or false, not a string\n"
-	        "5: routers[0].name: is required and missing\n"
-	        "5: routers[0].home: is required and missing\n"
-	        "5: routers[1]: must be a group { ... }, not a number\n"
-	        "4: dns[0]: \"a\" is not an IPv6 address\n"
-	        "4: dns[1]: \"b\" is not an IPv6 address\n");
+		"1: nmae: unknown key; did you mean name?\n"
+		" address: is required and missing\n"
+		"2: lifetime: is out of range, must be 4..262140\n"
+		"3: strict: must be true or false, not a string\n"
+		"5: routers[0].name: is required and missing\n"
+		"5: routers[0].home: is required and missing\n"
+		"5: routers[1]: must be a group { ... }, not a number\n"
+		"4: dns[0]: \"a\" is not an IPv6 address\n"
+		"4: dns[1]: \"b\" is not an IPv6 address\n");
 }
 
 static void syntax_errors_have_their_line(void **state)
@@ -338,9 +338,9 @@ static void callers_add_mistakes(void **state)
 static void cut_and_broken_files_are_survived(void **state)
 {
 	static const char text[] = ADDRESS "links = ( \"a\\\"\" , \"b\" /* x */ ) # y\n"
-	                                   "routers = ( { name = \"a\"; home = \"::1\";\n"
-	                                   "prefixes = [ \"1::/16\" ] } ); // end\n"
-	                                   "table = 123456789012L; lifetime = 0x123456789abcdef\n";
+					   "routers = ( { name = \"a\"; home = \"::1\";\n"
+					   "prefixes = [ \"1::/16\" ] } ); // end\n"
+					   "table = 123456789012L; lifetime = 0x123456789abcdef\n";
 	static const char evil[] = "\"'/*#\n\\)(][}{,;=@0-9.Lx";
 	char copy[sizeof(text)];
 	struct site s;
@@ -389,20 +389,20 @@ const char *__lsan_default_suppressions(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_type_is_read),
-	        cmocka_unit_test(defaults_fill_what_is_missing),
-	        cmocka_unit_test(unknown_keys_name_the_nearest),
-	        cmocka_unit_test(wrong_types_are_mistakes),
-	        cmocka_unit_test(ranges_are_kept),
-	        cmocka_unit_test(texts_of_addresses_are_checked),
-	        cmocka_unit_test(required_keys_are_missed),
-	        cmocka_unit_test(list_elements_have_their_own_lines),
-	        cmocka_unit_test(all_mistakes_come_at_once),
-	        cmocka_unit_test(syntax_errors_have_their_line),
-	        cmocka_unit_test(a_file_that_cant_be_read),
-	        cmocka_unit_test(callers_add_mistakes),
-	        cmocka_unit_test(cut_and_broken_files_are_survived),
-	        cmocka_unit_test(help_names_every_key),
+		cmocka_unit_test(every_type_is_read),
+		cmocka_unit_test(defaults_fill_what_is_missing),
+		cmocka_unit_test(unknown_keys_name_the_nearest),
+		cmocka_unit_test(wrong_types_are_mistakes),
+		cmocka_unit_test(ranges_are_kept),
+		cmocka_unit_test(texts_of_addresses_are_checked),
+		cmocka_unit_test(required_keys_are_missed),
+		cmocka_unit_test(list_elements_have_their_own_lines),
+		cmocka_unit_test(all_mistakes_come_at_once),
+		cmocka_unit_test(syntax_errors_have_their_line),
+		cmocka_unit_test(a_file_that_cant_be_read),
+		cmocka_unit_test(callers_add_mistakes),
+		cmocka_unit_test(cut_and_broken_files_are_survived),
+		cmocka_unit_test(help_names_every_key),
 	};
 	int fd = mkstemp(path), failed;
 

@@ -52,10 +52,10 @@ static json_t *cmd_big(void *arg, const json_t *req, char *err)
 }
 
 static const struct ctl_cmd cmds[] = {
-        {"echo", "gives its text back", cmd_echo},
-        {"fail", "fails", cmd_fail},
-        {"big", "has a long answer", cmd_big},
-        {0},
+	{"echo", "gives its text back", cmd_echo},
+	{"fail", "fails", cmd_fail},
+	{"big", "has a long answer", cmd_big},
+	{0},
 };
 
 static void turn(void)
@@ -143,13 +143,13 @@ static void a_request_is_answered(void **state)
 
 	(void)state;
 	assert_string_equal(
-	        ask(fd, "{\"cmd\":\"echo\",\"text\":\"hi\"}\n"), "{\"ok\":true,\"data\":\"hi\"}\n");
+		ask(fd, "{\"cmd\":\"echo\",\"text\":\"hi\"}\n"), "{\"ok\":true,\"data\":\"hi\"}\n");
 	assert_string_equal(
-	        ask(fd, "{\"cmd\":\"fail\"}\n"), "{\"ok\":false,\"error\":\"no binding\"}\n");
+		ask(fd, "{\"cmd\":\"fail\"}\n"), "{\"ok\":false,\"error\":\"no binding\"}\n");
 	/* two at once, and the connection lasts */
 	assert_string_equal(
-	        ask(fd, "{\"cmd\":\"echo\",\"text\":1}\n{\"cmd\":\"echo\",\"text\":2}\n"),
-	        "{\"ok\":true,\"data\":1}\n{\"ok\":true,\"data\":2}\n");
+		ask(fd, "{\"cmd\":\"echo\",\"text\":1}\n{\"cmd\":\"echo\",\"text\":2}\n"),
+		"{\"ok\":true,\"data\":1}\n{\"ok\":true,\"data\":2}\n");
 	assert_int_equal(n_runs, 3);
 	assert_non_null(strstr(ask(fd, "{\"cmd\":\"help\"}\n"), "\"gives its text back\""));
 	assert_non_null(strstr(answer, "\"monitor\""));
@@ -162,8 +162,8 @@ static void an_unknown_command_names_the_known(void **state)
 
 	(void)state;
 	assert_string_equal(ask(fd, "{\"cmd\":\"ehco\"}\n"),
-	        "{\"ok\":false,\"error\":\"unknown command \\\"ehco\\\"; there are: help, monitor, "
-	        "echo, fail, big\"}\n");
+		"{\"ok\":false,\"error\":\"unknown command \\\"ehco\\\"; there are: help, monitor, "
+		"echo, fail, big\"}\n");
 	assert_non_null(strstr(ask(fd, "{}\n"), "\"ok\":false"));
 	assert_non_null(strstr(ask(fd, "[]\n"), "\"ok\":false"));
 	assert_non_null(strstr(ask(fd, "{\"cmd\":7}\n"), "\"ok\":false"));
@@ -174,8 +174,8 @@ static void an_unknown_command_names_the_known(void **state)
 static void malformed_lines_are_cut_off(void **state)
 {
 	static const char *const lines[] = {"\n", "{\"cmd\":\n", "{\"cmd\":\"echo\"} x\n",
-	        "\xff\xfe\n", "{\"cmd\":\"echo\",\"cmd\":\"fail\"}\n", "{\"cmd\":\"\\u0000\"}\n",
-	        NULL};
+		"\xff\xfe\n", "{\"cmd\":\"echo\",\"cmd\":\"fail\"}\n", "{\"cmd\":\"\\u0000\"}\n",
+		NULL};
 
 	(void)state;
 	for (const char *const *l = lines; *l; l++) {
@@ -228,12 +228,12 @@ static void the_longest_request_is_64_kib(void **state)
 	memcpy(line + 65534, "\"}\n", 3);
 	put(fd, line, 65537);
 	assert_int_equal(
-	        get(fd), 65537 - sizeof(start) - 2 + strlen("{\"ok\":true,\"data\":\"\"}\n"));
+		get(fd), 65537 - sizeof(start) - 2 + strlen("{\"ok\":true,\"data\":\"\"}\n"));
 	memcpy(line + 65534, "y\"}\n", 4);
 	put(fd, line, 65538);
 	get(fd);
 	assert_string_equal(
-	        answer, "{\"ok\":false,\"error\":\"request is longer than 65536 octets\"}\n");
+		answer, "{\"ok\":false,\"error\":\"request is longer than 65536 octets\"}\n");
 	assert_true(is_closed(fd));
 	close(fd);
 }
@@ -333,7 +333,7 @@ static void a_client_over_the_limit_is_refused(void **state)
 	turn();
 	fds[63] = client();
 	assert_string_equal(
-	        ask(fds[63], "{\"cmd\":\"echo\",\"text\":1}\n"), "{\"ok\":true,\"data\":1}\n");
+		ask(fds[63], "{\"cmd\":\"echo\",\"text\":1}\n"), "{\"ok\":true,\"data\":1}\n");
 	for (unsigned i = 0; i < 64; i++)
 		close(fds[i]);
 }
@@ -378,19 +378,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	        TEST(a_request_is_answered),
-	        TEST(an_unknown_command_names_the_known),
-	        TEST(malformed_lines_are_cut_off),
-	        TEST(deep_nesting_is_malformed),
-	        TEST(half_a_line_waits),
-	        TEST(the_longest_request_is_64_kib),
-	        TEST(ten_megabytes_and_no_line),
-	        TEST(a_long_answer_waits_for_its_reader),
-	        TEST(monitors_get_events),
-	        TEST(a_slow_monitor_is_cut_off),
-	        TEST(a_client_over_the_limit_is_refused),
-	        TEST(the_socket_is_private_and_exclusive),
-	        TEST(a_dead_socket_is_replaced),
+		TEST(a_request_is_answered),
+		TEST(an_unknown_command_names_the_known),
+		TEST(malformed_lines_are_cut_off),
+		TEST(deep_nesting_is_malformed),
+		TEST(half_a_line_waits),
+		TEST(the_longest_request_is_64_kib),
+		TEST(ten_megabytes_and_no_line),
+		TEST(a_long_answer_waits_for_its_reader),
+		TEST(monitors_get_events),
+		TEST(a_slow_monitor_is_cut_off),
+		TEST(a_client_over_the_limit_is_refused),
+		TEST(the_socket_is_private_and_exclusive),
+		TEST(a_dead_socket_is_replaced),
 	};
 	char sub[48];
 	int failed;

@@ -8,7 +8,9 @@ struct map_prefix { /* key of 'routes' and 'inner' (longest match); value: the t
 	struct ip6 addr;
 };
 
-struct map_pair { struct ip6 local, remote; }; /* key of 'pairs'; value: the tunnel's number */
+struct map_pair {
+	struct ip6 local, remote;
+}; /* key of 'pairs'; value: the tunnel's number */
 
 struct map_info { /* value of 'infos', by number; replaced as a whole: that is the handover */
 	struct ip6 id, local, remote, old_local;
@@ -16,6 +18,10 @@ struct map_info { /* value of 'infos', by number; replaced as a whole: that is t
 	__u32 tenant; /* 0: not isolated */
 };
 
-struct map_allow { __u32 from, to; }; /* key of 'allowed'; tenants */
+struct map_allow {
+	__u32 from, to;
+}; /* key of 'allowed'; tenants */
 
-struct map_stats { __u64 rx_packets, rx_bytes, tx_packets, tx_bytes; }; /* per CPU, by number */
+struct map_stats {
+	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
+}; /* per CPU, by number */

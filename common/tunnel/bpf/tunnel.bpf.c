@@ -15,16 +15,16 @@
 #include "common/tunnel/bpf/maps.h"
 #include "common/tunnel/drops.h"
 
-#define AF_INET6      10
-#define HOP_LIMIT     64 /* RFC 2473 s6.3 */
-#define OPT_PAD1      0
-#define OPT_PADN      1
-#define OPT_TEL       4  /* Tunnel Encapsulation Limit */
-#define OPTIONS_MAX   24 /* octets of a destination options header that are looked into */
-#define ECN_MASK      3
-#define ECN_CE        3
-#define MAX(a, b)     ((a) > (b) ? (a) : (b))
-#define ROOM_FLAGS    (BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)
+#define AF_INET6    10
+#define HOP_LIMIT   64 /* RFC 2473 s6.3 */
+#define OPT_PAD1    0
+#define OPT_PADN    1
+#define OPT_TEL     4  /* Tunnel Encapsulation Limit */
+#define OPTIONS_MAX 24 /* octets of a destination options header that are looked into */
+#define ECN_MASK    3
+#define ECN_CE      3
+#define MAX(a, b)   ((a) > (b) ? (a) : (b))
+#define ROOM_FLAGS  (BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)
 
 /* Set before loading. */
 const volatile __u8 is_ha;        /* role: home agent, else mobile router */
@@ -142,8 +142,8 @@ static __always_inline int may_talk(__u32 from, __u32 to)
 }
 
 /* Reads the destination options header at 'off'.  Returns its size in octets, 0 if it can't be
- * read or is longer than OPTIONS_MAX.  '*limit': the encapsulation limit, or -1; '*other': it has an
- * option that is neither that nor padding. */
+ * read or is longer than OPTIONS_MAX.  '*limit': the encapsulation limit, or -1; '*other': it has
+ * an option that is neither that nor padding. */
 static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int *limit, int *other)
 {
 	__u8 h[OPTIONS_MAX] = {};
@@ -219,7 +219,7 @@ int tunnel_encap(struct __sk_buff *skb)
 	struct map_info *info, *sender;
 	struct map_stats *st;
 	struct ip6 src, dst;
-	int limit, other;
+	int limit, other, action;
 
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
 		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
@@ -245,24 +245,25 @@ int tunnel_encap(struct __sk_buff *skb)
 	if (bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC,
 		    ROOM_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
 		return drop(TUNNEL_DROP_tx_error);
-	outer.priority = ip.priority;
-	outer.flow_lbl[0] = ip.flow_lbl[0] & 0xf0; /* the rest of the traffic class; no flow label */
+	outer.priority = ip.priority; /* traffic class as inside, flow label 0 */
+	outer.flow_lbl[0] = ip.flow_lbl[0] & 0xf0;
 	outer.payload_len = bpf_htons(size);
 	__builtin_memcpy(&outer.saddr, &info->local, sizeof(outer.saddr));
 	__builtin_memcpy(&outer.daddr, &info->remote, sizeof(outer.daddr));
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), 0))
 		return drop(TUNNEL_DROP_tx_error);
+	action = send_outer(skb, info);
 	st = bpf_map_lookup_elem(&stats, &number);
-	if (st) {
+	if (st && action != TC_ACT_SHOT) {
 		st->tx_packets += segs;
 		st->tx_bytes += size;
 	}
-	return send_outer(skb, info);
+	return action;
 }
 
 /* Is the inner header at 'off' one we may let in?  -1, or the reason why not. */
-static __always_inline int check_inner(struct __sk_buff *skb, const struct ipv6hdr *outer,
-	__u32 off, struct ipv6hdr *ip)
+static __always_inline int check_inner(
+	struct __sk_buff *skb, const struct ipv6hdr *outer, __u32 off, struct ipv6hdr *ip)
 {
 	__u32 room = skb->len - off, announced, total;
 	struct ip6 src, dst, end = ip6_of(&outer->daddr);
@@ -271,7 +272,7 @@ static __always_inline int check_inner(struct __sk_buff *skb, const struct ipv6h
 		return TUNNEL_DROP_rx_bad_inner;
 	total = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	announced = ETH_HLEN + sizeof(*outer) + bpf_ntohs(outer->payload_len) - off;
-	if (total > room || (total > announced && !skb->gso_segs))
+	if (total > room || (total > announced && !skb->gso_size))
 		return TUNNEL_DROP_rx_bad_inner;
 	src = ip6_of(&ip->saddr);
 	dst = ip6_of(&ip->daddr);
@@ -284,8 +285,8 @@ static __always_inline int check_inner(struct __sk_buff *skb, const struct ipv6h
 
 /* RFC 3963 s9: the home agent takes only what comes from the sender's own prefixes.  The inner
  * source names the tunnel, so several home addresses may share one care-of address. */
-static __always_inline int check_ha(const struct map_pair *pair, const struct ip6 *src,
-	const struct ip6 *dst, __u32 *number)
+static __always_inline int check_ha(
+	const struct map_pair *pair, const struct ip6 *src, const struct ip6 *dst, __u32 *number)
 {
 	struct map_info *info = info_of(src, number), *to;
 	__u32 other;
@@ -300,8 +301,8 @@ static __always_inline int check_ha(const struct map_pair *pair, const struct ip
 }
 
 /* Congestion marked on the way stays visible to a transport that asked for marks (RFC 6040). */
-static __always_inline void pass_ecn(struct __sk_buff *skb, const struct ipv6hdr *outer,
-	const struct ipv6hdr *ip, __u32 off)
+static __always_inline void pass_ecn(
+	struct __sk_buff *skb, const struct ipv6hdr *outer, const struct ipv6hdr *ip, __u32 off)
 {
 	__u8 out_ecn = outer->flow_lbl[0] >> 4 & ECN_MASK, in_ecn = ip->flow_lbl[0] >> 4 & ECN_MASK;
 	__u8 octet = ip->flow_lbl[0] | ECN_CE << 4;

@@ -1,0 +1,551 @@
+"""doc/control.md, checked: nemoctl against daemons played by this test, and the schemas against the
+real ones."""
+
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from lib import ROOT
+from lib.daemon import BUILD, Daemon
+from lib.topo import Link, Node, Radvd, Topology
+from lib.wait import wait_for
+
+NEMOCTL = os.path.join(BUILD, "nemoctl")
+
+
+def schemas():
+    """{"nemo-ha status": schema, ...} of the document's fenced blocks."""
+    with open(os.path.join(ROOT, "doc", "control.md")) as f:
+        blocks = re.findall(r"^```json schema (.+?)\n(.*?)^```", f.read(), re.M | re.S)
+    return {name: json.loads(text) for name, text in blocks}
+
+
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "null": type(None),
+    "integer": int,
+    "number": (int, float),
+}
+
+
+def mistakes(value, schema, where="data"):
+    """Where a value is not what the schema wants, as a list of sentences."""
+    if "enum" in schema:
+        return [] if value in schema["enum"] else [f"{where}: {value!r} not in {schema['enum']}"]
+    names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    is_number = isinstance(value, bool) and "boolean" not in names
+    if is_number or not any(isinstance(value, TYPES[n]) for n in names):
+        return [f"{where}: {value!r} is no {' or '.join(names)}"]
+    found = []
+    if isinstance(value, dict):
+        for key, sub in schema.get("properties", {}).items():
+            if key in value:
+                found += mistakes(value[key], sub, f"{where}.{key}")
+            else:
+                found.append(f"{where}.{key} is missing")
+    if isinstance(value, list):
+        for i, element in enumerate(value):
+            found += mistakes(element, schema["items"], f"{where}[{i}]")
+    return found
+
+
+# --- daemons of cardboard ---
+
+HA = {
+    "status": {
+        "daemon": "nemo-ha",
+        "version": "0.1.0",
+        "name": "home",
+        "address": "2001:db8::1",
+        "engine": "ebpf",
+        "protection": "none",
+        "bindings": 1,
+        "routers": 2,
+        "aggregates": ["2001:db8:100::/40"],
+        "uptime_s": 3 * 86400 + 4 * 3600,
+    },
+    "bindings": [
+        {
+            "name": "van",
+            "tenant": "red",
+            "home_address": "2001:db8:ffff:ffff:ffff:ffff:ffff:1001",
+            "care_of": "2001:db8:eeee:eeee:eeee:eeee:eeee:2002",
+            "state": "bound",
+            "prefixes": ["2001:db8:101::/48", "2001:db8:102::/48"],
+            "mode": "explicit",
+            "lifetime_s": 600,
+            "remaining_s": 598,
+            "sequence": 7,
+            "registered_s": 2,
+            "moves": 1,
+            "rx_packets": 10,
+            "rx_bytes": 1000,
+            "tx_packets": 20,
+            "tx_bytes": 2000,
+        }
+    ],
+    "routers": [
+        {
+            "name": "bus",
+            "tenant": "blue",
+            "home_address": "2001:db8::b",
+            "prefixes": [],
+            "bound": False,
+            "care_of": None,
+            "last_status": 140,
+            "last_status_text": "mobile router operation not permitted",
+            "last_seen_s": 61,
+        }
+    ],
+    "stats": {
+        "counters": [{"name": "rx_tenant", "value": 3, "group": "tunnel", "help": "other tenant's"}]
+    },
+}
+HANDOVER = {
+    "n": 1,
+    "cause": "notify_peers",
+    "from": "2001:db8:a::5",
+    "to": "2001:db8:b::5",
+    "uplink": "eth0",
+    "known_link": True,
+    "at": "2026-11-21T10:00:00.123Z",
+    "ms": {
+        "hint": 0,
+        "rs": 0.7,
+        "ra": 1.0,
+        "coa": 1.2,
+        "bu": 1.31,
+        "ba": 2.5,
+        "first_packet": None,
+    },
+}
+MR = {
+    "status": {
+        "daemon": "nemo-mr",
+        "version": "0.1.0",
+        "name": "van",
+        "state": "bound",
+        "home_address": "2001:db8::a",
+        "home_agent": "2001:db8::1",
+        "care_of": "2001:db8:b::5",
+        "uplink": "eth0",
+        "engine": "ebpf",
+        "protection": "none",
+        "lifetime_s": 600,
+        "remaining_s": 598,
+        "refresh_in_s": 478,
+        "last_status": 0,
+        "last_status_text": "accepted",
+        "mode": "implicit",
+        "prefixes": ["2001:db8:101::/48"],
+        "uptime_s": 59,
+        "uplinks": [
+            {
+                "interface": "eth0",
+                "preference": 1,
+                "state": "ready",
+                "care_of": "2001:db8:b::5",
+                "router": "fe80::1",
+                "router_mac": "02:00:00:00:00:01",
+                "known_links": 2,
+            }
+        ],
+        "handovers": 1,
+        "last_handover": HANDOVER,
+    },
+    "handovers": [HANDOVER],
+    "stats": HA["stats"],
+    "rehome": {"uplinks": ["eth0", "eth1"]},
+    "stop": {},
+}
+EVENT = {
+    "time": "2026-11-21T10:00:00.123Z",
+    "daemon": "nemo-ha",
+    "name": "home",
+    "event": "binding.accepted",
+    "level": "info",
+    "text": "van is at 2001:db8:b::5",
+}
+
+
+class Fake:
+    """Answers on a socket from a dictionary, and remembers the requests."""
+
+    def __init__(self, path, answers):
+        self.path, self.answers, self.requests = str(path), answers, []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.monitors = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(client,), daemon=True).start()
+
+    def answer(self, client):
+        for line in client.makefile("rb"):
+            request = json.loads(line)
+            self.requests.append(request)
+            cmd = request["cmd"]
+            if cmd == "monitor":
+                client.sendall(b'{"ok":true,"data":{}}\n')
+                self.monitors.append(client)
+                return
+            if cmd in self.answers:
+                answer = {"ok": True, "data": self.answers[cmd]}
+            else:
+                answer = {"ok": False, "error": f"no {cmd} here"}
+            client.sendall(json.dumps(answer).encode() + b"\n")
+
+    def publish(self, event):
+        for m in self.monitors:
+            m.sendall(json.dumps(event).encode() + b"\n")
+
+    def close(self):
+        for m in self.monitors:
+            m.close()
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        self.thread.join()
+        self.listener.close()
+
+
+@pytest.fixture
+def fake(tmp_path):
+    made = []
+
+    def make(name, answers):
+        made.append(Fake(tmp_path / f"{name}.sock", answers))
+        return made[-1]
+
+    yield make
+    for f in made:
+        f.close()
+
+
+@pytest.fixture
+def ctl(tmp_path):
+    def run(*args, code=0):
+        done = subprocess.run(
+            [NEMOCTL, "--run", str(tmp_path), *args], capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == code, f"exit {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stderr if code else done.stdout
+
+    return run
+
+
+def named(status, name):
+    return {**status, "status": {**status["status"], "name": name}}
+
+
+def test_the_cardboard_is_as_documented():
+    known = schemas()
+    for kind, answers in ("nemo-ha", HA), ("nemo-mr", MR):
+        for cmd, data in answers.items():
+            schema = known.get(f"{kind} {cmd}") or known[f"any {cmd}"]
+            assert not mistakes(data, schema), f"{kind} {cmd}"
+    assert not mistakes(EVENT, known["any event"])
+
+
+def test_the_validator_finds_mistakes():
+    known = schemas()
+    wrong = json.loads(json.dumps(HA["bindings"]))
+    wrong[0]["state"], wrong[0]["moves"] = "lost", True
+    del wrong[0]["mode"]
+    assert len(mistakes(wrong, known["nemo-ha bindings"])) == 3
+    assert mistakes({}, known["nemo-ha bindings"])
+
+
+def test_every_event_is_documented():
+    with open(os.path.join(ROOT, "common", "core", "note.h")) as f:
+        events = set(re.findall(r'X\(\w+, "([\w.]+)"', f.read()))
+    with open(os.path.join(ROOT, "doc", "control.md")) as f:
+        documented = set(re.findall(r"^\| `([\w.]+)` \|", f.read(), re.M))
+    assert events and events == documented
+
+
+def test_summary_of_all_daemons(fake, ctl):
+    fake("a", HA)
+    fake("b", MR)
+    head, ha, mr = ctl().splitlines()
+    assert head.split() == "DAEMON NAME ADDRESS STATE CARE OF ENGINE PROTECTION UPTIME".split()
+    assert "1 of 2 routers bound" in ha and "3 d 4 h" in ha and "none" in ha
+    assert "2001:db8::a" in mr and "2001:db8:b::5" in mr and "59 s" in mr
+    for line in ha, mr:  # columns begin where their heading does
+        assert line[head.index("ADDRESS") - 2 :].startswith("  2001:db8::")
+    doc = json.loads(ctl("--json"))
+    assert [d["data"] for d in doc] == [HA["status"], MR["status"]]
+
+
+def test_bindings(fake, ctl):
+    fake("a", HA)
+    fake("b", MR)  # of the other kind: not asked
+    head, row = ctl("ha", "bindings").splitlines()
+    assert "DAEMON" not in head
+    for text in (
+        "2001:db8:ffff:ffff:ffff:ffff:ffff:1001",
+        "2001:db8:eeee:eeee:eeee:eeee:eeee:2002",
+        "2001:db8:101::/48, 2001:db8:102::/48",
+        "9 min 58 s",
+    ):
+        assert text in row
+    (one,) = json.loads(ctl("ha", "bindings", "--json"))
+    assert one == {"daemon": "nemo-ha", "name": "home", "data": HA["bindings"]}
+
+
+def test_routers(fake, ctl):
+    fake("a", HA)
+    head, row = ctl("ha", "routers").splitlines()
+    assert "no" in row.split() and "140" in row and "1 min 1 s" in row
+    assert row[head.index("CARE OF")] == "-" and row[head.index("PREFIXES")] == "-"
+
+
+def test_several_daemons_of_a_kind_are_told_apart(fake, ctl):
+    fake("a", HA)
+    fake("b", named(HA, "other"))
+    head, one, two = ctl("ha", "bindings").splitlines()
+    assert head.startswith("DAEMON") and one.startswith("home ") and two.startswith("other ")
+    assert [d["name"] for d in json.loads(ctl("--json", "ha", "bindings"))] == ["home", "other"]
+
+
+def test_mr_status_shows_the_last_handover(fake, ctl):
+    fake("b", MR)
+    out = ctl("mr", "status")
+    assert re.search(r"^home agent +2001:db8::1$", out, re.M)
+    assert re.search(r"^remaining +9 min 58 s$", out, re.M)
+    assert "02:00:00:00:00:01" in out
+    phases = out.splitlines()[-1]
+    assert phases.split()[-6:] == ["0.7", "1.0", "1.2", "1.3", "2.5", "-"]
+    assert ctl("mr", "handovers").splitlines()[-1].split() == phases.split()
+
+
+def test_mr_status_before_the_first_handover(fake, ctl):
+    new = {**MR["status"], "last_handover": None, "care_of": None, "uplinks": []}
+    fake("b", {**MR, "status": new})
+    out = ctl("mr", "status")
+    assert re.search(r"^care of +-$", out, re.M) and "last handover" not in out
+
+
+def test_rehome_and_stop(fake, ctl):
+    mr = fake("b", MR)
+    assert "eth0, eth1" in ctl("mr", "rehome")
+    ctl("mr", "rehome", "eth1")
+    ctl("mr", "stop")
+    ctl("mr", "stop", "--keep")
+    assert [r for r in mr.requests if r["cmd"] != "status"] == [
+        {"cmd": "rehome"},
+        {"cmd": "rehome", "uplink": "eth1"},
+        {"cmd": "stop", "keep": False},
+        {"cmd": "stop", "keep": True},
+    ]
+
+
+def test_acting_wants_one_daemon(fake, ctl):
+    one = fake("b", MR)
+    two = fake("c", named(MR, "bus"))
+    for command in ("rehome",), ("stop", "--keep"):
+        err = ctl("mr", *command, code=2)
+        assert f"-s {one.path}  (van)" in err and f"-s {two.path}  (bus)" in err
+    ctl("-s", two.path, "mr", "rehome")
+    assert not [r for r in one.requests if r["cmd"] != "status"]
+    assert two.requests[-1] == {"cmd": "rehome"}
+
+
+def test_stats(fake, ctl):
+    fake("b", MR)
+    head, row = ctl("stats").splitlines()
+    assert row.split()[:3] == ["tunnel", "rx_tenant", "3"]
+
+
+def test_monitor(fake, ctl, tmp_path):
+    a, b = fake("a", HA), fake("b", MR)
+    plain = "2026-11-21T10:00:00.123Z home info  binding.accepted: van is at"
+    for args, first in ((), plain), (("--json",), "{"):
+        before = len(a.monitors), len(b.monitors)
+        proc = subprocess.Popen(
+            [NEMOCTL, "--run", str(tmp_path), "monitor", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            wait_for(
+                lambda: len(a.monitors) > before[0] and len(b.monitors) > before[1],
+                10,
+                "nemoctl listens to both",
+            )
+            for daemon, text in (a, "one"), (b, "two"), (a, "three"):
+                daemon.publish({**EVENT, "text": f"van is at {text}"})
+                ready, _, _ = select.select([proc.stdout], [], [], 10)
+                assert ready, "no event printed"
+                line = proc.stdout.readline()
+                assert line.startswith(first) and text in line
+                if args:
+                    assert json.loads(line)["event"] == "binding.accepted"
+        finally:
+            proc.kill()
+            proc.wait()
+            a.monitors.pop().close()
+            b.monitors.pop().close()
+
+
+def test_monitor_ends_with_the_last_daemon(fake, ctl):
+    a = fake("a", HA)
+    out = []
+    waiter = threading.Thread(target=lambda: out.append(ctl("monitor", code=3)))
+    waiter.start()
+    wait_for(lambda: a.monitors, 10, "nemoctl listens")
+    a.monitors[0].shutdown(socket.SHUT_RDWR)
+    waiter.join(10)
+    assert "home has ended" in out[0]
+
+
+def test_a_refusal_is_exit_1(fake, ctl):
+    fake("a", {"status": HA["status"]})
+    assert "no bindings here" in ctl("ha", "bindings", code=1)
+
+
+def test_no_daemon_is_exit_3(fake, ctl, tmp_path):
+    err = ctl(code=3)
+    assert f"{tmp_path}/*.sock" in err and "--run" in err
+    fake("b", MR)
+    assert "no nemo-ha found" in ctl("ha", "bindings", code=3)
+    missing = str(tmp_path / "none.sock")
+    assert missing in ctl("-s", missing, "stats", code=3)
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(tmp_path / "dead.sock"))
+    dead.close()
+    err = ctl("-s", str(tmp_path / "dead.sock"), code=3)
+    assert "Connection refused" in err and "running" in err
+    assert "van" in ctl(), "a dead socket hides the live daemon"
+
+
+def test_usage(ctl):
+    for line in (
+        "nonsense",
+        "ha",
+        "ha bindings x",
+        "ha bindingsx",
+        "mr status --keep",
+        "mr stop eth0",
+        "monitor now",
+        "--nonsense",
+    ):
+        assert "usage:" in ctl(*line.split(), code=2)
+    assert "mr rehome" in ctl("--help")
+    assert "UPLINK" in ctl("mr", "rehome", "--help")
+    assert ctl("--version").startswith("nemoctl ")
+
+
+def test_a_crowd_of_bindings_is_printed_quickly(fake, ctl):
+    many = [{**HA["bindings"][0], "name": f"mr{i}"} for i in range(10000)]
+    fake("a", {**HA, "bindings": many})
+    assert len(ctl("ha", "bindings").splitlines()) == 10001
+
+
+# --- the real ones ---
+
+#   guest --- vnet:mr:eth0 --- core (radvd) --- ha
+LIVE = Topology(
+    nodes=[
+        Node("core", forward=True),
+        Node("ha", forward=True, routes=["default via 2001:db8:1::ff"]),
+        Node("mr", forward=True),
+        Node("guest", routes=["default via 2001:db8:101::1"]),
+    ],
+    links=[
+        Link("ha:eth0", "core:ha", ["2001:db8:1::1/64"], ["2001:db8:1::ff/64"]),
+        Link("mr:eth0", "core:mr", [], ["2001:db8:a::ff/64"], real_dad=True),
+        Link("guest:eth0", "mr:vnet", ["2001:db8:101::2/64"], ["2001:db8:101::1/64"]),
+    ],
+    radvds=[Radvd("core:mr", "2001:db8:a::/64")],
+)
+ROUTER = {"name": "van", "home_address": "2001:db8:101::1", "tenant": "red"}
+
+
+def test_live_answers_are_as_documented(make_net, engine):
+    net = make_net(LIVE)
+    ha = Daemon(
+        net,
+        "ha",
+        "nemo-ha",
+        {
+            "name": "home",
+            "address": "2001:db8:1::1",
+            "interfaces": ["eth0"],
+            "aggregates": ["2001:db8:100::/40"],
+            "engine": engine,
+            "routers": [
+                {**ROUTER, "prefixes": ["2001:db8:101::/64"]},
+                {
+                    **ROUTER,
+                    "name": "bus",
+                    "home_address": "2001:db8:102::1",
+                    "prefixes": ["2001:db8:102::/64"],
+                },
+            ],
+        },
+    ).start()
+    mr = Daemon(
+        net,
+        "mr",
+        "nemo-mr",
+        {
+            "name": "van",
+            "home_address": "2001:db8:101::1",
+            "home_agents": ["2001:db8:1::1"],
+            "uplinks": [{"interface": "eth0"}],
+            "networks": [{"prefix": "2001:db8:101::/64", "interface": "vnet"}],
+            "engine": engine,
+        },
+    ).start()
+    wait_for(lambda: ha.ask("bindings"), 20, "a binding")
+    wait_for(lambda: mr.status()["last_status"] == 0, 10, "its acknowledgement")
+    mr.ask("rehome")
+    known = schemas()
+    for daemon in ha, mr:
+        kind = daemon.program
+        for command in daemon.ask("help"):
+            cmd = command["name"]
+            if cmd in ("monitor", "stop"):
+                continue
+            schema = known.get(f"{kind} {cmd}") or known.get(f"any {cmd}")
+            assert schema, f"{kind} {cmd} is not in doc/control.md"
+            assert not mistakes(daemon.ask(cmd), schema), f"{kind} {cmd}"
+    assert len(ha.ask("routers")) == 2
+    status = mr.status()
+    if status["last_handover"]:
+        assert not mistakes([status["last_handover"]], known["nemo-mr handovers"])
+
+    done = subprocess.run(
+        [NEMOCTL, "-s", ha.control, "-s", mr.control], capture_output=True, text=True, timeout=30
+    )
+    assert "1 of 2 routers bound" in done.stdout and status["care_of"] in done.stdout
+
+    import time
+    t0=time.time()
+    assert mistakes(mr.ask("stop", keep=False), known["nemo-mr stop"]) == []
+    wait_for(lambda: not mr.running(), 20, "the end of nemo-mr")
+    t1=time.time()
+    print("MR", t1-t0, ha.ask("bindings"))
+    wait_for(lambda: not ha.ask("bindings"), 20, "the end of the binding")
+    print("HA", time.time()-t1)
+    assert 0
+    for event in ha.events.poll():
+        assert not mistakes(event, known["any event"])
+    assert "binding.accepted" in [e["event"] for e in ha.events.seen]
