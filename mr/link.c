@@ -75,6 +75,12 @@ static void known_put(struct link *l, const struct attachment *a)
 	l->known[0] = copy;
 }
 
+/* Visited or configured, not only heard of: to be probed (RFC 6059 s5.5.2). */
+static bool can_return(const struct mr *mr, const struct attachment *k)
+{
+	return k->prefix_until > mr->now && (!addr6_is_any(&k->coa) || k->seen == 0);
+}
+
 static void make_coa(struct mr *mr, struct link *l, struct attachment *a)
 {
 	uint8_t iid[8];
@@ -111,6 +117,12 @@ void link_init(struct mr *mr, struct link *l, unsigned index)
 
 /* --- solicitations and probes --- */
 
+/* 'ms' and up to a tenth more or less (RFC 7559 s2). */
+static uint64_t spread(struct mr *mr, uint64_t ms)
+{
+	return ms - ms / 10 + mr_random(mr) % (ms / 5 + 1);
+}
+
 static void send_rs(struct mr *mr, struct link *l)
 {
 	mr_action(mr, MR_DO_SEND_RS)->uplink = l->index;
@@ -119,11 +131,14 @@ static void send_rs(struct mr *mr, struct link *l)
 		l->rs_at = l->hinted + rs_burst_ms[l->n_rs];
 		if (l->rs_at <= mr->now)
 			l->rs_at = mr->now + 1;
-		l->rs_wait = RS_IRT_MS / 2;
+		l->rs_wait = 0;
 	} else {
-		uint64_t base = mr_min(2 * l->rs_wait, RS_MRT_MS);
-
-		l->rs_wait = base - base / 10 + mr_random(mr) % (base / 5);
+		if (!l->rs_wait)
+			l->rs_wait = spread(mr, RS_IRT_MS);
+		else
+			l->rs_wait += spread(mr, l->rs_wait);
+		if (l->rs_wait > RS_MRT_MS)
+			l->rs_wait = spread(mr, RS_MRT_MS);
 		l->rs_at = mr->now + l->rs_wait;
 	}
 	l->n_rs++;
@@ -139,10 +154,10 @@ static void send_probe(struct mr *mr, const struct link *l, const struct attachm
 	mr->counters[MR_C_probes_tx]++;
 }
 
-static bool probed_before(const struct link *l, unsigned i)
+static bool probed_before(const struct mr *mr, const struct link *l, unsigned i)
 {
 	for (unsigned k = 0; k < i; k++)
-		if (same_router(&l->known[k], &l->known[i]))
+		if (can_return(mr, &l->known[k]) && same_router(&l->known[k], &l->known[i]))
 			return true;
 	return false;
 }
@@ -155,7 +170,7 @@ static void ask_around(struct mr *mr, struct link *l)
 	l->n_rs = 0;
 	send_rs(mr, l);
 	for (unsigned i = 0; i < l->n_known && n < LINK_PROBES; i++) {
-		if (l->known[i].prefix_until <= mr->now || probed_before(l, i))
+		if (!can_return(mr, &l->known[i]) || probed_before(mr, l, i))
 			continue;
 		send_probe(mr, l, &l->known[i]);
 		n++;
@@ -248,14 +263,14 @@ static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 		make_coa(mr, l, &a);
 		a.verified = mr->conf->dad == MR_DAD_OFF;
 	}
+	if (l->has_old && addr6_eq(&l->old.coa, &a.coa)) {
+		l->has_old = false; /* before leave() drops it: still configured */
+		a.verified = true;
+	}
 	if (l->has_current && addr6_eq(&l->current.coa, &a.coa))
 		a.verified = true; /* configured already */
 	else
 		leave(mr, l);
-	if (l->has_old && addr6_eq(&l->old.coa, &a.coa)) {
-		l->has_old = false;
-		a.verified = true;
-	}
 	a.seen = mr->now;
 	l->current = a;
 	l->has_current = true;
@@ -317,9 +332,11 @@ void link_hint(struct mr *mr, struct link *l, bool strong, const char *cause)
 		return;
 	if (l->hinted && mr->now < l->hinted + LINK_HINT_MS && (l->strong || !strong)) {
 		/* Merged, not lost: looked at again when the first has had its time. */
+		if (l->hint_at == UINT64_MAX || strong || !l->hint_strong) {
+			l->hint_cause = cause;
+			l->hint_strong = strong;
+		}
 		l->hint_at = l->hinted + LINK_HINT_MS;
-		l->hint_cause = cause;
-		l->hint_strong = strong;
 		return;
 	}
 	take_hint(mr, l, strong, cause);
@@ -513,7 +530,7 @@ void link_na(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 	for (unsigned i = 0; i < l->n_known; i++) {
 		const struct attachment *k = &l->known[i];
 
-		if (same_router(&from, k) && k->prefix_until > mr->now) {
+		if (same_router(&from, k) && can_return(mr, k)) {
 			struct attachment a = *k;
 
 			if (a.router_until <= mr->now) /* its lifetime is told by the next RA */
@@ -529,6 +546,7 @@ void link_na(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 static void check_router(struct mr *mr, struct link *l)
 {
 	if (l->check_missed >= LINK_CHECKS) {
+		l->check_at = UINT64_MAX;
 		link_hint(mr, l, true, "silent router");
 		return;
 	}
@@ -556,9 +574,12 @@ void link_tick(struct mr *mr, struct link *l)
 	}
 	if (l->state == LINK_SUSPECT && l->suspect_until <= mr->now)
 		give_up(mr, l, LINK_SEARCH);
-	if (l->state == LINK_READY && l->current.prefix_until <= mr->now)
+	if (l->state == LINK_READY && l->current.prefix_until <= mr->now) {
 		give_up(mr, l, LINK_SEARCH);
-	if (l->state == LINK_READY && l->current.router_until <= mr->now)
+		take_hint(mr, l, true, "prefix lifetime over");
+	}
+	if (l->state == LINK_READY && l->current.router_until <= mr->now &&
+		l->hint_at == UINT64_MAX)
 		link_hint(mr, l, false, "router lifetime over");
 	if (l->state == LINK_READY && l->check_at <= mr->now)
 		check_router(mr, l);
@@ -579,7 +600,8 @@ uint64_t link_deadline(const struct link *l)
 	}
 	if (l->state == LINK_READY) {
 		at = mr_min(at, mr_min(l->current.prefix_until, l->check_at));
-		at = mr_min(at, l->current.router_until);
+		if (l->hint_at == UINT64_MAX) /* else that comes first */
+			at = mr_min(at, l->current.router_until);
 	}
 	return at;
 }

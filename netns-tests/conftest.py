@@ -25,7 +25,7 @@ IN_VM = os.environ.get("NEMO_VM") == "1"
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "novm(reason): not on the stock kernel in QEMU, and why")
+    config.addinivalue_line("markers", "novm(reason): not on the stock kernel, and why")
 
 
 def pytest_sessionstart(session):
@@ -34,7 +34,7 @@ def pytest_sessionstart(session):
 
 
 def pytest_ignore_collect(collection_path):
-    """A whole file that is not for the VM is not even read there: collecting takes its time, too."""
+    """A whole file that is not for the VM is not even imported there: collecting takes time."""
     if IN_VM and collection_path.suffix == ".py":
         if "\npytestmark = pytest.mark.novm(" in collection_path.read_text():
             return True

@@ -539,7 +539,8 @@ def test_live_answers_are_as_documented(make_net, engine):
 
     assert mistakes(mr.ask("stop", keep=False), known["nemo-mr stop"]) == []
     wait_for(lambda: not mr.running(), 20, "the end of nemo-mr")
-    wait_for(lambda: not ha.ask("bindings"), 20, "the end of the binding")
+    wait_for(lambda: ha.status()["bindings"] == 0, 20, "the end of the binding")
+    assert {b["state"] for b in ha.ask("bindings")} <= {"closing"}
     for event in ha.events.poll():
         assert not mistakes(event, known["any event"])
     assert "binding.accepted" in [e["event"] for e in ha.events.seen]

@@ -469,8 +469,10 @@ static void waits_double_with_each_rejection_and_success_resets_them(void **stat
 	run(470000);
 	ack(0, 129, last_seq(), 0);
 	forget();
-	run(2500);
-	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	run(1700);
+	assert_int_equal(count(MR_DO_SEND_MH), 0);
+	run(600);
+	assert_true(count(MR_DO_SEND_MH) > 0);
 }
 
 static void refused_everywhere_it_stops_until_the_operator_acts(void **state)
@@ -547,9 +549,9 @@ static void a_rejected_refresh_leaves_the_binding_its_time(void **state) /* RFC 
 	d.conf.n_has = 2;
 	drive_new();
 	arrive_at_a();
-	ack(0, 0, last_seq(), 200);
+	ack(0, 0, last_seq(), 80);
 	forget();
-	run(151000);
+	run(61000);
 	ack(0, 129, last_seq(), 0);
 	run(5000); /* the next home agent is asked, and says nothing */
 	assert_memory_equal(&last_bu()->dst, &d.has[1], 16);
@@ -558,7 +560,7 @@ static void a_rejected_refresh_leaves_the_binding_its_time(void **state) /* RFC 
 		if (d.did[i].a.type == MR_DO_TUNNEL_PUT)
 			assert_memory_equal(&d.did[i].a.tunnel.remote, &d.has[0], 16);
 	assert_int_equal(count(MR_DO_TUNNEL_DROP), 0);
-	run_until(t0 + 200000);
+	run_until(t0 + 80000);
 	assert_int_equal(count(MR_DO_TUNNEL_DROP), 1);
 	ack(1, 0, last_seq(), 600);
 	assert_memory_equal(&last(MR_DO_TUNNEL_PUT)->a.tunnel.remote, &d.has[1], 16);
@@ -587,6 +589,7 @@ static void an_operator_cuts_the_waiting_short(void **state)
 	run(50000); /* updates are 32 s apart */
 	forget();
 	step(&rehome);
+	na(0, 1, 0xa1);
 	run(1500);
 	assert_in_range(count(MR_DO_SEND_MH), 1, 3);
 }

@@ -54,7 +54,7 @@ TOPOLOGY = Topology(
         Link(
             "host:eth0",
             "mr:eth1",
-            [f"{HOST['tunnel']}/64", f"{HOST['plain']}/64"],
+            [f"{address}/64" for address in HOST.values()],
             ["2001:db8:d00:1::1/64", "2001:db8:a::1/64"],
         ),
     ],
@@ -74,7 +74,9 @@ def start_daemons(net, engine):
             "interfaces": ["eth0"],
             "home_prefixes": ["2001:db8:d00::/64"],
             "aggregates": ["2001:db8:d00::/48"],
-            "routers": [{"name": "MR-1", "home_address": HOME, "prefixes": [prefix], "tenant": "t"}],
+            "routers": [
+                {"name": "MR-1", "home_address": HOME, "prefixes": [prefix], "tenant": "t"}
+            ],
             **common,
         },
     ).start()
@@ -93,7 +95,8 @@ def start_daemons(net, engine):
     ).start()
     mr.wait_bound()
     # The router lets nothing pass outside the tunnel; the plain prefix is an exception made here.
-    net["mr"].batch(f"rule add pref 900 {way} 2001:db8:a::/64 lookup main" for way in ("from", "to"))
+    for way in "from", "to":
+        net["mr"].batch([f"rule add pref 900 {way} 2001:db8:a::/64 lookup main"])
     return mr.status().get("engine")
 
 
@@ -103,9 +106,8 @@ class Bench:
         self.server = Server(net, "host", 5000)
         self.back = Server(net, "client", 5000)
         for node in "host", "client":
-            net.started(
-                net[node].popen("iperf3 -s -p 5201", stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-            )
+            iperf = net[node].popen("iperf3 -s -p 5201", stdout=subprocess.DEVNULL)
+            net.started(iperf)
             sink = ["taskset", "-c", self._cpu(node), PROBE, "sink", "5002"]
             net.started(net[node].popen(sink, stdout=subprocess.DEVNULL))
         wait_for(lambda: ":5201" in net["host"].out("ss -Hltn"), 5, "iperf3 server")
@@ -179,11 +181,15 @@ def measure(net):
     return results
 
 
+def label(key, way, unit):
+    return "_".join(part for part in (key, way, unit) if part)
+
+
 def summarize(results, engine):
     median = {k: statistics.median(v) for k, v in results.items()}
     ratio = {(k, w): median["tunnel", k, w] / median["plain", k, w] for k, w, _ in TESTS}
     raw = {
-        mode: {f"{k}_{w}".rstrip("_") + f"_{unit}": round(median[mode, k, w], 3) for k, w, unit in TESTS}
+        mode: {label(k, w, unit): round(median[mode, k, w], 3) for k, w, unit in TESTS}
         for mode in HOST
     }
     both = {k: {w: round(ratio[k, w], 3) for w in ("down", "up")} for k in ("tcp", "pps")}
@@ -199,9 +205,10 @@ def summarize(results, engine):
 
 
 def show(s):
-    print(f"\n  {'median of ' + str(ROUNDS) + ' rounds':<24}{'plain':>10}{'tunnel':>10}{'ratio':>8}{'target':>9}")
+    title = f"median of {ROUNDS} rounds"
+    print(f"\n  {title:<24}{'plain':>10}{'tunnel':>10}{'ratio':>8}{'target':>9}")
     for key, way, unit in TESTS:
-        name = f"{key}_{way}".rstrip("_") + f"_{unit}"
+        name = label(key, way, unit)
         ratio = s[f"{key}_ratio"][way] if way else s[f"{key}_ratio"]
         target, worse = TARGETS[f"{key}_ratio"]
         met = worse(ratio, target) == target

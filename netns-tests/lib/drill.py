@@ -176,9 +176,10 @@ class Drill:
     def _ra_to_bu(self, n, wall):
         """On the wire: from the last RA before the first Binding Update of the move to that
         update, ms.  None if the router did not wait for one (known link, RFC 6059)."""
-        packets = [p for p in self.wide.uplink[n].packets(("icmp6", RA), ("mh", BU)) if p.time > wall]
         ra = None
-        for p in packets:
+        for p in self.wide.uplink[n].packets(("icmp6", RA), ("mh", BU)):
+            if p.time <= wall:
+                continue
             if p.kind == ("mh", BU):
                 return round((p.time - ra) / MS, 3) if ra else None
             ra = p.time
@@ -214,7 +215,8 @@ class Drill:
         except AssertionError as e:
             self.expect(False, str(e))
         summary = self.summary()
-        path = os.path.join(BUILD_OUT, "demo.json" if self.name == "demo" else f"drill/{self.name}.json")
+        file = "demo.json" if self.name == "demo" else f"drill/{self.name}.json"
+        path = os.path.join(BUILD_OUT, file)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as f:
             json.dump(summary, f, indent=1)
@@ -255,18 +257,18 @@ def _line(i, r):
 
 
 def _footer(s, path):
-    def spread(name, key, unit="ms"):
+    def spread(name, key):
         v = s[key]
-        top = f"  max {_number(v['max'], 0)}" if "max" in v else f"  of {v['n']}"
-        return f"  {name:<22} median {_number(v['p50'], 0, 2)}  95 % {_number(v['p95'], 0, 2)}{top} {unit}"
+        text = f"  {name:<22} median {_number(v['p50'], 0, 2)}  95 % {_number(v['p95'], 0, 2)}"
+        return text + (f"  max {_number(v['max'], 0, 2)} ms" if "max" in v else f" ms  of {v['n']}")
 
     return "\n".join(
         [
             "    * a link visited before",
             "",
             spread("outage", "outage_ms"),
-            spread("on known links", "known_link_outage_ms", ""),
-            spread("RA to BU on the wire", "ra_to_bu_ms", ""),
+            spread("on known links", "known_link_outage_ms"),
+            spread("RA to BU on the wire", "ra_to_bu_ms"),
             f"  {'packets lost':<22} {s['lost_packets']}",
             f"  {'TCP connections broken':<22} {s['tcp_broken']}",
             f"  engine {s['engine']}, Linux {s['kernel']}; {os.path.relpath(path, ROOT)}",

@@ -224,7 +224,7 @@ class Net:
         lines = {}
         for port, bridge in moves:
             node, ifname, _ = _split(port)
-            change = f"link set dev {ifname} master {bridge}" if bridge else f"link set dev {ifname} nomaster"
+            change = f"link set dev {ifname} " + (f"master {bridge}" if bridge else "nomaster")
             if carrier:
                 change = f"link set dev {ifname} down\n{change}\nlink set dev {ifname} up"
             lines.setdefault(node, []).append(change)
@@ -267,7 +267,8 @@ class Net:
                 node.run(f"ip -6 {what}", check=False).stdout
                 for what in ("-o addr", "route show table all", "rule")
             )
-            print(f"--- {name}\n" + "\n".join(l for l in text.splitlines() if "table local" not in l))
+            lines = [line for line in text.splitlines() if "table local" not in line]
+            print(f"--- {name}\n" + "\n".join(lines))
 
     def close(self):
         for d in self.daemons:

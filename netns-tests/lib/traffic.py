@@ -34,7 +34,8 @@ class Server:
     def __init__(self, net, node, port=5000):
         self.net, self.node, self.port = net, node, port
         self.record = os.path.join(net.dir, f"served-{node}-{port}")
-        self.proc = net[node].popen([PROBE, "serve", str(port), self.record], stdout=subprocess.PIPE)
+        serve = [PROBE, "serve", str(port), self.record]
+        self.proc = net[node].popen(serve, stdout=subprocess.PIPE)
         net.started(self.proc)
         assert self.proc.stdout.readline() == b"ready\n", f"probe serve on {node} does not start"
 
@@ -140,7 +141,8 @@ class TcpTransfer:
         try:
             return json.loads(out)
         except ValueError:
-            return {"sent": 0, "received": 0, "broken": True, "corrupt": False, "error": out.decode()}
+            error = out.decode()
+            return {"sent": 0, "received": 0, "broken": True, "corrupt": False, "error": error}
 
 
 def percentile(values, share):

@@ -84,7 +84,8 @@ def topology(routers=range(1, 11), second_uplink=(), bonded=(), ra_s=(200, 600))
         Link("komatsu:site", "fabric:komatsu@komatsu-sw", ["2001:200:0:1400::1/64"]),
     ]
     for site, s in SITES.items():
-        links += [Link(f"fabric:{h}-up@{h}", f"fabric:{site}-{h}@{site}-sw") for h in s["hypervisors"]]
+        for h in s["hypervisors"]:
+            links.append(Link(f"fabric:{h}-up@{h}", f"fabric:{site}-{h}@{site}-sw"))
     for n in routers:
         # Forwarding is the administrator's to switch on, as on any router.
         bonds = {"eth0": ["nz0", "km0"]} if n in bonded else {}

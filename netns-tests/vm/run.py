@@ -35,7 +35,9 @@ INITRAMFS_INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /low /mem /root
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
-for m in $(/bin/busybox cat /modules.order); do /bin/busybox insmod /modules/$m || echo "insmod $m"; done
+for m in $(/bin/busybox cat /modules.order); do
+	/bin/busybox insmod /modules/$m || echo "insmod $m"
+done
 set -e
 /bin/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose root /low
 /bin/busybox mount -t tmpfs -o size=1g mem /mem
@@ -64,7 +66,8 @@ def unpack_kernel():
             check=True,
         )
         new = os.path.join(work, "kernel")
-        subprocess.run(["dpkg-deb", "-x", *glob.glob(os.path.join(work, "*.deb")), new], check=True)
+        package = glob.glob(os.path.join(work, "*.deb"))[0]
+        subprocess.run(["dpkg-deb", "-x", package, new], check=True)
         version = os.listdir(os.path.join(new, "lib", "modules"))[0]
         subprocess.run(["depmod", "-b", new, version], check=True)
         shutil.rmtree(os.path.join(VM, "kernel"), ignore_errors=True)
@@ -116,8 +119,9 @@ def make_initramfs(version):
             f.write(INITRAMFS_INIT.replace("@INIT@", INIT).replace("@ROOT@", ROOT))
         os.chmod(os.path.join(root, "init"), 0o755)
         names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
+        cpio = ["cpio", "-o", "-H", "newc", "--quiet"]
         archive = subprocess.run(
-            ["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, capture_output=True, check=True
+            cpio, cwd=root, input=names, stdout=subprocess.PIPE, check=True
         ).stdout
     temporary = f"{path}.{os.getpid()}"
     with gzip.open(temporary, "wb", compresslevel=1) as f:
@@ -129,7 +133,8 @@ def make_initramfs(version):
 def qemu(version, initramfs, out):
     share = "-virtfs local,path={},mount_tag={},security_model=none,multidevs=remap{}"
     return [
-        *"setpriv --pdeathsig KILL qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G".split(),
+        *"setpriv --pdeathsig KILL qemu-system-x86_64".split(),
+        *"-accel tcg,thread=multi -cpu max -smp 2 -m 2G".split(),
         *"-display none -serial stdio -monitor none -no-reboot -nic none".split(),
         *share.format("/", "root", ",readonly=on").split(),
         *share.format(out, "out", "").split(),
