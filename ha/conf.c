@@ -249,6 +249,9 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 		else if (!served(c, r))
 			conf_error(conf, r->line, "home_address",
 				"in none of home_prefixes and none of the router's own prefixes");
+		if (r->max_lifetime_s && r->max_lifetime_s < 4) /* counted in units of 4 s */
+			conf_error(conf, r->line, "max_lifetime",
+				"%u is below 4, the least there is", r->max_lifetime_s);
 		check_twice(conf, &names, r->name, strlen(r->name), r->line, "name");
 		check_twice(conf, &hoas, &r->hoa, sizeof(r->hoa), r->line, "home_address");
 	}

@@ -127,6 +127,8 @@ static void transmit(struct mr *mr)
 	if (b->n_tx < 3)
 		b->n_tx++;
 	mr->counters[MR_C_bu_tx]++;
+	if (b->state == BUL_CLOSING) /* one that the limit holds back is no try */
+		b->closing_left--;
 	if (!b->first_tx)
 		mr->counters[MR_C_bu_retransmitted]++;
 	else
@@ -171,8 +173,6 @@ static void start(struct mr *mr, enum bul_state state)
 {
 	begin(mr, state);
 	send_update(mr);
-	if (state == BUL_CLOSING && mr->bul.n_sent)
-		mr->bul.closing_left--;
 }
 
 void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
@@ -309,7 +309,6 @@ static void closing_timeout(struct mr *mr)
 		closed(mr, false);
 		return;
 	}
-	b->closing_left--;
 	send_update(mr);
 }
 
@@ -359,8 +358,9 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 			sent_at = b->sent[i].at;
 		}
 	}
-	/* 135 brings the home agent's number instead of ours (s11.7.3).  If our last one is newer than
-	 * that, it is about an earlier update, and to go back would use numbers twice (s11.7.2). */
+	/* 135 brings the home agent's number instead of ours (s11.7.3).  If our last one is newer
+	 * than that, it is about an earlier update, and to go back would use numbers twice
+	 * (s11.7.2). */
 	if (m->ba.status == MH_ST_SEQ_WINDOW)
 		found = !seq16_newer(b->seq, m->ba.seq);
 	if (b->n_sent == 0 || !found) {

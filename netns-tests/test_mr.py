@@ -13,6 +13,7 @@ wrong, hostile or somewhere else at any moment; and against real ones.
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 
@@ -72,7 +73,22 @@ class Away:
         self.fakes = [self.site]
 
     def start(self):
+        """The router is there only when somebody listens to the daemon's events."""
+        router, self.site.router = self.site.router, None
         self.mr.start()
+        assert select.select([self.mr.events.socket], [], [], 5)[0], "no answer to 'monitor'"
+        self.site.router = router
+        if router:
+            self.site.advertise()
+        return self
+
+    def settled(self):
+        """The uplink's link-local address has passed duplicate address detection."""
+        def done():
+            text = self.net["mr"].out("ip -6 addr show dev eth0 scope link")
+            return "fe80" in text and "tentative" not in text and "optimistic" not in text
+
+        wait_for(done, 5, "link-local address")
         return self
 
     def bound(self):
@@ -165,8 +181,8 @@ def test_the_first_update(away):
     assert checksum_is_right(update)
     [row] = tshark(
         a.net, [update], "mip6.bu.a_flag", "mip6.bu.h_flag", "mip6.bu.l_flag", "mip6.bu.k_flag",
-        "nemo.flags.r_flag", "mip6.bu.lifetime", "mip6.bu.seqnr", "ipv6.opt.mipv6.home_address",
-        "mip6.acoa.acoa", "nemo.mnp.mnp", "nemo.mnp.pfl", "_ws.malformed", "_ws.expert",
+        "mip6.nemo.bu.r_flag", "mip6.bu.lifetime", "mip6.bu.seqnr", "ipv6.opt.mipv6.home_address",
+        "mip6.acoa.acoa", "mip6.nemo.mnp.mnp", "mip6.nemo.mnp.pfl", "_ws.malformed", "_ws.expert",
     )
     assert [c[0] in ("1", "True") for c in row[:5]] == [True, True, False, False, True]
     assert row[5:] == [
@@ -214,6 +230,7 @@ def test_three_updates_in_a_second_are_the_most_over_all_moves(away):
     moves = 0
     while now_ns() - start < 2500 * MS:
         a.site.router = SITE_B if a.site.router is SITE_A else SITE_A
+        a.mr.events.forget()
         a.mr.ask("rehome")
         a.mr.wait_event("mr.moved", 5)
         moves += 1
@@ -237,7 +254,7 @@ def test_a_binding_is_refreshed_before_it_ends(away):
 # --- acknowledgements ---
 
 
-@pytest.mark.parametrize("status", [128, 129, 130, 131, 132, 133, 174])
+@pytest.mark.parametrize("status", [129, 133, 174])
 def test_a_refused_registration_is_tried_again_later(away, status):
     """RFC 6275 s11.7.3: not at once, and not never."""
     a = away()
@@ -290,25 +307,23 @@ def test_status_135_is_answered_with_the_home_agents_next_number(away):
     """RFC 6275 s11.7.3: at once."""
     a = away()
 
-    def behind(fake, packet):
-        if packet.ip[s6.MIP6MH_BU].seq == 4001:
-            return accept(fake, packet)
-        return accept(fake, packet, status=135, seq=4000)
+    def behind(fake, packet):  # it remembers a number 100 ahead
+        first = fake.updates()[0].ip[s6.MIP6MH_BU].seq
+        ours, last = packet.ip[s6.MIP6MH_BU].seq, (first + 100) % 65536
+        return accept(fake, packet) if ours == last + 1 else accept(fake, packet, status=135, seq=last)
 
     a.site.home_agent = behind
     a.start()
     a.bound()
     first, second = a.site.updates()
-    assert second.ip[s6.MIP6MH_BU].seq == 4001
+    assert second.ip[s6.MIP6MH_BU].seq == (first.ip[s6.MIP6MH_BU].seq + 101) % 65536
     assert second.time - first.time < 150 * MS
 
 
 def test_status_139_leads_to_a_deregistration_first(away):
     """RFC 3963 s5.2: another type of registration lives there."""
     a = away()
-    a.site.home_agent = lambda f, p: accept(
-        f, p, status=139 if not f.updates()[-1].ip[s6.MIP6MH_BU] is None and len(f.updates()) == 1 else 0
-    )
+    a.site.home_agent = lambda f, p: accept(f, p, status=139 if len(f.updates()) == 1 else 0)
     a.start()
     a.bound()
     times = [p.ip[s6.MIP6MH_BU].mhtime for p in a.site.updates()]
@@ -344,7 +359,7 @@ FOREIGN = {
     "not from the home agent": ("mh_foreign", lambda u: ba("2001:db8:bad::1", AT_A, HOA, u.seq)),
     "another home address": ("mh_foreign", lambda u: ba(HA, AT_A, "2001:db8:d::2", u.seq)),
     "no routing header": ("mh_foreign", lambda u: s6.IPv6(src=HA, dst=AT_A) / s6.MIP6MH_BA(
-        seq=u.seq, flags=0x40, mhtime=150)),
+        seq=u.seq, flags="R", mhtime=150)),
     "wrong checksum": ("mh_bad_checksum", lambda u: broken(ba(HA, AT_A, HOA, u.seq))),
     "correspondent's message": ("mh_unexpected", lambda u: s6.IPv6(src=HA, dst=AT_A) / s6.
                                 IPv6ExtHdrRouting(type=2, segleft=1, addresses=[HOA]) / s6.MIP6MH_HoTI()),
@@ -440,10 +455,8 @@ def test_a_kept_tunnel_carries_traffic_without_the_daemon(away, how, tmp_path):
 
 def moved_to(a, coa, mark):
     """Registered from 'coa', and traffic goes there."""
-    update = a.site.wait_update(f"update from {coa}", mark, test_src=coa) if False else a.site.wait(
-        f"update from {coa}", mark, test=lambda p: p.src == coa, mh=BU)
-    assert update.ip[s6.MIP6MH_BU].options and options_of(
-        update.ip[s6.MIP6MH_BU], s6.MIP6OptAltCoA)[0].acoa == coa
+    update = a.site.wait(f"update from {coa}", mark, src=coa, mh=BU)
+    assert options_of(update.ip[s6.MIP6MH_BU], s6.MIP6OptAltCoA)[0].acoa == coa
     a.mr.wait_status(lambda s: s["state"] == "bound" and s["care_of"] == coa, f"bound at {coa}", 5)
     a.goes_through_tunnel(coa)
     return update
@@ -505,7 +518,7 @@ def test_sites_whose_routers_have_the_same_address(away, mac):
 def test_a_known_link_is_recognized_by_a_probe_without_any_advertisement(away):
     """RFC 6059: one round trip; the router of site B does not answer solicitations."""
     known = {"uplink": "eth0", "router": SITE_B.lladdr, "mac": SITE_B.mac, "prefix": SITE_B.prefix}
-    a = away(known_links=[known]).start().bound()
+    a = away(known_links=[known]).start().bound().settled()
     mark = a.site.mark()
     a.site.answer_rs = False
     a.site.router = SITE_B
@@ -518,7 +531,7 @@ def test_a_known_link_is_recognized_by_a_probe_without_any_advertisement(away):
 
 
 def test_a_link_visited_before_is_recognized_on_return(away):
-    a = away().start().bound()
+    a = away().start().bound().settled()
     for site, coa in (SITE_B, AT_B), (SITE_A, AT_A):
         mark = a.site.mark()
         a.site.router = site

@@ -151,7 +151,8 @@ static char *bindings(void)
 	json_t *list = ha_show_bindings(ha, now), *b;
 	size_t i;
 
-	json_array_foreach(list, i, b) json_object_del(b, "sequence");
+	json_array_foreach (list, i, b)
+		json_object_del(b, "sequence");
 	char *text = json_dumps(list, JSON_SORT_KEYS);
 
 	json_decref(list);
@@ -383,9 +384,10 @@ static void prefixes_are_all_or_nothing(void **state) /* RFC 3963 s6.2, HOSTILE 
 	static const struct {
 		const char *mnp;
 		int status;
-	} v[] = {{"::/0", 141}, {"2001:db8:100:1::1/64", 141}, {"ff0e::/64", 141}, {"fe80::/64", 141},
-		{"2001:db8:100:3::/64", 142}, {"2001:db8:100::/48", 142}, {"2001:db8:100::/64", 142},
-		{"2001:db8:100:1::/65", 142}, {"2001:db8:100:1::1/128", 142}, {"2001:db8:1::/64", 142}};
+	} v[] = {{"::/0", 141}, {"2001:db8:100:1::1/64", 141}, {"ff0e::/64", 141},
+		{"fe80::/64", 141}, {"2001:db8:100:3::/64", 142}, {"2001:db8:100::/48", 142},
+		{"2001:db8:100::/64", 142}, {"2001:db8:100:1::/65", 142},
+		{"2001:db8:100:1::1/128", 142}, {"2001:db8:1::/64", 142}};
 
 	(void)state;
 	for (unsigned i = 0; i < N_OF(v); i++) {
@@ -585,7 +587,8 @@ static void a_number_is_used_up_even_if_the_update_is_rejected(void **state) /* 
 
 static void addresses_that_nobody_can_have_are_dropped(void **state) /* RFC 6275 s6.1.7, s9.5 */
 {
-	static const char *const bad[] = {"::", "::1", "fe80::1", "ff02::1", "ff0e::1", "::ffff:10.0.0.1"};
+	static const char *const bad[] = {
+		"::", "::1", "fe80::1", "ff02::1", "ff0e::1", "::ffff:10.0.0.1"};
 
 	(void)state;
 	bind_two(10);
@@ -740,7 +743,8 @@ static void ten_thousand_bindings_expire_in_one_moment(void **state) /* RFC 6275
 		mnps[i] = P("2001:db8:100::/64");
 		mnps[i].addr.s6_addr[6] = (uint8_t)((i + 256) >> 8);
 		mnps[i].addr.s6_addr[7] = (uint8_t)i;
-		many[i] = (struct ha_router){.n_prefixes = 1, .prefixes = &mnps[i], .mobile_router = true};
+		many[i] = (struct ha_router){
+			.n_prefixes = 1, .prefixes = &mnps[i], .mobile_router = true};
 		many[i].hoa = A("2001:db8:100::");
 		many[i].hoa.s6_addr[14] = (uint8_t)((i + 256) >> 8);
 		many[i].hoa.s6_addr[15] = (uint8_t)i;

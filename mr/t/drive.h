@@ -103,7 +103,10 @@ static inline void run_until(uint64_t at)
 	d.now = at;
 }
 
-static inline void run(uint64_t ms) { run_until(d.now + ms); }
+static inline void run(uint64_t ms)
+{
+	run_until(d.now + ms);
+}
 
 /* --- events --- */
 
@@ -118,8 +121,9 @@ static inline void carrier(unsigned uplink, bool running)
 
 static inline void migrated(unsigned uplink)
 {
-	struct mr_event ev = {
-		.type = MR_EV_LINK, .uplink = uplink, .link = {.running = true, .notify_peers = true}};
+	struct mr_event ev = {.type = MR_EV_LINK,
+		.uplink = uplink,
+		.link = {.running = true, .notify_peers = true}};
 
 	memcpy(ev.link.mac, OWN_MAC, 6);
 	ev.link.mac[4] = (uint8_t)uplink;
@@ -237,10 +241,19 @@ static inline const struct did *nth(enum mr_action_type type, unsigned n) /* fro
 	return NULL;
 }
 
-static inline void forget(void) { d.n = 0; }
+static inline void forget(void)
+{
+	d.n = 0;
+}
 
-static inline const struct mh_env *last_bu(void) { return &last(MR_DO_SEND_MH)->a.mh; }
-static inline uint16_t last_seq(void) { return last_bu()->m.bu.seq; }
+static inline const struct mh_env *last_bu(void)
+{
+	return &last(MR_DO_SEND_MH)->a.mh;
+}
+static inline uint16_t last_seq(void)
+{
+	return last_bu()->m.bu.seq;
+}
 
 /* The care-of address lies in 'prefix' and is in use. */
 static inline void assert_at(const char *prefix)

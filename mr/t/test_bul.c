@@ -1,5 +1,5 @@
-/* test_bul.c - the mobile router's binding: what its updates say, when they are sent again, and what
- * each answer leads to (RFC 6275 s11.7, s11.8; RFC 3963 s5.2-5.4). */
+/* test_bul.c - the mobile router's binding: what its updates say, when they are sent again, and
+ * what each answer leads to (RFC 6275 s11.7, s11.8; RFC 3963 s5.2-5.4). */
 #include "mr/t/drive.h"
 
 static int setup(void **state)
@@ -95,8 +95,8 @@ static void the_tunnel_begins_with_the_answer_and_carries_everything(void **stat
 
 static void updates_are_repeated_with_doubling_waits_up_to_32_seconds(void **state)
 { /* RFC 6275 s11.8 */
-	static const unsigned at[] = {0, 150, 450, 1050, 2250, 4650, 9450, 19050, 38250, 70250, 102250,
-		134250};
+	static const unsigned at[] = {
+		0, 150, 450, 1050, 2250, 4650, 9450, 19050, 38250, 70250, 102250, 134250};
 	uint64_t t0 = d.now;
 	uint16_t seq = 0;
 
@@ -327,8 +327,8 @@ static void back_before_the_update_was_sent_nothing_needs_saying(void **state)
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 	assert_true(mr_bound(d.mr, d.now));
 	assert_at(LINK_B);
-	assert_true(prefix6_has(&(struct prefix6){A("2001:db8:b::"), 64},
-		&last(MR_DO_TUNNEL_PUT)->a.tunnel.local));
+	assert_true(prefix6_has(
+		&(struct prefix6){A("2001:db8:b::"), 64}, &last(MR_DO_TUNNEL_PUT)->a.tunnel.local));
 }
 
 static void back_after_the_update_was_sent_the_home_agent_is_told(void **state)
@@ -371,7 +371,7 @@ static void an_old_135_does_not_make_numbers_be_used_twice(void **state) /* RFC 
 	(void)state;
 	arrive_at_a();
 	first = last_seq();
-	run(500); /* first, first + 1, first + 2 are out */
+	run(500);              /* first, first + 1, first + 2 are out */
 	ack(0, 135, first, 0); /* the network sent 'first' twice */
 	ack(0, 135, (uint16_t)(first + 1), 0);
 	run(3000);
@@ -509,7 +509,7 @@ static void refused_everywhere_it_stops_until_the_operator_acts(void **state)
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 	step(&rehome);
 	assert_int_equal(count(MR_DO_SEND_MH), 1);
-	assert_int_equal(last_bu()->m.o.n_mnp, 1); /* from the first mode ... */
+	assert_int_equal(last_bu()->m.o.n_mnp, 1);           /* from the first mode ... */
 	assert_memory_equal(&last_bu()->dst, &d.has[0], 16); /* ... and home agent on */
 }
 
@@ -675,13 +675,26 @@ static void no_event_makes_more_than_three_updates_a_second(void **state) /* RFC
 			case 0: move_to_a(); break;
 			case 1: move_to_b(); break;
 			case 2: step(&rehome); break;
-			case 3: ev.mh.m.type = MH_BRR; step(&ev); break;
-			case 4: ev.mh.m.type = MH_BE; ev.mh.m.be.status = 1; step(&ev); break;
+			case 3:
+				ev.mh.m.type = MH_BRR;
+				step(&ev);
+				break;
+			case 4:
+				ev.mh.m.type = MH_BE;
+				ev.mh.m.be.status = 1;
+				step(&ev);
+				break;
 			case 5: carrier(0, rand() % 2); break;
 			case 6: ev.mh.m.ba.status = (uint8_t)rand(); /* fall through */
-			case 7: ev.mh.m.ba.flags = 0; /* fall through */
-			case 8: ev.mh.m.ba.seq = d.mr->bul.seq; step(&ev); break;
-			default: ev.mh.m.ba.status = 135; step(&ev); break;
+			case 7: ev.mh.m.ba.flags = 0;                /* fall through */
+			case 8:
+				ev.mh.m.ba.seq = d.mr->bul.seq;
+				step(&ev);
+				break;
+			default:
+				ev.mh.m.ba.status = 135;
+				step(&ev);
+				break;
 			}
 		}
 		assert_in_range(d.n_bu, 10, 1000000);
@@ -761,7 +774,7 @@ static void a_stop_without_a_binding_ends_at_once(void **state)
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, drive_teardown)
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, drive_teardown)
 #define TEST_CONF(name) cmocka_unit_test_setup_teardown(name, setup_conf, drive_teardown)
 
 int main(void)

@@ -43,7 +43,10 @@ static bool probed(unsigned r)
 	return false;
 }
 
-static unsigned hints(void) { return notes(NOTE_MR_HINT); }
+static unsigned hints(void)
+{
+	return notes(NOTE_MR_HINT);
+}
 
 /* --- solicitations --- */
 
@@ -95,7 +98,8 @@ static void solicitations_end_with_an_advertisement_that_gives_a_route(void **st
 	assert_int_equal(count(MR_DO_SEND_RS), 0);
 }
 
-static void what_could_not_be_sent_is_sent_when_there_is_a_source(void **state) /* RFC 6059 s5.5.1 */
+static void what_could_not_be_sent_is_sent_when_there_is_a_source(
+	void **state) /* RFC 6059 s5.5.1 */
 {
 	struct mr_event ev = {.type = MR_EV_SOURCE};
 
@@ -248,7 +252,7 @@ static void answers_that_prove_nothing_are_ignored(void **state) /* RFC 6059 s5.
 	step(&ev); /* not solicited */
 	ev.nd.msg.na.solicited = true;
 	ev.nd.msg.target = router_addr(1);
-	step(&ev); /* for somebody else */
+	step(&ev);      /* for somebody else */
 	na(0, 2, 0xcc); /* another link-layer address */
 	na(0, 9, 0xb1); /* another address */
 	na(0, 1, 0xcc); /* the current router's address, not it */
@@ -327,8 +331,8 @@ static void two_routers_of_one_link_do_not_make_it_flap(void **state) /* RFC 627
 			ra(0, 2, 0xb1, second[i]);
 			run(1);
 			for (unsigned k = 0; k < d.n; k++) /* the current one answers its probe */
-				if (d.did[k].a.type == MR_DO_SEND_PROBE && d.did[k].at + 1 >= d.now &&
-					d.did[k].a.mac[5] == 0xa1)
+				if (d.did[k].a.type == MR_DO_SEND_PROBE &&
+					d.did[k].at + 1 >= d.now && d.did[k].a.mac[5] == 0xa1)
 					na(0, 1, 0xa1);
 			run(499);
 			forget();
@@ -414,8 +418,6 @@ static void a_preferred_prefix_goes_before_a_deprecated_one(void **state) /* RFC
 static void ten_thousand_advertisements_cost_a_bounded_amount(void **state) /* HOSTILE input 12 */
 {
 	(void)state;
-	d.conf.check_ms = 1000;
-	drive_new();
 	bind_at_a();
 	for (unsigned i = 0; i < 10000; i++) {
 		struct mr_event ev = ra_event(0, i % 250 + 2, i, "2001:db8:b::/64", 1800);
@@ -545,8 +547,7 @@ static void back_within_three_seconds_the_address_is_still_there(void **state) /
 	assert_true(last(MR_DO_COA_PUT)->a.verified);
 	for (unsigned i = 0; i < d.n; i++) /* never dropped in between */
 		if (d.did[i].a.type == MR_DO_COA_DROP)
-			assert_memory_not_equal(
-				&d.did[i].a.addr, &last(MR_DO_COA_PUT)->a.addr, 16);
+			assert_memory_not_equal(&d.did[i].a.addr, &last(MR_DO_COA_PUT)->a.addr, 16);
 	run(10000);
 	assert_int_equal(count(MR_DO_COA_DROP), 1); /* B's */
 	assert_at(LINK_A);
@@ -706,6 +707,8 @@ static void no_deadline_is_in_the_past_when_the_router_withdraws_after_a_hint(vo
 		step(&ev);
 		run(100);
 		ra(0, 1, 0xa1, LINK_A);
+		run(200); /* a hint that was held back asks again */
+		ra(0, 1, 0xa1, LINK_A);
 		run(1000);
 		assert_at(LINK_A);
 		forget();
@@ -770,7 +773,7 @@ static void all_uplinks_may_ask_around_in_one_tick(void **state)
 	assert_in_range(d.most_actions, 8, MR_MAX_ACTIONS);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, drive_teardown)
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, drive_teardown)
 #define TEST_CONF(name) cmocka_unit_test_setup_teardown(name, setup_conf, drive_teardown)
 
 int main(void)
@@ -794,7 +797,7 @@ int main(void)
 		TEST(a_lifetime_of_zero_counts_only_from_the_current_router),
 		TEST(prefixes_that_give_no_care_of_address_are_ignored),
 		TEST(a_preferred_prefix_goes_before_a_deprecated_one),
-		TEST_CONF(ten_thousand_advertisements_cost_a_bounded_amount),
+		TEST(ten_thousand_advertisements_cost_a_bounded_amount),
 		TEST(an_advertisement_cannot_cut_a_prefix_below_two_hours),
 		TEST(a_prefix_that_ends_starts_a_new_search),
 		TEST(a_duplicate_address_is_replaced_and_registered),

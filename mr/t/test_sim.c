@@ -3,10 +3,10 @@
  *
  *   MR 0..2 ---(one of LINKS sites, router each)--- bad network --- HA
  *
- * The routers move, reboot and are hinted at at random; the home agent reboots and its tunnels fail.
- * What must hold at every step is in check_step(); after CHAOS_MS the network is perfect, and within
- * SETTLE_MS every router is bound where it is.  Each run is made of its seed alone: on failure the
- * seed and the run's events are printed.  `test_sim SEED` runs one. */
+ * The routers move, reboot and are hinted at at random; the home agent reboots and its tunnels
+ * fail. What must hold at every step is in check_step(); after CHAOS_MS the network is perfect, and
+ * within SETTLE_MS every router is bound where it is.  Each run is made of its seed alone: on
+ * failure the seed and the run's events are printed.  `test_sim SEED` runs one. */
 #include <errno.h>
 #include "common/core/seq16.h"
 #include "common/wire/t/packet.h"
@@ -25,7 +25,7 @@ enum flight_type { TO_HA, TO_MR, ND_TO_MR };
 struct flight { /* something on its way */
 	uint64_t at;
 	enum flight_type type;
-	unsigned mr, link;  /* whom it is for, and where it was when that was sent */
+	unsigned mr, link; /* whom it is for, and where it was when that was sent */
 	unsigned size;
 	uint8_t pkt[512];
 	struct mr_event nd;
@@ -37,15 +37,15 @@ struct sim_mr {
 	struct mr_uplink_conf uplinks[1];
 	struct mr_network_conf networks[1];
 	struct mr *mr;
-	unsigned link;           /* site it is at */
+	unsigned link; /* site it is at */
 	bool tunnel;
-	struct tunnel put;       /* as last put */
+	struct tunnel put; /* as last put */
 	uint64_t bu_at[3];
 	unsigned n_bu, lives;
 	uint64_t born;
-	uint64_t granted_until;  /* by the home agent that runs now; 0: it knows nothing of us */
-	bool ha_forgot;          /* the home agent rebooted since the last grant */
-	bool has_number;         /* of the last accepted update within a binding */
+	uint64_t granted_until; /* by the home agent that runs now; 0: it knows nothing of us */
+	bool ha_forgot;         /* the home agent rebooted since the last grant */
+	bool has_number;        /* of the last accepted update within a binding */
 	uint16_t number;
 };
 
@@ -55,11 +55,11 @@ static struct {
 	struct ha_router routers[N_MRS];
 	struct prefix6 prefixes[N_MRS], home;
 	struct ha *ha;
-	bool ha_tunnel[N_MRS];   /* what an engine would hold */
+	bool ha_tunnel[N_MRS]; /* what an engine would hold */
 	struct tunnel ha_put[N_MRS];
 	struct sim_mr mrs[N_MRS];
 	unsigned loss, delay_ms, duplicate; /* per cent, ms, per cent */
-	unsigned delay_chaos_ms; /* delay_ms before the network became perfect */
+	unsigned delay_chaos_ms;            /* delay_ms before the network became perfect */
 	struct flight flight[N_FLIGHT];
 	unsigned n_flight;
 	char log[LOG_SIZE];
@@ -75,7 +75,10 @@ static uint64_t rnd(uint64_t below)
 	return (s.rng * 0x2545f4914f6cdd1du >> 16) % below;
 }
 
-static bool chance(unsigned per_cent) { return rnd(100) < per_cent; }
+static bool chance(unsigned per_cent)
+{
+	return rnd(100) < per_cent;
+}
 
 __attribute__((format(printf, 1, 2))) static void event(const char *fmt, ...)
 {
@@ -130,7 +133,10 @@ static struct flight *send_off(enum flight_type type, unsigned mr, uint64_t at)
 	return f;
 }
 
-static uint64_t arrival(void) { return s.now + 1 + rnd(s.delay_ms); }
+static uint64_t arrival(void)
+{
+	return s.now + 1 + rnd(s.delay_ms);
+}
 
 /* Through encoder and decoder: what arrives is what the wire can carry. */
 static void send_mh(enum flight_type type, unsigned mr, const struct mh_env *e)
@@ -240,7 +246,8 @@ static void mr_event(unsigned i, const struct mr_event *ev)
 
 static void mr_link(unsigned i, bool running, bool notify)
 {
-	struct mr_event ev = {.type = MR_EV_LINK, .link = {running, notify, {2, 0, 0, 0, 9, (uint8_t)i}}};
+	struct mr_event ev = {
+		.type = MR_EV_LINK, .link = {running, notify, {2, 0, 0, 0, 9, (uint8_t)i}}};
 
 	mr_event(i, &ev);
 }
@@ -261,7 +268,10 @@ static void mr_boot(unsigned i)
 
 /* --- home agent --- */
 
-static unsigned mr_of(const struct in6_addr *hoa) { return hoa->s6_addr[15] - 1u; }
+static unsigned mr_of(const struct in6_addr *hoa)
+{
+	return hoa->s6_addr[15] - 1u;
+}
 
 static void ha_answered(unsigned i, const struct mh_env *e)
 {
@@ -442,9 +452,7 @@ static void move(unsigned i)
 	s.n_moves++;
 	event("mr%u: moves to link %u", i, m->link);
 	switch (rnd(4)) {
-	case 0: /* nobody says so: the next advertisement does */
-		answer_nd(i, NDP_RA, NULL);
-		break;
+	case 0: /* nobody says so: the next advertisement does */ answer_nd(i, NDP_RA, NULL); break;
 	case 1: /* carrier */
 		mr_link(i, false, false);
 		mr_link(i, true, false);
@@ -487,8 +495,12 @@ static void sim_setup(uint64_t seed)
 	s.n_flight = 0;
 	s.log_size = 0;
 	s.home = P("2001:db8:100::/64");
-	s.ha_conf = (struct ha_conf){.address = A("2001:db8:1::1"), .n_home = 1, .home = &s.home,
-		.n_routers = N_MRS, .routers = s.routers, .max_lifetime_s = 8 + 4 * (unsigned)rnd(10)};
+	s.ha_conf = (struct ha_conf){.address = A("2001:db8:1::1"),
+		.n_home = 1,
+		.home = &s.home,
+		.n_routers = N_MRS,
+		.routers = s.routers,
+		.max_lifetime_s = 8 + 4 * (unsigned)rnd(10)};
 	s.loss = (unsigned)rnd(61);
 	s.delay_ms = 1 + (unsigned)rnd(chance(50) ? 50 : 2000);
 	s.delay_chaos_ms = s.delay_ms;
@@ -500,13 +512,23 @@ static void sim_setup(uint64_t seed)
 		hoa.s6_addr[15] = (uint8_t)(i + 1);
 		s.prefixes[i] = P("2001:db8:100::/64");
 		s.prefixes[i].addr.s6_addr[7] = (uint8_t)(i + 1);
-		s.routers[i] = (struct ha_router){.hoa = hoa, .n_prefixes = 1,
-			.prefixes = &s.prefixes[i], .mobile_router = true, .tenant_id = 1};
+		s.routers[i] = (struct ha_router){.hoa = hoa,
+			.n_prefixes = 1,
+			.prefixes = &s.prefixes[i],
+			.mobile_router = true,
+			.tenant_id = 1};
 		memset(m, 0, sizeof(*m));
-		m->conf = (struct mr_conf){.hoa = hoa, .n_has = 1, .has = m->has, .n_uplinks = 1,
-			.uplinks = m->uplinks, .n_networks = 1, .networks = m->networks,
-			.lifetime_s = 8 + 4 * (unsigned)rnd(10), .retransmit_ms = 150,
-			.check_ms = chance(50) ? 1000 : 0, .mode = (int)rnd(3)};
+		m->conf = (struct mr_conf){.hoa = hoa,
+			.n_has = 1,
+			.has = m->has,
+			.n_uplinks = 1,
+			.uplinks = m->uplinks,
+			.n_networks = 1,
+			.networks = m->networks,
+			.lifetime_s = 8 + 4 * (unsigned)rnd(10),
+			.retransmit_ms = 150,
+			.check_ms = chance(50) ? 1000 : 0,
+			.mode = (int)rnd(3)};
 		m->has[0] = s.ha_conf.address;
 		snprintf(m->uplinks[0].interface, IFNAMSIZ, "eth0");
 		m->networks[0].prefix = s.prefixes[i];
@@ -555,8 +577,8 @@ static void routers_and_home_agent_agree_in_the_end_whatever_the_network_does(vo
 	for (uint64_t seed = 1; seed <= N_RUNS; seed++) {
 		one_run(seed);
 		if (seed % 500 == 0)
-			print_message("%lu runs, %lu moves, %lu messages, %lu lost\n", seed, s.n_moves,
-				s.n_packets, s.n_lost);
+			print_message("%lu runs, %lu moves, %lu messages, %lu lost\n", seed,
+				s.n_moves, s.n_packets, s.n_lost);
 	}
 }
 

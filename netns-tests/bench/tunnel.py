@@ -25,7 +25,7 @@ from lib.topo import Link, Net, Node, Radvd, Topology  # noqa: E402
 from lib.traffic import MS, PROBE, Server, UdpProbe  # noqa: E402
 from lib.wait import until, wait_for  # noqa: E402
 
-ROUNDS = int(os.environ.get("ROUNDS", "11"))
+ROUNDS = int(os.environ.get("ROUNDS", "15"))
 TCP_S, PPS_S, RTT_S = 1, 1, 1
 CLIENT_CPU, HOST_CPU = 0, 1  # both modes alike: the scheduler's moves would be the largest noise
 TARGETS = {"tcp_ratio": (0.95, min), "pps_ratio": (0.85, min), "rtt_ratio": (1.2, max)}
@@ -106,8 +106,8 @@ class Bench:
         self.server = Server(net, "host", 5000)
         self.back = Server(net, "client", 5000)
         for node in "host", "client":
-            iperf = net[node].popen("iperf3 -s -p 5201", stdout=subprocess.DEVNULL)
-            net.started(iperf)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            net.started(net[node].popen("iperf3 -s -p 5201", **quiet))
             sink = ["taskset", "-c", self._cpu(node), PROBE, "sink", "5002"]
             net.started(net[node].popen(sink, stdout=subprocess.DEVNULL))
         wait_for(lambda: ":5201" in net["host"].out("ss -Hltn"), 5, "iperf3 server")

@@ -58,10 +58,8 @@ def bu(coa, ha, hoa, seq, flags="AHR", lifetime_s=600, mnps=(), alt=None, option
 
 def ba(ha, coa, hoa, seq, status=0, flags="R", lifetime_s=600, options=()):
     message = s6.MIP6MH_BA(
-        status=status, flags=0x40 if flags == "R" else 0, seq=seq, mhtime=lifetime_s // 4,
-        options=list(options),
+        status=status, flags=flags, seq=seq, mhtime=lifetime_s // 4, options=list(options)
     )
-    # Numbers, since scapy names the bits of this octet for their places in a Binding Update.
     return s6.IPv6(src=ha, dst=coa) / rh2(hoa) / message
 
 

@@ -1,0 +1,129 @@
+/* Whatever comes in, in whatever order: one answer at most, and only an accepted update changes a
+ * binding (RFC 6275 s9.5, RFC 3963 s6.2).  Each event takes 8 octets: type and router, address,
+ * sequence (2), flags, lifetime, prefix, time passed. */
+#include <errno.h>
+#include <stdlib.h>
+#include "ha/binding.h"
+
+#define N_ROUTERS 3
+
+static const char *const addrs[] = {"2001:db8:a::2", "2001:db8:b::2", "2001:db8:100::1",
+	"2001:db8:100:2::9", "2001:db8:1::1", "fe80::1", "::", "ff02::1"};
+static const char *const nets[] = {"2001:db8:100:1::/64", "2001:db8:100:2::/64",
+	"2001:db8:100:3::/64", "2001:db8:100::/48", "::/0", "2001:db8:100:1::1/64"};
+static struct prefix6 home, mnps[N_ROUTERS];
+static struct ha_router routers[N_ROUTERS];
+static struct ha_conf conf = {.n_home = 1,
+	.home = &home,
+	.n_routers = N_ROUTERS,
+	.routers = routers,
+	.max_lifetime_s = 64};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct in6_addr addr(unsigned i)
+{
+	struct prefix6 p;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s/128", addrs[i % 8]);
+	prefix6_parse(text, &p);
+	return p.addr;
+}
+
+static void set_up(void)
+{
+	prefix6_parse("2001:db8:100::/64", &home);
+	conf.address = addr(4);
+	for (unsigned i = 0; i < N_ROUTERS; i++) {
+		prefix6_parse(nets[i], &mnps[i]);
+		routers[i] = (struct ha_router){.hoa = addr(2),
+			.n_prefixes = i < 2,
+			.prefixes = &mnps[i],
+			.mobile_router = i < 2,
+			.tenant_id = 1};
+		routers[i].hoa.s6_addr[15] = (uint8_t)(i + 1);
+	}
+}
+
+static void make_event(const uint8_t *b, struct ha_event *ev)
+{
+	struct mh_env *e = &ev->mh;
+	struct prefix6 p;
+
+	memset(ev, 0, sizeof(*ev));
+	ev->type = HA_EV_MH;
+	e->src = addr(b[1]);
+	e->dst = conf.address;
+	if (b[0] & 0x10)
+		e->hoa = routers[b[0] % N_ROUTERS].hoa;
+	e->m.type = b[0] & 0x80 ? b[7] & 7 : MH_BU;
+	if (e->m.type == MH_BU)
+		e->m.bu = (struct mh_bu){
+			(uint16_t)(b[2] << 8 | b[3]), (uint16_t)(b[4] << 8), 4u * b[5]};
+	if (b[0] & 0x20)
+		e->m.o.alt_coa = addr(b[1] >> 4);
+	e->m.o.has_nonce = b[1] == 0xff;
+	e->m.o.mnp_bad = b[6] == 0xff;
+	for (unsigned i = 0; i < (b[6] >> 6); i++, e->m.o.n_mnp++) {
+		prefix6_parse(nets[(b[6] + i) % 6], &p);
+		e->m.o.mnp[i] = p;
+	}
+}
+
+static unsigned snapshot(const struct ha *ha, struct tunnel t[N_ROUTERS])
+{
+	unsigned n = 0, i = 0;
+
+	memset(t, 0, N_ROUTERS * sizeof(*t));
+	while (ha_next_tunnel(ha, &i, &t[n]))
+		if (++n == N_ROUTERS)
+			break;
+	return n;
+}
+
+/* What is said about a message fits what was done about it. */
+static void check(const struct ha *ha, const struct ha_out *out, const struct tunnel *before)
+{
+	struct tunnel after[N_ROUTERS];
+	unsigned n_ba = 0, n = snapshot(ha, after);
+	bool accepted = false;
+
+	for (unsigned i = 0; i < out->n; i++) {
+		n_ba += out->v[i].type == HA_DO_SEND;
+		accepted |= out->v[i].type == HA_DO_SEND && out->v[i].mh.m.ba.status < 128;
+	}
+	if (n_ba > 1 || n != ha_n_bound(ha))
+		abort();
+	if (!accepted && memcmp(before, after, sizeof(after)) != 0)
+		abort();
+	for (unsigned i = 0; i < n; i++)
+		if (!addr6_is_routable(&after[i].remote) || prefix6_has(&home, &after[i].remote))
+			abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ha_event ev, tick = {.type = HA_EV_TICK},
+			    failed = {.type = HA_EV_TUNNEL_FAILED, .error = -ENOMEM};
+	struct tunnel before[N_ROUTERS];
+	struct ha_out out;
+	uint64_t now = 1;
+	struct ha *ha;
+
+	set_up();
+	ha = ha_new(&conf);
+	for (; ha && size >= 8; data += 8, size -= 8) {
+		now += data[7] * 100u;
+		while (ha_deadline(ha) <= now)
+			ha_step(ha, &tick, now, &out);
+		snapshot(ha, before);
+		make_event(data, &ev);
+		ha_step(ha, &ev, now, &out);
+		if (out.n && out.v[0].type == HA_DO_TUNNEL_PUT && data[0] & 0x40)
+			ha_step(ha, &failed, now, &out);
+		check(ha, &out, before);
+	}
+	ha_free(ha);
+	return 0;
+}

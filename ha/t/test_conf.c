@@ -1,0 +1,174 @@
+/* test_conf.c - what has to fit together in the home agent's configuration: each mistake is told
+ * with its line, and the examples have none (HOSTILE input 17). */
+#include <fcntl.h>
+#include <unistd.h>
+#include "common/wire/t/packet.h"
+#include "ha/conf.h"
+
+static const char HEAD[] = "address = \"2001:db8:1::1\"; interfaces = ( \"eth0\" );\n"
+			   "home_prefixes = ( \"2001:db8:100::/64\" );\n";
+static char path[] = "/tmp/test_ha_conf.XXXXXX";
+static char told[4096];
+
+/* Reads 'file'; what goes to stderr meanwhile stands in told[]. */
+static unsigned read_file(const char *file, struct ha_file *out)
+{
+	FILE *tmp = tmpfile();
+	int saved = dup(2);
+	unsigned n;
+
+	assert_non_null(tmp);
+	fflush(stderr);
+	dup2(fileno(tmp), 2);
+	n = ha_conf_read(file, out);
+	fflush(stderr);
+	dup2(saved, 2);
+	close(saved);
+	rewind(tmp);
+	told[fread(told, 1, sizeof(told) - 1, tmp)] = '\0';
+	fclose(tmp);
+	return n;
+}
+
+static unsigned read_text(const char *head, const char *text, struct ha_file *out)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fprintf(f, "%s%s", head, text);
+	fclose(f);
+	return read_file(path, out);
+}
+
+/* Just one mistake, told with this line (0: none can be named) and these words. */
+static void mistake(const char *head, const char *text, unsigned line, const char *words)
+{
+	struct ha_file f;
+	char at[64];
+
+	snprintf(at, sizeof(at), line ? "%s:%u:" : "%s:", path, line);
+	if (read_text(head, text, &f) != 1 || strncmp(told, at, strlen(at)) != 0 ||
+		!strstr(told, words))
+		fail_msg("expected \"%s ... %s\", got:\n%s", at, words, told);
+	ha_conf_free(&f);
+}
+
+static void the_example_is_accepted(void **state)
+{
+	static const char example[] = "conf/wide-cloud/nemo-ha.conf";
+	struct ha_file f;
+
+	(void)state;
+	if (access(example, R_OK) != 0)
+		skip();
+	if (read_file(example, &f) != 0)
+		fail_msg("%s", told);
+	assert_int_equal(f.core.n_routers, 10);
+	assert_true(f.core.routers[0].mobile_router);
+	assert_int_equal(f.core.routers[0].tenant_id, f.core.routers[9].tenant_id);
+	ha_conf_free(&f);
+}
+
+static void tenants_are_numbered_from_one(void **state)
+{
+	struct ha_file f;
+
+	(void)state;
+	assert_int_equal(
+		read_text(HEAD,
+			"routers = ("
+			"{ name = \"a\"; home_address = \"2001:db8:100::1\"; tenant = \"x\"; },"
+			"{ name = \"b\"; home_address = \"2001:db8:100::2\"; tenant = \"y\"; },"
+			"{ name = \"c\"; home_address = \"2001:db8:100::3\"; tenant = \"x\"; });"
+			"allow = ( { from = \"y\"; to = \"x\"; } );",
+			&f),
+		0);
+	assert_int_equal(f.core.routers[0].tenant_id, 1);
+	assert_int_equal(f.core.routers[1].tenant_id, 2);
+	assert_int_equal(f.core.routers[2].tenant_id, 1);
+	assert_int_equal(f.n_allow, 1);
+	assert_int_equal(f.allow_ids[0].from, 2);
+	assert_int_equal(f.allow_ids[0].to, 1);
+	ha_conf_free(&f);
+}
+
+#define R(name, hoa, more) \
+	"{ name = \"" name "\"; home_address = \"" hoa "\"; tenant = \"t\"; " more " }"
+
+static void routers_that_clash_are_told(void **state)
+{
+	(void)state;
+	mistake(HEAD,
+		"routers = (\n" R(
+			"a", "2001:db8:100::1", "prefixes = ( \"2001:db8:a::/48\" );") ",\n" R("b",
+			"2001:db8:100::2", "prefixes = ( \"2001:db8:a:5::/64\" );") ");",
+		5, "overlaps 2001:db8:a::/48 of a (line 4)");
+	mistake(HEAD,
+		"routers = (\n" R("a", "2001:db8:100::1",
+			"prefixes = ( \"2001:db8:a::/64\", \"2001:db8:a::/64\" );") ");",
+		4, "overlaps");
+	mistake(HEAD,
+		"routers = (\n" R("a", "2001:db8:100::1", "") ",\n" R(
+			"b", "2001:db8:100::1", "") ");",
+		5, "used before, in line 4");
+	mistake(HEAD,
+		"routers = (\n" R("a", "2001:db8:100::1", "") ",\n" R(
+			"a", "2001:db8:100::2", "") ");",
+		5, "name: used before, in line 4");
+}
+
+static void addresses_that_cannot_work_are_told(void **state)
+{
+	(void)state;
+	mistake(HEAD, "routers = (\n" R("a", "2001:db8:200::1", "") ");", 4, "home_prefixes");
+	mistake(HEAD, "routers = (\n" R("a", "fe80::1", "") ");", 4, "routable");
+	mistake(HEAD, "routers = (\n" R("a", "2001:db8:100::1", "prefixes = ( \"::/0\" );") ");", 4,
+		"::/0");
+	mistake(HEAD,
+		"routers = (\n" R("a", "2001:db8:100::1", "prefixes = ( \"fe80::/64\" );") ");", 4,
+		"fe80::/64");
+	mistake("address = \"ff02::1\"; interfaces = ( \"eth0\" );\n", "", 0, "address");
+	mistake(HEAD, "mtu = 1279;\n", 0, "1280");
+}
+
+static void a_router_lifetime_that_grants_nothing_is_told(void **state) /* RFC 6275 s6.1.7: 4 s */
+{
+	(void)state;
+	mistake(HEAD, "routers = (\n" R("a", "2001:db8:100::1", "max_lifetime = 3;") ");", 4,
+		"max_lifetime");
+}
+
+static void tenants_that_nobody_has_are_told(void **state)
+{
+	(void)state;
+	mistake(HEAD,
+		"routers = (" R(
+			"a", "2001:db8:100::1", "") ");\n"
+						    "allow = (\n{ from = \"t\"; to = \"u\"; } );",
+		5, "no router has tenant \"u\"");
+	mistake(HEAD,
+		"routers = (" R(
+			"a", "2001:db8:100::1", "") ");\n"
+						    "allow = (\n{ from = \"v\"; to = \"t\"; } );",
+		5, "no router has tenant \"v\"");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_example_is_accepted),
+		cmocka_unit_test(tenants_are_numbered_from_one),
+		cmocka_unit_test(routers_that_clash_are_told),
+		cmocka_unit_test(addresses_that_cannot_work_are_told),
+		cmocka_unit_test(a_router_lifetime_that_grants_nothing_is_told),
+		cmocka_unit_test(tenants_that_nobody_has_are_told),
+	};
+	int fd = mkstemp(path), failed;
+
+	if (fd < 0)
+		return 1;
+	close(fd);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(path);
+	return failed;
+}

@@ -1,0 +1,136 @@
+/* Whatever happens, in whatever order: at most three updates a second (RFC 6275 s11.8), the actions
+ * fit, no deadline stays due after its tick, and no care-of address out of our own prefixes.  Each
+ * event takes 4 octets: type, uplink and router, value, time passed. */
+#include <stdlib.h>
+#include "mr/core.h"
+
+static struct in6_addr has[2];
+static struct mr_uplink_conf uplinks[MR_MAX_UPLINKS];
+static struct mr_network_conf network;
+static struct mr_conf conf = {
+	.has = has, .uplinks = uplinks, .n_networks = 1, .networks = &network, .lifetime_s = 40};
+
+static struct {
+	struct mr *mr;
+	uint64_t now, bu_at[3];
+	unsigned n_bu;
+	struct mr_out out;
+} f;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void step(const struct mr_event *ev)
+{
+	mr_step(f.mr, ev, f.now, &f.out);
+	for (unsigned i = 0; i < f.out.n; i++) {
+		const struct mr_action *a = &f.out.v[i];
+
+		if (a->type == MR_DO_COA_PUT && prefix6_has(&network.prefix, &a->addr))
+			abort();
+		if (a->type != MR_DO_SEND_MH)
+			continue;
+		if (f.n_bu++ >= 3 && f.now < f.bu_at[0] + 1000)
+			abort();
+		f.bu_at[0] = f.bu_at[1];
+		f.bu_at[1] = f.bu_at[2];
+		f.bu_at[2] = f.now;
+	}
+}
+
+static void run(uint64_t until)
+{
+	struct mr_event tick = {.type = MR_EV_TICK};
+
+	while (mr_deadline(f.mr) <= until) {
+		if (mr_deadline(f.mr) > f.now)
+			f.now = mr_deadline(f.mr);
+		step(&tick);
+		if (mr_deadline(f.mr) <= f.now)
+			abort();
+	}
+	f.now = until;
+}
+
+static void make_nd(const uint8_t *b, struct mr_event *ev)
+{
+	struct ndp_msg *m = &ev->nd.msg;
+
+	ev->type = MR_EV_ND;
+	ev->nd.mac[5] = b[1] >> 5 & 3;
+	m->src.s6_addr[0] = 0xfe;
+	m->src.s6_addr[1] = 0x80;
+	m->src.s6_addr[15] = b[1] >> 3 & 3;
+	m->target = m->src;
+	if (b[0] & 0x80) {
+		m->type = NDP_NA;
+		m->na = (struct ndp_na){true, b[2] & 1, true};
+		return;
+	}
+	m->type = NDP_RA;
+	m->ra.lifetime_s = b[2] & 0x80 ? 0 : 1 + (b[2] & 0x40);
+	m->ra.n_prefix = 1;
+	prefix6_parse("2001:db8:100::/64", &m->ra.prefix[0].prefix);
+	m->ra.prefix[0].prefix.addr.s6_addr[7] = b[2] & 7;
+	m->ra.prefix[0].autonomous = true;
+	m->ra.prefix[0].valid_s = m->ra.prefix[0].preferred_s = b[2] & 8 ? 10 : 86400;
+}
+
+static void make_event(const uint8_t *b, struct mr_event *ev)
+{
+	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_ND, MR_EV_ND, MR_EV_MH,
+		MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH};
+
+	memset(ev, 0, sizeof(*ev));
+	ev->type = types[(b[0] & 0x7f) % (sizeof(types) / sizeof(types[0]))];
+	ev->uplink = b[1] % MR_MAX_UPLINKS;
+	if (ev->type == MR_EV_LINK) {
+		ev->link.running = b[2] & 3;
+		ev->link.notify_peers = b[2] & 4;
+		ev->link.mac[5] = (uint8_t)(0x80 + ev->uplink);
+	} else if (ev->type == MR_EV_ND) {
+		make_nd(b, ev);
+	} else if (ev->type == MR_EV_MH) {
+		ev->mh.src = has[b[1] & 1];
+		ev->mh.hoa = conf.hoa;
+		ev->mh.m.type = b[0] & 0x80 ? b[1] >> 5 : MH_BA;
+		if (ev->mh.m.type == MH_BA)
+			ev->mh.m.ba = (struct mh_ba){b[2] & 0x80 ? b[2] : 0, b[1] & 4 ? 0 : MH_BA_R,
+				(uint16_t)(f.mr->bul.seq + (b[1] & 8 ? b[1] : 0)),
+				b[1] & 16 ? 0 : 40};
+		else if (ev->mh.m.type == MH_BE)
+			ev->mh.m.be.status = b[2] & 3;
+	} else if (ev->type == MR_EV_ADDR || ev->type == MR_EV_NEIGH) {
+		const struct attachment *a = &f.mr->links[ev->uplink].current;
+
+		ev->addr = ev->type == MR_EV_ADDR ? a->coa : a->router;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mr_event ev;
+
+	if (size < 4)
+		return 0;
+	for (unsigned i = 0; i < MR_MAX_UPLINKS; i++)
+		uplinks[i].preference = i / 2;
+	prefix6_parse("2001:db8:100:1::/64", &network.prefix);
+	conf.hoa = network.prefix.addr;
+	has[0].s6_addr[0] = has[1].s6_addr[0] = 0x20;
+	has[1].s6_addr[15] = 1;
+	conf.n_uplinks = 1 + data[0] % MR_MAX_UPLINKS;
+	conf.n_has = 1 + data[1] % 2;
+	conf.mode = data[2] % 3;
+	conf.retransmit_ms = data[2] & 0x80 ? 20 : 150;
+	conf.check_ms = data[3] & 1 ? 1000 : 0;
+	memset(&f, 0, sizeof(f));
+	f.now = 1;
+	f.mr = mr_new(&conf, data[3]);
+	for (data += 4, size -= 4; f.mr && size >= 4; data += 4, size -= 4) {
+		make_event(data, &ev);
+		step(&ev);
+		run(f.now + data[3] * (data[3] & 0x80 ? 40u : 2u));
+	}
+	mr_free(f.mr);
+	return 0;
+}
