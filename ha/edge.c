@@ -312,6 +312,13 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	if (r < 0)
 		return r;
 	check_address(file);
+	/* Before the kernel is touched: a second home agent must not take the first one's tunnels.
+	 */
+	r = ctl_open(&e->ctl, event, file->control, commands, e);
+	if (r < 0) {
+		log_err("control: %s: %s", file->control, strerror(-r));
+		return r;
+	}
 	r = nl_open(&e->nl, NULL, NULL);
 	if (r < 0)
 		return r;
@@ -327,11 +334,6 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = open_signalling(e);
 	if (r < 0)
 		return r;
-	r = ctl_open(&e->ctl, event, file->control, commands, e);
-	if (r < 0) {
-		log_err("control: %s: %s", file->control, strerror(-r));
-		return r;
-	}
 	r = sd_event_add_time(event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
 	if (r < 0)
 		return r;

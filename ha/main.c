@@ -30,7 +30,7 @@ static int serve(const struct ha_file *file)
 	}
 	ha_edge_close(edge);
 	sd_event_unref(event);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* not 0: an error, or a second signal */
 }
 
 int main(int argc, char **argv)

@@ -93,8 +93,8 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	bool acked;                /* no update was sent since the last acknowledgement */
 	bool elsewhere;            /* CLOSING because this home agent serves no mobile routers */
 	uint64_t refresh_at;       /* ms; with 'live' */
-	bool tunnel;             /* a tunnel is put */
-	unsigned bound_ha;       /* index into conf->has: the one that acknowledged last */
+	bool tunnel;               /* a tunnel is put */
+	unsigned bound_ha;         /* index into conf->has: the one that acknowledged last */
 	struct in6_addr bound_coa; /* care-of address that the home agent has acknowledged */
 	uint64_t ends;             /* ms; with 'live' */
 	uint32_t lifetime_s;       /* granted */

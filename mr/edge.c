@@ -632,17 +632,19 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	if (r < 0)
 		return r;
 	sd_event_source_set_enabled(e->watch, SD_EVENT_OFF);
+	/* Before the kernel is touched: a second mobile router must not take the first one's
+	 * tunnel. */
+	r = ctl_open(&e->ctl, event, file->control, commands, e);
+	if (r < 0) {
+		log_err("control: %s: %s", file->control, strerror(-r));
+		return r;
+	}
 	r = open_kernel(e);
 	if (r < 0)
 		return r;
 	r = open_tunnel(e);
 	if (r < 0)
 		return r;
-	r = ctl_open(&e->ctl, event, file->control, commands, e);
-	if (r < 0) {
-		log_err("control: %s: %s", file->control, strerror(-r));
-		return r;
-	}
 	return nl_dump(e->nl);
 }
 

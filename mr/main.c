@@ -37,7 +37,7 @@ static int serve(const struct mr_file *file, bool keep)
 	}
 	mr_edge_close(app.edge);
 	sd_event_unref(app.event);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* not 0: an error, or a second signal */
 }
 
 int main(int argc, char **argv)

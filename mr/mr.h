@@ -133,7 +133,7 @@ struct mr_action {
 		struct note note;
 	};
 };
-#define MR_MAX_ACTIONS 160 /* a tick with every uplink asking around */
+#define MR_MAX_ACTIONS 320 /* 8 uplinks, each a hint, probes, a lost and a new link, and the binding */
 struct mr_out {
 	unsigned n;
 	struct mr_action v[MR_MAX_ACTIONS];

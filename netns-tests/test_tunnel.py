@@ -107,6 +107,8 @@ class Lab:
             net["client"].run(f"ping -6 -c 1 -W 2 {host(n)}")
 
     def close(self):
+        for mr in self.mr.values():  # while there is a home agent to answer them
+            mr.stop()
         for w in [self.client, self.at_ha, self.at_mr, *self.host.values()]:
             w.close()
 
@@ -221,12 +223,13 @@ def test_every_size_up_to_the_tunnels_mtu_passes(lab):
     assert answers == {size: bytes([size % 251]) * size for size in sizes}
 
 
-def iperf(lab, *options):
-    """One TCP transfer from the client; bits per second as received."""
+def iperf(lab, *options, client="client"):
+    """One TCP transfer between a node and host1; bits per second as received."""
     server = lab.net["host1"].popen(["iperf3", "-s", "-1", "--forceflush"], stdout=-1, stderr=-3)
     try:
         wait_for(lambda: ":5201" in lab.net["host1"].out("ss -Hltn"), 5, "iperf3 listens")
-        out = lab.net["client"].out(["iperf3", "-6", "-c", host(1), "-J", "-n", "64M", *options])
+        out = lab.net[client].out(
+            ["iperf3", "-6", "-c", host(1), "-J", "-n", "64M", *options], timeout=10)
     finally:
         stop(server)
     return json.loads(out)["end"]["sum_received"]["bits_per_second"]
@@ -236,6 +239,12 @@ def iperf(lab, *options):
 def test_tcp_bulk_with_segmentation_offload(lab, options):
     """Full-size segments both ways; GSO packets that broke would bring it to a crawl."""
     assert iperf(lab, *options) > 50e6
+
+
+@pytest.mark.parametrize("options", [(), ("-R",)], ids=["to host1", "from host1"])
+def test_tcp_bulk_between_two_mobile_networks(lab, options):
+    """Out of one tunnel and into the other at the home agent, in whole GSO packets."""
+    assert iperf(lab, *options, client="host3") > 50e6
 
 
 def test_large_udp_datagrams_pass_in_inner_fragments(lab):

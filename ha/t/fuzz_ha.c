@@ -82,6 +82,16 @@ static unsigned snapshot(const struct ha *ha, struct tunnel t[N_ROUTERS])
 	return n;
 }
 
+static bool same_tunnel(const struct tunnel *a, const struct tunnel *b)
+{
+	bool same = addr6_eq(&a->id, &b->id) && addr6_eq(&a->local, &b->local) &&
+		    addr6_eq(&a->remote, &b->remote) && a->n_routes == b->n_routes;
+
+	for (unsigned i = 0; i < a->n_routes && same; i++) /* memcmp() would see the padding */
+		same = prefix6_eq(&a->routes[i], &b->routes[i]);
+	return same;
+}
+
 /* What is said about a message fits what was done about it. */
 static void check(const struct ha *ha, const struct ha_out *out, const struct tunnel *before)
 {
@@ -95,8 +105,9 @@ static void check(const struct ha *ha, const struct ha_out *out, const struct tu
 	}
 	if (n_ba > 1 || n != ha_n_bound(ha))
 		abort();
-	if (!accepted && memcmp(before, after, sizeof(after)) != 0)
-		abort();
+	for (unsigned i = 0; i < N_ROUTERS && !accepted; i++)
+		if (!same_tunnel(&before[i], &after[i]))
+			abort();
 	for (unsigned i = 0; i < n; i++)
 		if (!addr6_is_routable(&after[i].remote) || prefix6_has(&home, &after[i].remote))
 			abort();

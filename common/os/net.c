@@ -1,0 +1,475 @@
+/* net.c - rtnetlink on libnl: a socket for requests, one for events, and one more per dump, so that
+ * a handler may make requests while a dump is being read.
+ *
+ * What libnl-route 3.7 leaves out is read or added attribute by attribute: IFLA_EVENT (struct
+ * rtnl_link has no place for it), IFA_PROTO, NDA_PROTOCOL. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/neighbour.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <netlink/route/rtnl.h>
+#include <netlink/route/rule.h>
+#include <netlink/socket.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "common/os/log.h"
+#include "common/os/net.h"
+
+#define EVENT_RCVBUF   (8 << 20) /* octets: a site with 10^4 addresses comes up at once */
+#define EVENT_BATCH    256       /* datagrams read per loop turn */
+#define EVENT_DRAIN    65536     /* more than the socket holds */
+#define DUMP_TRIES     5
+#define METRIC_DEFAULT 1024 /* the kernel's for IPv6 */
+
+struct net {
+	struct nl_sock *req, *event; /* owned; event is NULL in a request-only handle */
+	sd_event_source *source;     /* owned */
+	struct nl_addr *addr[3];     /* owned: those of the object under construction */
+	struct net_handlers on;
+	int refused; /* -errno of the request under way */
+};
+
+/* libnl's result as 0 or -errno.  libnl makes one code of several errnos (ESRCH and ENOENT, for
+ * one), so the kernel's own is remembered by on_refused(). */
+static int result(struct net *net, int e)
+{
+	int refused = net->refused;
+
+	net->refused = 0;
+	if (e >= 0)
+		return 0;
+	return refused ? refused : e == -NLE_NOMEM ? -ENOMEM : -EIO;
+}
+
+static int on_refused(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
+{
+	struct net *net = arg;
+
+	(void)from;
+	net->refused = e->error;
+	return NL_STOP;
+}
+
+/* --- events --- */
+
+/* rtnl_link would do but for IFLA_EVENT. */
+static void on_link(struct net *net, struct nlmsghdr *h)
+{
+	static const struct nla_policy policy[IFLA_MAX + 1] = {
+		[IFLA_IFNAME] = {.type = NLA_STRING, .maxlen = IFNAMSIZ},
+		[IFLA_MTU] = {.type = NLA_U32},
+		[IFLA_EVENT] = {.type = NLA_U32},
+	};
+	const struct ifinfomsg *ifi = nlmsg_data(h);
+	struct nlattr *tb[IFLA_MAX + 1];
+	struct net_link l = {.gone = h->nlmsg_type == RTM_DELLINK};
+
+	if (!net->on.link || nlmsg_parse(h, sizeof(*ifi), tb, IFLA_MAX, policy) < 0)
+		return;
+	/* AF_BRIDGE: a port joins or leaves a bridge; its RTM_DELLINK removes no interface.
+	 * Without a name: wireless events bring nothing else. */
+	if (ifi->ifi_family != AF_UNSPEC || !tb[IFLA_IFNAME])
+		return;
+	l.ifindex = (unsigned)ifi->ifi_index;
+	l.running = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_RUNNING) && !l.gone;
+	nla_strlcpy(l.name, tb[IFLA_IFNAME], sizeof(l.name));
+	if (tb[IFLA_MTU])
+		l.mtu = nla_get_u32(tb[IFLA_MTU]);
+	if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == sizeof(l.mac))
+		nla_memcpy(l.mac, tb[IFLA_ADDRESS], sizeof(l.mac));
+	if (tb[IFLA_EVENT])
+		l.notify_peers = nla_get_u32(tb[IFLA_EVENT]) == IFLA_EVENT_NOTIFY_PEERS;
+	net->on.link(net->on.arg, &l);
+}
+
+/* False if there is none, or not of IPv6. */
+static bool addr6_get(struct in6_addr *out, const struct nl_addr *a)
+{
+	if (!a || nl_addr_get_family(a) != AF_INET6 || nl_addr_get_len(a) != sizeof(*out))
+		return false;
+	memcpy(out, nl_addr_get_binary_addr(a), sizeof(*out));
+	return true;
+}
+
+static void on_addr(struct nl_object *o, void *arg)
+{
+	struct rtnl_addr *ra = (struct rtnl_addr *)o;
+	struct net *net = arg;
+	unsigned flags = rtnl_addr_get_flags(ra);
+	struct net_addr a = {.ifindex = (unsigned)rtnl_addr_get_ifindex(ra),
+		.gone = nl_object_get_msgtype(o) == RTM_DELADDR};
+
+	if (!net->on.addr || !addr6_get(&a.addr, rtnl_addr_get_local(ra)))
+		return;
+	/* an optimistic address may be used at once (RFC 4429 s3.1) */
+	a.optimistic = (flags & IFA_F_TENTATIVE) && (flags & IFA_F_OPTIMISTIC);
+	a.tentative = (flags & IFA_F_TENTATIVE) && !a.optimistic;
+	a.dad_failed = flags & IFA_F_DADFAILED;
+	net->on.addr(net->on.arg, &a);
+}
+
+static void on_neigh(struct nl_object *o, void *arg)
+{
+	struct rtnl_neigh *rn = (struct rtnl_neigh *)o;
+	struct net *net = arg;
+	struct net_neigh n = {.ifindex = (unsigned)rtnl_neigh_get_ifindex(rn),
+		.failed = rtnl_neigh_get_state(rn) > 0 && rtnl_neigh_get_state(rn) & NUD_FAILED};
+
+	if (net->on.neigh && addr6_get(&n.addr, rtnl_neigh_get_dst(rn)))
+		net->on.neigh(net->on.arg, &n);
+}
+
+static int on_message(struct nl_msg *msg, void *arg)
+{
+	switch (nlmsg_hdr(msg)->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK: on_link(arg, nlmsg_hdr(msg)); break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR: nl_msg_parse(msg, on_addr, arg); break;
+	case RTM_NEWNEIGH: /* RTM_DELNEIGH only means that garbage was collected */
+		nl_msg_parse(msg, on_neigh, arg);
+		break;
+	}
+	return NL_OK;
+}
+
+static int on_event(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct net *net = arg;
+	bool lost = false;
+	int e = 0;
+
+	(void)s, (void)fd, (void)revents;
+	for (unsigned i = 0; e >= 0 && i < (lost ? EVENT_DRAIN : EVENT_BATCH); i++) {
+		e = nl_recvmsgs_default(net->event);
+		if (e == -NLE_NOMEM) { /* ENOBUFS: the socket was full */
+			lost = true;
+			e = 0;
+		}
+	}
+	/* what stood in the queue is older than the dump: only now is the dump the last word */
+	if (lost) {
+		log_warn("netlink: events were lost, reading everything again");
+		e = net_dump(net);
+		if (e < 0)
+			log_err("netlink: dump failed: %s", strerror(-e));
+		if (net->on.resync)
+			net->on.resync(net->on.arg);
+	}
+	return 0;
+}
+
+/* --- sockets --- */
+
+/* As nl_recv(), but what other processes send is passed over. */
+static int recv_kernel(
+	struct nl_sock *s, struct sockaddr_nl *from, unsigned char **buf, struct ucred **creds)
+{
+	int n;
+
+	while ((n = nl_recv(s, from, buf, creds)) > 0 && from->nl_pid != 0)
+		free(*buf);
+	return n;
+}
+
+static int sock_open(struct net *net, struct nl_sock **out)
+{
+	struct nl_sock *s = *out = nl_socket_alloc();
+	struct nl_cb *cb;
+
+	if (!s)
+		return -NLE_NOMEM;
+	cb = nl_socket_get_cb(s);
+	nl_cb_overwrite_recv(cb, recv_kernel);
+	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_message, net);
+	nl_cb_err(cb, NL_CB_CUSTOM, on_refused, net);
+	nl_cb_put(cb);
+	return nl_connect(s, NETLINK_ROUTE);
+}
+
+static int dump(struct net *net, int type, int family)
+{
+	struct nl_sock *s;
+	int e = sock_open(net, &s);
+
+	if (e >= 0)
+		e = -NLE_DUMP_INTR; /* the tables changed meanwhile: it may be inconsistent */
+	for (unsigned i = 0; e == -NLE_DUMP_INTR && i < DUMP_TRIES; i++) {
+		e = nl_rtgen_request(s, type, family, NLM_F_DUMP);
+		if (e >= 0)
+			e = nl_recvmsgs_default(s);
+	}
+	nl_socket_free(s);
+	return result(net, e);
+}
+
+int net_dump(struct net *net)
+{
+	int e = dump(net, RTM_GETLINK, AF_UNSPEC);
+
+	return e < 0 ? e : dump(net, RTM_GETADDR, AF_INET6);
+}
+
+static int event_open(struct net *net, sd_event *ev)
+{
+	int size = EVENT_RCVBUF, fd;
+	int e = sock_open(net, &net->event);
+
+	if (e >= 0)
+		e = nl_socket_add_memberships(net->event, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR,
+			RTNLGRP_NEIGH, RTNLGRP_NONE);
+	if (e >= 0)
+		e = nl_socket_set_nonblocking(net->event);
+	if (e < 0)
+		return result(net, e);
+	nl_socket_disable_seq_check(net->event);
+	fd = nl_socket_get_fd(net->event);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		nl_socket_set_buffer_size(net->event, size, 0);
+	return sd_event_add_io(ev, &net->source, fd, EPOLLIN, on_event, net);
+}
+
+int net_open(struct net **out, sd_event *ev, const struct net_handlers *on)
+{
+	struct net *net = calloc(1, sizeof(*net));
+	int e;
+
+	*out = NULL;
+	if (!net)
+		return -ENOMEM;
+	if (on)
+		net->on = *on;
+	e = result(net, sock_open(net, &net->req));
+	for (unsigned i = 0; e >= 0 && i < sizeof(net->addr) / sizeof(net->addr[0]); i++) {
+		net->addr[i] = nl_addr_alloc(sizeof(struct in6_addr));
+		if (!net->addr[i])
+			e = -ENOMEM;
+	}
+	if (e >= 0 && ev)
+		e = event_open(net, ev);
+	if (e < 0) {
+		net_close(net);
+		return e;
+	}
+	*out = net;
+	return 0;
+}
+
+void net_close(struct net *net)
+{
+	if (!net)
+		return;
+	sd_event_source_disable_unref(net->source);
+	nl_socket_free(net->event);
+	nl_socket_free(net->req);
+	for (unsigned i = 0; i < sizeof(net->addr) / sizeof(net->addr[0]); i++)
+		nl_addr_put(net->addr[i]);
+	free(net);
+}
+
+/* --- requests --- */
+
+int net_request(struct net *net, int made, struct nl_msg *msg)
+{
+	if (made < 0)
+		nlmsg_free(msg);
+	return result(net, made < 0 ? made : nl_send_sync(net->req, msg));
+}
+
+/* An address for libnl's setters.  Their objects refer to it until they go: one slot each. */
+static struct nl_addr *slot(struct net *net, unsigned i, const struct in6_addr *a, uint8_t len)
+{
+	nl_addr_set_family(net->addr[i], AF_INET6);
+	nl_addr_set_binary_addr(net->addr[i], a, sizeof(*a));
+	nl_addr_set_prefixlen(net->addr[i], len);
+	return net->addr[i];
+}
+
+static struct rtnl_addr *addr_of(
+	struct net *net, unsigned ifindex, const struct in6_addr *addr, uint8_t len)
+{
+	struct rtnl_addr *a = rtnl_addr_alloc();
+
+	if (!a)
+		return NULL;
+	rtnl_addr_set_ifindex(a, (int)ifindex);
+	rtnl_addr_set_local(a, slot(net, 0, addr, len));
+	return a;
+}
+
+int net_addr_put(
+	struct net *net, unsigned ifindex, const struct in6_addr *addr, uint8_t len, uint32_t flags)
+{
+	struct rtnl_addr *a = addr_of(net, ifindex, addr, len);
+	struct nl_msg *msg = NULL;
+	int e = -NLE_NOMEM;
+
+	if (a) {
+		rtnl_addr_set_flags(a, flags);
+		e = rtnl_addr_build_add_request(a, NLM_F_REPLACE, &msg);
+	}
+	if (e >= 0)
+		e = nla_put_u8(msg, IFA_PROTO, NET_PROTO);
+	rtnl_addr_put(a);
+	return net_request(net, e, msg);
+}
+
+int net_addr_drop(struct net *net, unsigned ifindex, const struct in6_addr *addr, uint8_t len)
+{
+	struct rtnl_addr *a = addr_of(net, ifindex, addr, len);
+	int e = result(net, a ? rtnl_addr_delete(net->req, a, 0) : -NLE_NOMEM);
+
+	rtnl_addr_put(a);
+	return e == -EADDRNOTAVAIL || e == -ENODEV ? 0 : e;
+}
+
+int net_neigh_put(
+	struct net *net, unsigned ifindex, const struct in6_addr *addr, const uint8_t mac[6])
+{
+	struct rtnl_neigh *n = rtnl_neigh_alloc();
+	struct nl_msg *msg = NULL;
+	int e = -NLE_NOMEM;
+
+	if (n) {
+		rtnl_neigh_set_ifindex(n, (int)ifindex);
+		rtnl_neigh_set_state(n, NUD_STALE);
+		rtnl_neigh_set_flags(n, NTF_ROUTER);
+		rtnl_neigh_set_dst(n, slot(net, 0, addr, 128));
+		e = rtnl_neigh_build_add_request(n, NLM_F_CREATE | NLM_F_REPLACE, &msg);
+	}
+	if (e >= 0)
+		e = nla_put(msg, NDA_LLADDR, 6, mac);
+	if (e >= 0)
+		e = nla_put_u8(msg, NDA_PROTOCOL, NET_PROTO);
+	rtnl_neigh_put(n);
+	return net_request(net, e, msg);
+}
+
+static struct rtnl_route *route_of(struct net *net, const struct net_route *route)
+{
+	static const uint8_t types[] = {[NET_UNICAST] = RTN_UNICAST,
+		[NET_UNREACHABLE] = RTN_UNREACHABLE,
+		[NET_BLACKHOLE] = RTN_BLACKHOLE};
+	struct in6_addr dst = prefix6_mask(route->dst).addr;
+	struct rtnl_route *r = rtnl_route_alloc();
+	struct rtnl_nexthop *hop = r ? rtnl_route_nh_alloc() : NULL;
+
+	if (!hop) {
+		rtnl_route_put(r);
+		return NULL;
+	}
+	rtnl_route_set_dst(r, slot(net, 0, &dst, route->dst.len));
+	rtnl_route_set_protocol(r, NET_PROTO);
+	rtnl_route_set_table(r, route->table);
+	rtnl_route_set_type(r, types[route->type]);
+	/* said even if it is the default: in a deletion, none would match any metric */
+	rtnl_route_set_priority(r, route->metric ? route->metric : METRIC_DEFAULT);
+	rtnl_route_nh_set_ifindex(hop, (int)route->oif);
+	if (!addr6_is_any(&route->via))
+		rtnl_route_nh_set_gateway(hop, slot(net, 1, &route->via, 128));
+	rtnl_route_add_nexthop(r, hop);
+	if (!addr6_is_any(&route->src))
+		rtnl_route_set_pref_src(r, slot(net, 2, &route->src, 128));
+	if (route->mtu)
+		rtnl_route_set_metric(r, RTAX_MTU, route->mtu);
+	return r;
+}
+
+int net_route_make(struct net *net, const struct net_route *route, struct nl_msg **msg)
+{
+	struct rtnl_route *r = route_of(net, route);
+	int e = r ? rtnl_route_build_add_request(r, NLM_F_REPLACE, msg) : -NLE_NOMEM;
+
+	rtnl_route_put(r);
+	return e;
+}
+
+int net_route_put(struct net *net, const struct net_route *route)
+{
+	struct nl_msg *msg = NULL;
+	int made = net_route_make(net, route, &msg);
+
+	return net_request(net, made, msg);
+}
+
+int net_route_drop(struct net *net, const struct net_route *route)
+{
+	struct rtnl_route *r = route_of(net, route);
+	int e = result(net, r ? rtnl_route_delete(net->req, r, 0) : -NLE_NOMEM);
+
+	rtnl_route_put(r);
+	return e == -ESRCH || e == -ENOENT || e == -ENODEV ? 0 : e;
+}
+
+static struct rtnl_rule *rule_of(struct net *net, const struct net_rule *rule)
+{
+	struct in6_addr from = prefix6_mask(rule->from).addr, to = prefix6_mask(rule->to).addr;
+	struct rtnl_rule *r = rtnl_rule_alloc();
+
+	if (!r)
+		return NULL;
+	rtnl_rule_set_family(r, AF_INET6);
+	rtnl_rule_set_prio(r, rule->priority);
+	rtnl_rule_set_protocol(r, NET_PROTO);
+	rtnl_rule_set_action(r, rule->blackhole ? FR_ACT_BLACKHOLE : FR_ACT_TO_TBL);
+	if (!rule->blackhole)
+		rtnl_rule_set_table(r, rule->table);
+	if (rule->from.len)
+		rtnl_rule_set_src(r, slot(net, 0, &from, rule->from.len));
+	if (rule->to.len)
+		rtnl_rule_set_dst(r, slot(net, 1, &to, rule->to.len));
+	if (rule->iif[0])
+		rtnl_rule_set_iif(r, rule->iif);
+	return r;
+}
+
+int net_rule_put(struct net *net, const struct net_rule *rule)
+{
+	struct rtnl_rule *r = rule_of(net, rule);
+	/* without NLM_F_EXCL the kernel takes the same rule twice */
+	int e = result(net, r ? rtnl_rule_add(net->req, r, NLM_F_EXCL) : -NLE_NOMEM);
+
+	rtnl_rule_put(r);
+	return e == -EEXIST ? 0 : e;
+}
+
+int net_rule_drop(struct net *net, const struct net_rule *rule)
+{
+	struct rtnl_rule *r = rule_of(net, rule);
+	int e = result(net, r ? rtnl_rule_delete(net->req, r, 0) : -NLE_NOMEM);
+
+	rtnl_rule_put(r);
+	return e == -ENOENT ? 0 : e;
+}
+
+int net_link_find(struct net *net, const char *name, struct rtnl_link **out)
+{
+	return result(net, rtnl_link_get_kernel(net->req, 0, name, out));
+}
+
+int net_sysctl6(const char *ifname, const char *key, const char *value)
+{
+	char path[128];
+	size_t size = strlen(value);
+	int n = snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", ifname, key), fd,
+	    e = 0;
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, size) != (ssize_t)size)
+		e = -errno;
+	close(fd);
+	return e;
+}

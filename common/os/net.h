@@ -1,0 +1,89 @@
+/* net.h - rtnetlink for the daemons (libnl): link and address events, and idempotent changes of
+ * addresses, routes, rules and neighbours.  Everything installed carries protocol NET_PROTO, so that
+ * `ip -6 route show proto nemo` lists it and a restart finds it. */
+#pragma once
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+#include "common/core/addr.h"
+
+#define NET_PROTO 139 /* rtm_protocol of our routes and rules */
+
+struct net_link { /* one interface, as the kernel told it */
+	unsigned ifindex;
+	char name[IFNAMSIZ];
+	bool running;      /* up and with carrier */
+	bool gone;         /* RTM_DELLINK */
+	bool notify_peers; /* IFLA_EVENT says NOTIFY_PEERS: the guest was just migrated */
+	unsigned mtu;
+	uint8_t mac[6];
+};
+struct net_addr {
+	unsigned ifindex;
+	struct in6_addr addr;
+	bool tentative;  /* DAD runs and the address can't be used */
+	bool optimistic; /* DAD runs meanwhile, RFC 4429 */
+	bool dad_failed, gone;
+};
+struct net_neigh {
+	unsigned ifindex;
+	struct in6_addr addr;
+	bool failed;
+};
+
+struct net_handlers { /* any may be NULL */
+	void (*link)(void *arg, const struct net_link *);
+	void (*addr)(void *arg, const struct net_addr *);
+	void (*neigh)(void *arg, const struct net_neigh *);
+	void (*resync)(void *arg); /* messages were lost (ENOBUFS): everything was dumped again */
+	void *arg;
+};
+
+struct net;
+int net_open(struct net **, sd_event *, const struct net_handlers *); /* 0 or -errno */
+int net_dump(struct net *); /* calls link() and addr() for everything there is */
+void net_close(struct net *);
+
+int net_addr_put(struct net *, unsigned ifindex, const struct in6_addr *, uint8_t len,
+	uint32_t flags); /* IFA_F_* */
+int net_addr_drop(struct net *, unsigned ifindex, const struct in6_addr *, uint8_t len);
+int net_neigh_put(struct net *, unsigned ifindex, const struct in6_addr *,
+	const uint8_t mac[6]); /* STALE, is a router */
+
+enum net_route_type { NET_UNICAST, NET_UNREACHABLE, NET_BLACKHOLE };
+struct net_route {
+	struct prefix6 dst;
+	uint32_t table; /* 254 = main */
+	enum net_route_type type;
+	struct in6_addr via; /* :: = on link */
+	unsigned oif;        /* 0 for the discarding types */
+	uint32_t metric;     /* 0 = the kernel's default */
+	struct in6_addr src; /* preferred source; :: = none */
+	unsigned mtu;        /* 0 = the device's */
+};
+int net_route_put(struct net *, const struct net_route *);  /* creates or replaces */
+int net_route_drop(struct net *, const struct net_route *); /* 0 also if it was not there */
+
+struct net_rule {
+	uint32_t priority;
+	struct prefix6 from, to; /* len 0 = any */
+	char iif[IFNAMSIZ];      /* "" = any */
+	uint32_t table;          /* looked up if 'blackhole' is false */
+	bool blackhole;
+};
+int net_rule_put(struct net *, const struct net_rule *);  /* idempotent */
+int net_rule_drop(struct net *, const struct net_rule *); /* 0 also if it was not there */
+
+/* For what is not above: requests made with libnl's functions. */
+struct nl_msg;
+struct rtnl_link;
+/* Sends and frees '*msg', 'made' being the result of making it.  0 or -errno, the kernel's own. */
+int net_request(struct net *, int made, struct nl_msg *msg);
+/* The request of net_route_put(), to be added to.  0 or libnl's error, for net_request(). */
+int net_route_make(struct net *, const struct net_route *, struct nl_msg **);
+/* 0 and '*out', for rtnl_link_put(); -ENODEV: there is none; or another -errno. */
+int net_link_find(struct net *, const char *name, struct rtnl_link **out);
+
+/* Writes /proc/sys/net/ipv6/conf/IFNAME/KEY.  0 or -errno. */
+int net_sysctl6(const char *ifname, const char *key, const char *value);

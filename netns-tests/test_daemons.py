@@ -1,0 +1,444 @@
+"""The daemons' manners: command line, configuration errors, readiness, warnings, the end; and
+nemoctl against live ones.
+
+    mr:eth0 2001:db8:a::2 ---- 2001:db8:a::1 ha:eth0        radvd on ha:eth0
+    mr:eth1 2001:db8:d:1::1
+"""
+
+import glob
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+from test_control import mistakes, schemas
+
+from lib import ROOT
+from lib.daemon import BUILD, Daemon, libconfig_file
+from lib.topo import Link, Node, Radvd, Topology, stop
+from lib.wait import wait_for
+
+DAEMONS = ["nemo-ha", "nemo-mr"]
+NEMOCTL = os.path.join(BUILD, "nemoctl")
+HA, HOA = "2001:db8:a::1", "2001:db8:d::1"
+
+TOPOLOGY = Topology(
+    nodes=[Node("ha", forward=True), Node("mr", forward=True)],
+    links=[
+        Link("mr:eth0", "ha:eth0", [], [f"{HA}/64"], real_dad=True),
+        Link("mr:eth1", "ha:eth1", ["2001:db8:d:1::1/64"]),
+    ],
+    radvds=[Radvd("ha:eth0", "2001:db8:a::/64")],
+)
+
+CONF = {
+    "nemo-ha": {
+        "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
+        "aggregates": ["2001:db8:d::/48"],
+        "routers": [{"name": "MR-1", "home_address": HOA, "prefixes": ["2001:db8:d:1::/64"],
+                     "tenant": "red"}],
+    },
+    "nemo-mr": {
+        "name": "MR-1", "home_address": HOA, "home_agents": [HA],
+        "uplinks": [{"interface": "eth0"}],
+        "networks": [{"prefix": "2001:db8:d:1::/64", "interface": "eth1"}],
+    },
+}
+
+
+def run(program, *args, **how):
+    """A command that ends by itself; outside of any namespace of ours it must change nothing."""
+    return subprocess.run(
+        [os.path.join(BUILD, program), *args], capture_output=True, text=True, timeout=10, **how)
+
+
+def conf_file(tmp_path, conf):
+    path = tmp_path / "nemo.conf"
+    path.write_text(conf if isinstance(conf, str) else libconfig_file(conf))
+    return str(path)
+
+
+@pytest.fixture
+def net(make_net):
+    return make_net(TOPOLOGY)
+
+
+def daemon(net, program, **conf):
+    return Daemon(net, program[5:], program, {**CONF[program], **conf})
+
+
+def pair(net):
+    """Both, registered."""
+    ha, mr = daemon(net, "nemo-ha").start(), daemon(net, "nemo-mr").start()
+    mr.wait_bound()
+    return ha, mr
+
+
+def fails_to_start(net, program, conf, tmp_path, **env):
+    """Exit code and messages of one that can't start."""
+    path = conf_file(tmp_path, {"control": str(tmp_path / "other.sock"), **conf})
+    done = net[program[5:]].run(
+        [os.path.join(BUILD, program), "-c", path], check=False, timeout=20,
+        env={**os.environ, **env})
+    return done.returncode, done.stderr + done.stdout
+
+
+def kernel_state(node):
+    commands = ("ip -br link", "ip -6 addr", "ip -6 route show table all", "ip -6 rule", "tc filter show dev eth0 ingress")
+    return [node.out(c) for c in commands]
+
+
+# --- command line ---
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_help_and_version_go_to_stdout(program):
+    done = run(program, "-h")
+    assert done.returncode == 0 and done.stderr == ""
+    for word in f"usage: {program}", "--config", "--check", "--config-help", "--version":
+        assert word in done.stdout
+    assert ("--keep" in done.stdout) == (program == "nemo-mr")
+    done = run(program, "--version")
+    assert done.returncode == 0 and re.fullmatch(rf"{program} \d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_config_help_lists_every_key_that_is_accepted(program, tmp_path):
+    """The keys in its first column are the ones a file may have: each is known to -t."""
+    done = run(program, "--config-help")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[0] == "KEY"
+    keys = {l.split()[0] for l in lines[1:] if l and not l[0].isspace()}
+    assert set(CONF[program]) <= keys and {"engine", "protection", "control", "mtu"} <= keys
+    nonsense = conf_file(tmp_path, "".join(f"{k.split('.')[0]} = 1.5;\n" for k in sorted(keys) if "." not in k))
+    assert "unknown key" not in run(program, "-t", "-c", nonsense).stderr
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("args", [["--colour"], ["-x"], ["-c"], ["stray"]])
+def test_a_wrong_command_line_is_exit_2_with_the_usage(program, args):
+    done = run(program, *args)
+    assert done.returncode == 2
+    assert f"usage: {program}" in done.stderr and done.stdout == ""
+
+
+# --- configuration ---
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_a_good_file_passes_the_check_and_starts_nothing(program, net, tmp_path):
+    node = net[program[5:]]
+    before = kernel_state(node)
+    control = str(tmp_path / "control.sock")
+    path = conf_file(tmp_path, {**CONF[program], "control": control})
+    done = node.run([os.path.join(BUILD, program), "-t", "-c", path])
+    assert done.stderr == ""
+    assert kernel_state(node) == before and not os.path.exists(control)
+
+
+@pytest.mark.parametrize("path", sorted(glob.glob(os.path.join(ROOT, "conf", "wide-cloud", "*.conf"))),
+                         ids=os.path.basename)
+def test_the_testbeds_configurations_are_right(path):
+    done = run("nemo-ha" if "nemo-ha" in path else "nemo-mr", "-t", "-c", path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+BAD = {
+    "nemo-ha": (
+        'address = "2001:db8:a::1";\n'
+        "interfaces = ( 7 );\n"
+        'colour = "blue";\n'
+        "max_lifetime = 3;\n"
+        'engine = "steam";\n'
+        "routers = (\n"
+        '  { name = "A"; home_address = "2001:db8:d::1"; tenant = "x"; prefixes = ( "2001:db8:d:1::1/64" ); },\n'
+        '  { home_address = "2001:db8:d::zz"; tenant = "x"; }\n'
+        ");\n",
+        {(2, "interfaces"), (3, "colour"), (4, "max_lifetime"), (5, "engine"), (7, "prefixes"),
+         (8, "name"), (8, "home_address")},
+    ),
+    "nemo-mr": (
+        'name = "MR-1";\n'
+        'home_address = "2001:db8:d::1/64";\n'
+        'home_agents = ( "nowhere" );\n'
+        'uplinks = ( { interface = "eth0"; preference = 5000; } );\n'
+        'networks = ( { prefix = "2001:db8:d:1::/64"; } );\n'
+        "retransmit_ms = 5;\n"
+        "lifetime = true;\n",
+        {(2, "home_address"), (3, "home_agents"), (4, "preference"), (5, "interface"),
+         (6, "retransmit_ms"), (7, "lifetime")},
+    ),
+}
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_all_mistakes_of_a_file_are_told_at_once(program, tmp_path):
+    """file:line: key: reason; exit 1."""
+    text, wanted = BAD[program]
+    path = conf_file(tmp_path, text)
+    done = run(program, "-t", "-c", path)
+    assert done.returncode == 1
+    told = re.findall(rf"{re.escape(path)}:(\d+): ([\w.\[\]]+): \S+", done.stderr)
+    told = {(int(line), re.sub(r"\[\d+\]", "", key).split(".")[-1]) for line, key in told}
+    assert told == wanted, done.stderr
+
+
+# What fits the key table, but not together.
+TOGETHER = {
+    "two routers' networks overlap": ("nemo-ha", {"routers": [
+        {"name": "A", "home_address": HOA, "prefixes": ["2001:db8:d::/56"], "tenant": "x"},
+        {"name": "B", "home_address": "2001:db8:d::2", "prefixes": ["2001:db8:d:1::/64"], "tenant": "x"}]},
+        "overlaps"),
+    "one home address twice": ("nemo-ha", {"routers": [
+        {"name": "A", "home_address": HOA, "tenant": "x"},
+        {"name": "B", "home_address": HOA, "tenant": "x"}]}, "used before"),
+    "one name twice": ("nemo-ha", {"routers": [
+        {"name": "A", "home_address": HOA, "tenant": "x"},
+        {"name": "A", "home_address": "2001:db8:d::2", "tenant": "x"}]}, "used before"),
+    "a home address that nobody serves": ("nemo-ha", {"routers": [
+        {"name": "A", "home_address": "2001:db8:77::1", "tenant": "x"}]}, "home_prefixes"),
+    "an allow line for nobody": ("nemo-ha", {"allow": [{"from": "red", "to": "nobody"}]}, "nobody"),
+    "an MTU below IPv6's least": ("nemo-ha", {"mtu": 1279}, "1280"),
+    "a home agent inside the network": ("nemo-mr", {"home_agents": ["2001:db8:d:1::9"]}, "inside"),
+    "an uplink that is also inside": ("nemo-mr", {"networks": [
+        {"prefix": "2001:db8:d:1::/64", "interface": "eth0"}]}, "uplink"),
+    "an uplink twice": ("nemo-mr", {"uplinks": [{"interface": "eth0"}, {"interface": "eth0"}]}, "already"),
+    "a known link of no uplink": ("nemo-mr", {"known_links": [
+        {"uplink": "eth9", "router": "fe80::1", "mac": "02:00:00:00:00:01", "prefix": "2001:db8:b::/64"}]},
+        "no uplink"),
+    "a multicast home address": ("nemo-mr", {"home_address": "ff0e::1"}, "unicast"),
+}
+
+
+@pytest.mark.parametrize("why", TOGETHER)
+def test_what_does_not_fit_together_is_told(why, tmp_path):
+    """HOSTILE 17."""
+    program, change, word = TOGETHER[why]
+    path = conf_file(tmp_path, {**CONF[program], **change})
+    done = run(program, "-t", "-c", path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(path + ":") and word in done.stderr
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_a_missing_file_and_a_syntax_error(program, tmp_path):
+    done = run(program, "-c", str(tmp_path / "nothing.conf"))
+    assert done.returncode == 1 and f"{tmp_path}/nothing.conf: No such file" in done.stderr
+    path = conf_file(tmp_path, 'name = "x";\nname2 = ( 1, ;\n')
+    done = run(program, "-t", "-c", path)
+    assert done.returncode == 1 and f"{path}:2: " in done.stderr
+
+
+# --- start ---
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_ready_means_that_the_control_socket_answers(program, net):
+    """Type=notify of systemd: READY=1 comes when everything is set up, not before."""
+    d = daemon(net, program)
+    with open(d.conf_path, "w") as f:
+        f.write(d.conf)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(d.control + ".n")
+        notify.settimeout(10)
+        d.proc = d.node.popen(
+            [os.path.join(BUILD, program), "-c", d.conf_path], stderr=subprocess.DEVNULL,
+            env={**os.environ, "NOTIFY_SOCKET": d.control + ".n"})
+        message = notify.recv(4096).decode()
+        assert "READY=1" in message
+        assert d.status()["daemon"] == program
+        assert "nemo0" in d.node.out("ip -br link")
+        assert os.stat(d.control).st_mode & 0o777 == 0o600
+        d.proc.send_signal(signal.SIGTERM)
+        rest = notify.recv(4096).decode()
+        assert "STOPPING=1" in rest
+        assert d.proc.wait(10) == 0
+    assert not os.path.exists(d.control), "the socket goes with the daemon"
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_signalling_without_protection_is_warned_of(program, net):
+    d = daemon(net, program).start()
+    warned = [l for l in d.log().splitlines() if "protection" in l]
+    assert len(warned) == 1 and "warn" in warned[0] and "none" in warned[0]
+    assert d.status()["protection"] == "none"
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_a_second_one_on_the_same_control_socket_is_refused(program, net, tmp_path):
+    """And the first goes on, undisturbed."""
+    first = daemon(net, program).start()
+    if program == "nemo-mr":
+        daemon(net, "nemo-ha").start()
+        first.wait_bound()
+    node, before = net[program[5:]], kernel_state(net[program[5:]])
+    code, text = fails_to_start(net, program, {**CONF[program], "control": first.control}, tmp_path)
+    assert code == 1
+    assert first.control in text and re.search("in use|already|running", text), text
+    assert first.status()["daemon"] == program
+    assert kernel_state(node) == before
+
+
+def test_a_home_agent_names_a_missing_interface(net, tmp_path):
+    code, text = fails_to_start(net, "nemo-ha", {**CONF["nemo-ha"], "interfaces": ["eth0", "eth7"]}, tmp_path)
+    assert code == 1 and "eth7" in text and "does not exist" in text
+    assert "nemo0" not in net["ha"].out("ip -br link")
+    assert "2001:db8:d::" not in net["ha"].out("ip -6 route show table all")
+
+
+def test_a_mobile_router_waits_for_its_uplink(net):
+    """An interface may come later: USB, hotplug, a slow driver."""
+    daemon(net, "nemo-ha").start()
+    net["mr"].batch(["link set dev eth0 down", "link set dev eth0 name away"])
+    mr = daemon(net, "nemo-mr").start()
+    assert mr.status()["state"] == "no link"
+    net["mr"].batch(["link set dev away name eth0", "link set dev eth0 up"])
+    mr.wait_bound(10)
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_an_engine_that_the_kernel_lacks_is_told(program, net, tmp_path):
+    probe = net["mr"].run("ip link add probe6 type ip6tnl external", check=False)
+    if probe.returncode == 0:
+        pytest.skip("this kernel has ip6tnl")
+    code, text = fails_to_start(net, program, {**CONF[program], "engine": "ip6tnl"}, tmp_path)
+    assert code == 1 and "ip6tnl can't be used here" in text and "kernel" in text
+    assert "nemo0" not in net[program[5:]].out("ip -br link")
+
+
+def test_a_home_agent_address_that_is_not_here_is_warned_of(net):
+    d = daemon(net, "nemo-ha", address="2001:db8:a::99").start()
+    assert [l for l in d.log().splitlines() if "warn" in l and "2001:db8:a::99" in l]
+
+
+# --- the end ---
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_them_cleanly(net, sig):
+    ha, mr = pair(net)
+    assert mr.stop(sig) == 0
+    wait_for(lambda: ha.status()["bindings"] == 0, 3, "de-registration")
+    assert ha.stop(sig) == 0
+    for node in "ha", "mr":
+        assert "nemo0" not in net[node].out("ip -br link")
+    for d in ha, mr:
+        assert not [l for l in d.log().splitlines() if " err:" in l], d.log()
+
+
+def test_a_second_signal_ends_a_mobile_router_at_once(net):
+    """The first one's de-registration gets no answer; nobody has to wait for it."""
+    ha, mr = pair(net)
+    ha.proc.send_signal(signal.SIGSTOP)
+    mr.proc.send_signal(signal.SIGTERM)
+    wait_for(lambda: "stopping" in mr.log(), 3, "the first is taken")
+    assert mr.running()
+    mr.proc.send_signal(signal.SIGTERM)
+    assert mr.proc.wait(0.5) == 1
+    assert "second signal" in mr.log()
+    assert "nemo0" not in net["mr"].out("ip -br link")
+    mr.events.close()
+    mr.events = None
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_sighup_is_no_end(program, net):
+    d = daemon(net, program).start()
+    d.proc.send_signal(signal.SIGHUP)
+    wait_for(lambda: "SIGHUP" in d.log(), 3, "a word about it")
+    assert d.status()["daemon"] == program
+
+
+# --- nemoctl with live daemons ---
+
+
+def ctl(*args, code=0):
+    done = run("nemoctl", *args)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_every_counter_says_what_it_counts(net):
+    for d in pair(net):
+        counters = d.ask("stats")["counters"]
+        names = [c["name"] for c in counters]
+        assert len(names) == len(set(names)) > 20
+        for c in counters:
+            assert len(c["help"]) > 10 and c["help"] != c["name"] and c["group"], c
+            assert isinstance(c["value"], int) and c["value"] >= 0
+        table = ctl("-s", d.control, "stats")
+        assert all(c["name"] in table and c["help"] in table for c in counters)
+
+
+def test_nemoctl_shows_what_the_daemons_know(net):
+    ha, mr = pair(net)
+    both = ["-s", ha.control, "-s", mr.control]
+    summary = ctl(*both)
+    assert "nemo-ha" in summary and "nemo-mr" in summary and "1 of 1 routers bound" in summary
+    care_of = mr.status()["care_of"]
+    rows = ctl(*both, "ha", "bindings").splitlines()
+    assert rows[0].split()[0] == "NAME" and len(rows) == 2
+    for word in "MR-1", "red", HOA, care_of, "bound", "2001:db8:d:1::/64", "explicit":
+        assert word in rows[1]
+    assert "accepted" in ctl(*both, "ha", "routers")
+    status = ctl(*both, "mr", "status")
+    assert care_of in status and "eth0" in status and HA in status
+    assert "start" in ctl(*both, "mr", "handovers") or "carrier" in ctl(*both, "mr", "handovers")
+    assert ctl("--run", net.dir) == summary or "1 of 1 routers bound" in ctl("--run", net.dir)
+    known = schemas()
+    for kind, words, cmd in (
+        ("nemo-ha", ["ha", "bindings"], "bindings"), ("nemo-ha", ["ha", "routers"], "routers"),
+        ("nemo-mr", ["mr", "status"], "status"), ("nemo-mr", ["mr", "handovers"], "handovers"),
+        ("any", ["stats"], "stats"),
+    ):
+        doc = json.loads(ctl(*both, "--json", *words))
+        assert len(doc) == (2 if kind == "any" else 1)
+        for one in doc:
+            assert not mistakes(one["data"], known[f"{kind} {cmd}"]), words
+
+
+def test_nemoctl_acts_and_tells_by_its_exit_code(net):
+    ha, mr = pair(net)
+    mr.events.forget()
+    assert "eth0" in ctl("-s", mr.control, "mr", "rehome", "eth0")
+    mr.wait_event("mr.confirmed", 5)
+    refused = ctl("-s", mr.control, "mr", "rehome", "eth9", code=1)
+    assert "eth9" in refused
+    ctl("-s", mr.control, "mr", "fly", code=2)
+    ctl("-s", mr.control, "ha", "bindings", code=3)
+    assert "nemo-ha" in ctl("--run", "/nonexistent", "ha", "bindings", code=3)
+    ctl("-s", mr.control, "mr", "stop")
+    wait_for(lambda: not mr.running(), 5, "the end")
+    assert mr.proc.returncode == 0
+    ctl("-s", mr.control, code=3)
+
+
+def test_nemoctl_monitor_follows_a_registration(net):
+    ha = daemon(net, "nemo-ha").start()
+    log = os.path.join(net.dir, "monitor")
+    with open(log, "w") as out:
+        proc = net.started(subprocess.Popen([NEMOCTL, "-s", ha.control, "--json", "monitor"], stdout=out))
+    wait_for(lambda: "ha.sock" in open(f"/proc/{proc.pid}/cmdline").read(), 3, "nemoctl runs")
+    mr = daemon(net, "nemo-mr").start()
+    mr.wait_bound()
+
+    def events():
+        return [json.loads(l) for l in open(log).read().splitlines() if l.endswith("}")]
+
+    def moved_on():  # the first registration may have been before nemoctl listened
+        mr.stop()
+        mr.start()
+        mr.wait_bound()
+        return any(e["event"] == "binding.accepted" for e in events())
+
+    wait_for(moved_on, 10, "the event")
+    for e in events():
+        assert not mistakes(e, schemas()["any event"])
+        assert e["daemon"] == "nemo-ha" and e["name"] == "MR-1"
+    assert ha.stop() == 0
+    assert proc.wait(5) == 3, "it ends with the last daemon"
+    stop(proc)
