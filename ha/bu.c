@@ -3,6 +3,8 @@
 #include "common/core/seq16.h"
 #include "ha/binding.h"
 
+#define REJECT_NOTES_PER_S 10
+
 /* What a check says: a status of 128 or more rejects; 0 goes on to the next check. */
 enum { PASS = 0, SILENT = -1 };
 
@@ -122,6 +124,9 @@ static int check_care_of_place(struct bu *u)
 		return PASS;
 	if (addr6_eq(&u->coa, &c->address) || addr6_eq(&u->coa, &u->e->dst))
 		return MH_ST_INVALID_COA;
+	for (unsigned i = 0; i < u->ha->n_own; i++)
+		if (addr6_eq(&u->ha->own[i], &u->coa))
+			return MH_ST_INVALID_COA;
 	for (unsigned i = 0; i < c->n_home; i++)
 		if (prefix6_has(&c->home[i], &u->coa))
 			return MH_ST_INVALID_COA;
@@ -219,12 +224,29 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	}
 }
 
+/* A flood of updates must not become a flood of log lines. */
+static bool may_tell(struct ha *ha, uint64_t now)
+{
+	if (now - ha->notes_since >= 1000) {
+		ha->notes_since = now;
+		ha->notes = 0;
+	}
+	if (ha->notes < REJECT_NOTES_PER_S) {
+		ha->notes++;
+		return true;
+	}
+	ha->counters[HA_C_notes_limited]++;
+	return false;
+}
+
 static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
 {
 	uint16_t seq = status == MH_ST_SEQ_WINDOW ? u->peer->b.seq : u->e->m.bu.seq;
 
 	u->ha->counters[HA_C_bu_rejected]++;
 	bu_answer(u->ha, u->e, status, seq, 0, now, out);
+	if (!may_tell(u->ha, now))
+		return;
 	ha_note(out, NOTE_BINDING_REJECTED, u->peer, &u->hoa, status,
 		mh_status_str((unsigned)status));
 	out->v[out->n - 1].note.coa = u->coa;

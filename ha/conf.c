@@ -244,6 +244,8 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 	for (unsigned i = 0; i < c->n_routers; i++) {
 		const struct ha_router *r = &c->routers[i];
 
+		if (conf_misread(conf, &r->hoa))
+			continue;
 		if (!addr6_is_routable(&r->hoa))
 			conf_error(conf, r->line, "home_address", "not a unicast routable address");
 		else if (!served(c, r))
@@ -262,22 +264,29 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 {
 	struct table t;
-	unsigned a, b;
 	char sa[PREFIX6_STRLEN], sb[PREFIX6_STRLEN];
 
-	for (unsigned i = 0; i < c->n_routers; i++)
-		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++)
-			if (c->routers[i].prefixes[k].len == 0 ||
-				!addr6_is_routable(&c->routers[i].prefixes[k].addr))
+	for (unsigned i = 0; i < c->n_routers; i++) {
+		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++) {
+			const struct prefix6 *p = &c->routers[i].prefixes[k];
+
+			if (conf_misread(conf, &p->addr))
+				continue;
+			if (p->len == 0 || !addr6_is_routable(&p->addr))
 				conf_error(conf, c->routers[i].line, "prefixes",
-					"%s is no prefix for a network",
-					prefix6_str(&c->routers[i].prefixes[k], sa));
+					"%s is no prefix for a network", prefix6_str(p, sa));
+		}
+	}
 	if (table_build(&t, c) < 0)
 		abort();
-	if (table_overlap(&t, &a, &b)) {
+	for (unsigned a = 0, b = 1; b < t.n; b++) { /* 'a' is the last that nothing covers */
 		const struct ha_router *ra = &c->routers[t.v[a].router],
 				       *rb = &c->routers[t.v[b].router];
 
+		if (!prefix6_overlaps(&t.v[a].prefix, &t.v[b].prefix)) {
+			a = b;
+			continue;
+		}
 		conf_error(conf, rb->line, "prefixes", "%s of %s overlaps %s of %s (line %u)",
 			prefix6_str(&t.v[b].prefix, sb), rb->name, prefix6_str(&t.v[a].prefix, sa),
 			ra->name, ra->line);
@@ -290,9 +299,9 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 	struct conf conf = {.file = path};
 
 	memset(f, 0, sizeof(*f));
-	if (conf_read(&conf, ha_conf_keys, f) > 0)
-		return conf.n_errors;
-	if (!addr6_is_routable(&f->core.address))
+	if (conf_read(&conf, ha_conf_keys, f) > 0 && !f->core.n_routers)
+		return conf.n_errors; /* nothing to compare */
+	if (!conf_misread(&conf, &f->core.address) && !addr6_is_routable(&f->core.address))
 		conf_error(&conf, 0, "address", "not a unicast routable address");
 	if (f->mtu && f->mtu < 1280)
 		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);

@@ -10,7 +10,7 @@
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 #include "common/os/mhio.h"
-#include "common/os/nl.h"
+#include "common/os/net.h"
 #include "common/os/tell.h"
 #include "ha/edge.h"
 
@@ -22,7 +22,7 @@ struct ha_edge {
 	const struct ha_file *file;
 	sd_event *event;
 	struct ha *ha;
-	struct nl *nl;
+	struct net *net;
 	struct mhio *io;
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
@@ -274,19 +274,20 @@ static int open_signalling(struct ha_edge *e)
 }
 
 /* What is not bound in an aggregate is unreachable, or packets for it would loop. */
-static int aggregate_routes(struct ha_edge *e, int (*change)(struct nl *, const struct nl_route *))
+static int aggregate_routes(
+	struct ha_edge *e, int (*change)(struct net *, const struct net_route *))
 {
 	int r = 0;
 
 	for (unsigned i = 0; i < e->file->core.n_aggregates && r == 0; i++) {
-		struct nl_route route = {
+		struct net_route route = {
 			.dst = e->file->core.aggregates[i],
 			.table = MAIN_TABLE,
-			.type = NL_UNREACHABLE,
+			.type = NET_UNREACHABLE,
 			.metric = METRIC_LAST,
 		};
 
-		r = change(e->nl, &route);
+		r = change(e->net, &route);
 	}
 	if (r < 0)
 		log_err("aggregates: %s", strerror(-r));
@@ -312,20 +313,19 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	if (r < 0)
 		return r;
 	check_address(file);
-	/* Before the kernel is touched: a second home agent must not take the first one's tunnels.
-	 */
+	/* First of all: a second home agent must not take the first one's tunnels. */
 	r = ctl_open(&e->ctl, event, file->control, commands, e);
 	if (r < 0) {
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
-	r = nl_open(&e->nl, NULL, NULL);
+	r = net_open(&e->net, NULL, NULL);
 	if (r < 0)
 		return r;
-	r = nl_sysctl6("all", "forwarding", "1");
+	r = net_sysctl6("all", "forwarding", "1");
 	if (r < 0)
 		return r;
-	r = aggregate_routes(e, nl_route_put);
+	r = aggregate_routes(e, net_route_put);
 	if (r < 0)
 		return r;
 	r = open_tunnels(e, mtu);
@@ -351,9 +351,9 @@ void ha_edge_close(struct ha_edge *e)
 	mhio_close(e->io);
 	if (e->engine)
 		e->engine->close(e->tunnels, false);
-	if (e->nl)
-		aggregate_routes(e, nl_route_drop);
-	nl_close(e->nl);
+	if (e->net)
+		aggregate_routes(e, net_route_drop);
+	net_close(e->net);
 	ha_free(e->ha);
 	free(e);
 }

@@ -59,6 +59,19 @@ struct ha *ha_new(const struct ha_conf *conf)
 	return ha;
 }
 
+int ha_set_own(struct ha *ha, const struct in6_addr *own, unsigned n)
+{
+	struct in6_addr *copy = malloc((n ? n : 1) * sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, own, n * sizeof(*copy));
+	free(ha->own);
+	ha->own = copy;
+	ha->n_own = n;
+	return 0;
+}
+
 /* Ends what a BOUND binding holds; the caller adds the note. */
 void ha_unbind(
 	struct ha *ha, struct ha_peer *p, enum binding_state to, uint64_t now, struct ha_out *out)
@@ -98,6 +111,12 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 
 	if (!p)
 		return;
+	if (ha->undo.restoring) { /* not even the old tunnel: better no binding than a false one */
+		ha->undo.peer = NULL;
+		ha_unbind(ha, p, BINDING_NONE, now, out);
+		ha_note(out, NOTE_BINDING_EXPIRED, p, &p->conf->hoa, -1, strerror(-error));
+		return;
+	}
 	uint16_t seq = p->b.seq;
 
 	ha->counters[HA_C_tunnel_failed]++;
@@ -111,9 +130,11 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 	/* The answer comes first: nothing after a put that fails again is carried out. */
 	bu_answer(ha, &ha->undo.bu, MH_ST_RESOURCES, ha->undo.bu.m.bu.seq, 0, now, out);
 	ha_note(out, NOTE_BINDING_REJECTED, p, &p->conf->hoa, MH_ST_RESOURCES, strerror(-error));
-	if (p->b.state == BINDING_BOUND) /* the engine may have taken half of it */
+	ha->undo.restoring = p->b.state == BINDING_BOUND; /* the engine may have taken half of it */
+	if (ha->undo.restoring)
 		binding_tunnel(p, &ha_action(out, HA_DO_TUNNEL_PUT)->tunnel);
-	ha->undo.peer = NULL;
+	else
+		ha->undo.peer = NULL;
 }
 
 void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_out *out)
@@ -122,6 +143,7 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 	switch (ev->type) {
 	case HA_EV_MH:
 		ha->undo.peer = NULL;
+		ha->undo.restoring = false;
 		if (ev->mh.m.type == MH_BU)
 			bu_receive(ha, &ev->mh, now, out);
 		else
@@ -236,5 +258,6 @@ void ha_free(struct ha *ha)
 	table_free(&ha->table);
 	heap_free(&ha->timers);
 	free(ha->peers);
+	free(ha->own);
 	free(ha);
 }

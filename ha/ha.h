@@ -51,6 +51,7 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(bu_correspondent, "silently dropped: meant for a correspondent node (H = 0)") \
 	X(mh_unexpected, "Mobility Header messages that a home agent has no use for") \
 	X(expired, "bindings that ended without a refresh") \
+	X(notes_limited, "rejections without a line in the log: more than ten a second") \
 	X(tunnel_failed, \
 		"registrations refused because the tunnel could not be set up (status 130)")
 enum ha_counter {
@@ -84,6 +85,8 @@ struct ha_out {
 
 struct ha;
 struct ha *ha_new(const struct ha_conf *); /* NULL: no memory */
+/* Addresses of this host ('n' of them, copied): no care-of address can be one of them.  0 or -ENOMEM. */
+int ha_set_own(struct ha *, const struct in6_addr *own, unsigned n);
 /* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it; the
  * caller performs the actions in order.  If a TUNNEL_PUT fails it leaves out the rest and steps at
  * once with HA_EV_TUNNEL_FAILED: the binding is as it was before, the answer is status 130. */

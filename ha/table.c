@@ -31,19 +31,6 @@ int table_build(struct table *t, const struct ha_conf *conf)
 	return 0;
 }
 
-bool table_overlap(const struct table *t, unsigned *a, unsigned *b)
-{
-	/* Sorted, so a prefix that covers others stands right before the first of them. */
-	for (unsigned i = 1; i < t->n; i++) {
-		if (prefix6_overlaps(&t->v[i - 1].prefix, &t->v[i].prefix)) {
-			*a = i - 1;
-			*b = i;
-			return true;
-		}
-	}
-	return false;
-}
-
 const struct table_entry *table_find(const struct table *t, const struct in6_addr *addr)
 {
 	unsigned lo = 0, hi = t->n;

@@ -8,12 +8,10 @@ struct table_entry {
 };
 struct table {
 	unsigned n;
-	struct table_entry *v; /* owned; sorted by address, prefixes don't overlap */
+	struct table_entry *v; /* owned; sorted by address; a covering prefix before what it covers */
 };
 
 int table_build(struct table *, const struct ha_conf *); /* 0 or -ENOMEM */
-/* Two entries that overlap, if any (a mistake in the configuration): true and their indexes. */
-bool table_overlap(const struct table *, unsigned *a, unsigned *b);
 /* The entry that 'addr' lies in; NULL: nobody's. */
 const struct table_entry *table_find(const struct table *, const struct in6_addr *addr);
 void table_free(struct table *);

@@ -224,6 +224,7 @@ static void refuse(struct mr *mr)
 	struct bul *b = &mr->bul;
 
 	b->state = BUL_REFUSED;
+	b->n_sent = 0;
 	b->send_at = UINT64_MAX;
 	unbind(mr);
 	mr_note(mr, NOTE_MR_REFUSED,
@@ -290,7 +291,7 @@ static void closed(struct mr *mr, bool answered)
 			 : "no answer to the de-registration; the binding ends with its lifetime");
 	if (b->closing_exit) {
 		b->state = BUL_IDLE;
-		mr_action(mr, MR_DO_EXIT);
+		mr_exit(mr, false);
 	} else if (b->elsewhere) {
 		b->elsewhere = false;
 		if (!next_ha(mr) && mr->conf->n_has > 1)
@@ -334,11 +335,9 @@ static void accepted(struct mr *mr, const struct mh_msg *m, uint64_t sent_at)
 	b->has_tried = 0;
 	b->both_modes_tried = false;
 	b->retry_ms = RETRY_FIRST_MS;
-	if (!b->tunnel || b->bound_ha != b->ha) {
-		b->tunnel = true;
-		b->bound_ha = b->ha;
-		bul_put_tunnel(mr);
-	}
+	b->tunnel = true;
+	b->bound_ha = b->ha;
+	bul_put_tunnel(mr); /* at refreshes too: mends what a failed put left undone */
 	n = mr_note(mr, was_live && same ? NOTE_MR_REFRESHED : NOTE_MR_REGISTERED, "%s",
 		mh_status_str(m->ba.status));
 	n->status = m->ba.status;
@@ -444,6 +443,13 @@ void bul_restart(struct mr *mr)
 	}
 }
 
+/* A tunnel of an earlier run is in place: it goes on, for at most one lifetime without an answer. */
+void bul_adopt(struct mr *mr, uint64_t now)
+{
+	mr->bul.tunnel = mr->bul.live = true;
+	mr->bul.ends = now + mr->conf->lifetime_s * 1000ull;
+}
+
 void bul_stop(struct mr *mr, bool keep)
 {
 	struct bul *b = &mr->bul;
@@ -452,7 +458,7 @@ void bul_stop(struct mr *mr, bool keep)
 	if (keep || mr->active < 0 || !known_there) {
 		if (!keep)
 			drop_tunnel(mr);
-		mr_action(mr, MR_DO_EXIT);
+		mr_exit(mr, keep);
 		return;
 	}
 	b->closing_exit = true;

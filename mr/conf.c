@@ -200,6 +200,8 @@ static void check_networks(struct conf *conf, const struct mr_conf *c)
 	for (unsigned i = 0; i < c->n_networks; i++) {
 		const struct mr_network_conf *n = &c->networks[i];
 
+		if (conf_misread(conf, &n->prefix.addr))
+			continue;
 		if (n->prefix.len == 0 || !addr6_is_routable(&n->prefix.addr))
 			conf_error(conf, n->line, "networks.prefix",
 				"%s is no prefix for a network", prefix6_str(&n->prefix, a));
@@ -220,6 +222,8 @@ static void check_known(struct conf *conf, const struct mr_conf *c)
 	for (unsigned i = 0; i < c->n_known; i++) {
 		const struct mr_known_conf *k = &c->known[i];
 
+		if (conf_misread(conf, &k->router))
+			continue;
 		if (!is_uplink(c, k->uplink))
 			conf_error(
 				conf, k->line, "known_links.uplink", "%s is no uplink", k->uplink);
@@ -234,10 +238,10 @@ static void check_known(struct conf *conf, const struct mr_conf *c)
 
 static void check_addresses(struct conf *conf, const struct mr_conf *c)
 {
-	if (!addr6_is_routable(&c->hoa))
+	if (!conf_misread(conf, &c->hoa) && !addr6_is_routable(&c->hoa))
 		conf_error(conf, 0, "home_address", "not a unicast routable address");
 	for (unsigned i = 0; i < c->n_has; i++) {
-		if (!addr6_is_routable(&c->has[i]))
+		if (!conf_misread(conf, &c->has[i]) && !addr6_is_routable(&c->has[i]))
 			conf_error(conf, 0, "home_agents", "not a unicast routable address");
 		for (unsigned k = 0; k < c->n_networks; k++)
 			if (prefix6_has(&c->networks[k].prefix, &c->has[i]))
@@ -251,10 +255,12 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	struct conf conf = {.file = path};
 
 	memset(f, 0, sizeof(*f));
-	if (conf_read(&conf, mr_conf_keys, f) > 0)
-		return conf.n_errors;
+	conf_read(&conf, mr_conf_keys, f);
 	if (f->mtu && f->mtu < 1280)
 		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
+	if (f->table >= 253 && f->table <= 255)
+		conf_error(&conf, 0, "table",
+			"%u is one of the kernel's own: traffic would leave outside the tunnel", f->table);
 	check_addresses(&conf, &f->core);
 	check_uplinks(&conf, &f->core);
 	check_networks(&conf, &f->core);

@@ -118,6 +118,7 @@ struct mr {
 struct mr_action *mr_action(struct mr *, enum mr_action_type);
 struct note *mr_note(struct mr *, enum note_type, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void mr_exit(struct mr *, bool keep); /* the end: what the uplinks hold goes, unless kept */
 uint64_t mr_random(struct mr *);
 void mr_select(struct mr *); /* an uplink's state changed: choose one, register, tell */
 static inline uint64_t mr_min(uint64_t a, uint64_t b)
@@ -133,6 +134,7 @@ void link_ra(struct mr *, struct link *, const struct ndp_msg *, const uint8_t m
 void link_na(struct mr *, struct link *, const struct ndp_msg *, const uint8_t mac[6]);
 void link_dad_failed(struct mr *, struct link *, const struct in6_addr *);
 void link_neigh_failed(struct mr *, struct link *, const struct in6_addr *);
+void link_close(struct mr *, struct link *); /* takes its addresses and route back */
 void link_source(struct mr *, struct link *); /* what could not be sent before, now can */
 void link_tick(struct mr *, struct link *);
 uint64_t link_deadline(const struct link *);
@@ -145,6 +147,7 @@ void bul_move(struct mr *, const struct in6_addr *coa, unsigned uplink); /* regi
 void bul_lost(struct mr *); /* no uplink: nothing can be sent */
 void bul_receive(struct mr *, const struct mh_env *);
 void bul_restart(struct mr *); /* operator: try again from the first mode and home agent */
+void bul_adopt(struct mr *, uint64_t now);
 void bul_stop(struct mr *, bool keep);
 void bul_tick(struct mr *);
 void bul_put_tunnel(struct mr *);

@@ -11,7 +11,7 @@
 #include "common/os/log.h"
 #include "common/os/mhio.h"
 #include "common/os/nd.h"
-#include "common/os/nl.h"
+#include "common/os/net.h"
 #include "common/os/tell.h"
 #include "mr/edge.h"
 #include "mr/handover.h"
@@ -34,7 +34,7 @@ struct mr_edge {
 	const struct mr_file *file;
 	sd_event *event;
 	struct mr *mr;
-	struct nl *nl;
+	struct net *net;
 	struct nd *nd;
 	struct mhio *io;
 	struct ctl *ctl;
@@ -90,7 +90,7 @@ static int put_coa(struct mr_edge *e, const struct mr_action *a)
 {
 	const struct uplink *u = &e->uplinks[a->uplink];
 	uint32_t flags = IFA_F_NOPREFIXROUTE | (a->verified ? IFA_F_NODAD : IFA_F_OPTIMISTIC);
-	int r = nl_addr_put(e->nl, u->ifindex, &a->addr, 128, flags);
+	int r = net_addr_put(e->net, u->ifindex, &a->addr, 128, flags);
 
 	e->coa_us = now_us();
 	if (r < 0)
@@ -101,13 +101,13 @@ static int put_coa(struct mr_edge *e, const struct mr_action *a)
 static int drop_coa(struct mr_edge *e, const struct mr_action *a)
 {
 	sig_local_drop(mhio_sig(e->io), &a->addr);
-	return nl_addr_drop(e->nl, e->uplinks[a->uplink].ifindex, &a->addr, 128);
+	return net_addr_drop(e->net, e->uplinks[a->uplink].ifindex, &a->addr, 128);
 }
 
 static int put_router(struct mr_edge *e, const struct mr_action *a)
 {
 	unsigned ifindex = e->uplinks[a->uplink].ifindex;
-	struct nl_route r = {
+	struct net_route r = {
 		.table = 254,
 		.via = a->router,
 		.oif = ifindex,
@@ -115,20 +115,20 @@ static int put_router(struct mr_edge *e, const struct mr_action *a)
 		.src = a->addr,
 	};
 
-	nl_neigh_put(e->nl, ifindex, &a->router, a->mac);
-	return nl_route_put(e->nl, &r);
+	net_neigh_put(e->net, ifindex, &a->router, a->mac);
+	return net_route_put(e->net, &r);
 }
 
 static int drop_router(struct mr_edge *e, const struct mr_action *a)
 {
-	struct nl_route r = {
+	struct net_route r = {
 		.table = 254,
 		.via = a->router,
 		.oif = e->uplinks[a->uplink].ifindex,
 		.metric = a->metric,
 	};
 
-	return r.oif ? nl_route_drop(e->nl, &r) : 0;
+	return r.oif ? net_route_drop(e->net, &r) : 0;
 }
 
 static int put_tunnel(struct mr_edge *e, struct mr_action *a)
@@ -327,7 +327,7 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 	int r;
 
 	for (size_t i = 0; i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
-		r = nl_sysctl6(u->name, sysctls[i].key, sysctls[i].value);
+		r = net_sysctl6(u->name, sysctls[i].key, sysctls[i].value);
 		if (r < 0)
 			log_warn("uplink %s: sysctl %s: %s", u->name, sysctls[i].key, strerror(-r));
 	}
@@ -338,7 +338,7 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 		log_err("uplink %s: engine %s: %s", u->name, e->engine->name, strerror(-r));
 }
 
-static void on_link(void *arg, const struct nl_link *l)
+static void on_link(void *arg, const struct net_link *l)
 {
 	struct mr_edge *e = arg;
 
@@ -367,14 +367,14 @@ static void on_link(void *arg, const struct nl_link *l)
 /* The kernel's DAD of a link-local address takes a second after each loss of carrier.  It is made
  * of the MAC, so it may be optimistic meanwhile; solicitations then have a source that is answered.
  */
-static void on_link_local(struct mr_edge *e, unsigned i, const struct nl_addr *a)
+static void on_link_local(struct mr_edge *e, unsigned i, const struct net_addr *a)
 {
 	struct uplink *u = &e->uplinks[i];
 	bool had = !addr6_is_any(&u->lladdr), tentative = a->tentative;
 
 	u->optimistic = a->optimistic;
 	if (tentative && e->file->core.dad == MR_DAD_OPTIMISTIC &&
-		nl_addr_put(e->nl, u->ifindex, &a->addr, 64, IFA_F_OPTIMISTIC) == 0) {
+		net_addr_put(e->net, u->ifindex, &a->addr, 64, IFA_F_OPTIMISTIC) == 0) {
 		tentative = false; /* the kernel sends no message about this change */
 		u->optimistic = true;
 	}
@@ -390,7 +390,7 @@ static void on_link_local(struct mr_edge *e, unsigned i, const struct nl_addr *a
 	}
 }
 
-static void on_addr(void *arg, const struct nl_addr *a)
+static void on_addr(void *arg, const struct net_addr *a)
 {
 	struct mr_edge *e = arg;
 	int i = find_uplink(e, a->ifindex);
@@ -406,7 +406,7 @@ static void on_addr(void *arg, const struct nl_addr *a)
 	}
 }
 
-static void on_neigh(void *arg, const struct nl_neigh *n)
+static void on_neigh(void *arg, const struct net_neigh *n)
 {
 	struct mr_edge *e = arg;
 	int i = find_uplink(e, n->ifindex);
@@ -585,20 +585,20 @@ static int open_tunnel(struct mr_edge *e)
 		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
 		return r;
 	}
-	r = nl_addr_put(e->nl, if_nametoindex(DEV_NAME), &e->file->core.hoa, 128, IFA_F_NODAD);
+	r = net_addr_put(e->net, if_nametoindex(DEV_NAME), &e->file->core.hoa, 128, IFA_F_NODAD);
 	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, tc.mtu);
 	return r;
 }
 
 static int open_kernel(struct mr_edge *e)
 {
-	struct nl_handlers on = {on_link, on_addr, on_neigh, NULL, e};
-	int r = nl_open(&e->nl, e->event, &on);
+	struct net_handlers on = {on_link, on_addr, on_neigh, NULL, e};
+	int r = net_open(&e->net, e->event, &on);
 
 	if (r == 0)
-		r = nl_sysctl6("all", "forwarding", "1");
+		r = net_sysctl6("all", "forwarding", "1");
 	if (r == 0)
-		r = policy_put(e->nl, e->file); /* before anything could leak */
+		r = policy_put(e->net, e->file); /* before anything could leak */
 	if (r == 0)
 		r = nd_open(&e->nd, e->event, on_nd, e);
 	if (r < 0)
@@ -632,8 +632,7 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	if (r < 0)
 		return r;
 	sd_event_source_set_enabled(e->watch, SD_EVENT_OFF);
-	/* Before the kernel is touched: a second mobile router must not take the first one's
-	 * tunnel. */
+	/* First of all: a second mobile router must not take the first one's tunnels. */
 	r = ctl_open(&e->ctl, event, file->control, commands, e);
 	if (r < 0) {
 		log_err("control: %s: %s", file->control, strerror(-r));
@@ -645,7 +644,7 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	r = open_tunnel(e);
 	if (r < 0)
 		return r;
-	return nl_dump(e->nl);
+	return net_dump(e->net);
 }
 
 void mr_edge_stop(struct mr_edge *e, bool keep)
@@ -668,7 +667,7 @@ void mr_edge_close(struct mr_edge *e)
 
 		coa = mr_care_of(e->mr, &uplink, &known, &cause);
 		if (!addr6_is_any(&coa) && uplink == i)
-			nl_addr_drop(e->nl, e->uplinks[i].ifindex, &coa, 128);
+			net_addr_drop(e->net, e->uplinks[i].ifindex, &coa, 128);
 	}
 	sd_event_source_disable_unref(e->timer);
 	sd_event_source_disable_unref(e->watch);
@@ -677,7 +676,7 @@ void mr_edge_close(struct mr_edge *e)
 	if (e->engine)
 		e->engine->close(e->tunnels, e->keep);
 	nd_close(e->nd);
-	nl_close(e->nl);
+	net_close(e->net);
 	mr_free(e->mr);
 	free(e);
 }

@@ -201,10 +201,20 @@ static void link_enter(struct mr *mr, struct link *l, enum link_state to)
 			link_state_str(from), link_state_str(to));
 }
 
-/* Of the default route through the uplink: kernel routes prefer the lowest. */
+/* Of the default route through the uplink: the kernel prefers the lowest, and equal ones would
+ * replace each other. */
 static unsigned metric(const struct mr *mr, const struct link *l)
 {
-	return 1024 - (mr->conf->uplinks[l->index].preference & 0x3ff);
+	return (1000 - mr->conf->uplinks[l->index].preference) * MR_MAX_UPLINKS + l->index + 1;
+}
+
+static void drop_router(struct mr *mr, const struct link *l)
+{
+	struct mr_action *a = mr_action(mr, MR_DO_ROUTER_DROP);
+
+	a->uplink = l->index;
+	a->router = l->current.router;
+	a->metric = metric(mr, l);
 }
 
 static void drop_coa(struct mr *mr, const struct link *l, const struct in6_addr *coa)
@@ -237,16 +247,21 @@ static void leave(struct mr *mr, struct link *l)
 /* The uplink has no router any more; what was current stays among the known links. */
 static void give_up(struct mr *mr, struct link *l, enum link_state to)
 {
-	if (l->has_current) {
-		struct mr_action *a = mr_action(mr, MR_DO_ROUTER_DROP);
-
-		a->uplink = l->index;
-		a->router = l->current.router;
-		a->metric = metric(mr, l);
-	}
+	if (l->has_current)
+		drop_router(mr, l);
 	leave(mr, l);
 	link_enter(mr, l, to);
 	mr_select(mr);
+}
+
+void link_close(struct mr *mr, struct link *l)
+{
+	if (l->has_current) {
+		drop_router(mr, l);
+		drop_coa(mr, l, &l->current.coa);
+	}
+	if (l->has_old)
+		drop_coa(mr, l, &l->old.coa);
 }
 
 static void adopt(struct mr *mr, struct link *l, const struct attachment *to)

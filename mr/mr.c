@@ -57,6 +57,15 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	return mr;
 }
 
+void mr_adopt(struct mr *mr, uint64_t now) { bul_adopt(mr, now); }
+
+void mr_exit(struct mr *mr, bool keep)
+{
+	for (unsigned i = 0; i < mr->n_links && !keep; i++)
+		link_close(mr, &mr->links[i]);
+	mr_action(mr, MR_DO_EXIT);
+}
+
 /* The best usable uplink; among equals the one in use stays. */
 static int best_uplink(const struct mr *mr)
 {
@@ -156,6 +165,9 @@ bool mr_bound(const struct mr *mr, uint64_t now)
 
 struct in6_addr mr_care_of(const struct mr *mr, unsigned *uplink, bool *known, const char **cause)
 {
+	*uplink = 0;
+	*known = false;
+	*cause = "start";
 	if (mr->active < 0)
 		return in6addr_any;
 	const struct link *l = &mr->links[mr->active];

@@ -141,13 +141,16 @@ struct mr_out {
 
 struct mr;
 struct mr *mr_new(const struct mr_conf *, uint64_t seed); /* NULL: no memory */
+/* Before the first step: a tunnel of an earlier run goes on (-k) and is the core's from now on. */
+void mr_adopt(struct mr *, uint64_t now);
 /* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it. The
  * same state, event and time always give the same actions; the caller performs them in order. */
 void mr_step(struct mr *, const struct mr_event *ev, uint64_t now, struct mr_out *out);
 uint64_t mr_deadline(const struct mr *); /* ms at which MR_EV_TICK is due; UINT64_MAX: never */
 bool mr_bound(const struct mr *, uint64_t now); /* a binding is granted and not over */
-/* The care-of address in use, ::/none if there is no usable uplink; '*known': the link had been
- * visited (or configured) before; '*cause': static text of the hint that led to it. */
+/* The care-of address in use, :: if there is no usable uplink (the rest is then uplink 0, false and
+ * "start"); '*known': the link had been visited (or configured) before; '*cause': static text of the
+ * hint that led to it. */
 struct in6_addr mr_care_of(const struct mr *, unsigned *uplink, bool *known, const char **cause);
 uint64_t mr_counter(const struct mr *, enum mr_counter);
 json_t *mr_show(const struct mr *, uint64_t now); /* schema: doc/control.md; NULL: no memory */

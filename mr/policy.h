@@ -9,7 +9,7 @@
  * They are put before anything else and stay when the daemon ends, however it ends: a mobile
  * network without a tunnel is cut off, never leaked onto the visited network. */
 #pragma once
-#include "common/os/nl.h"
+#include "common/os/net.h"
 #include "mr/conf.h"
 
-int policy_put(struct nl *, const struct mr_file *); /* idempotent; 0 or -errno */
+int policy_put(struct net *, const struct mr_file *); /* idempotent; 0 or -errno */

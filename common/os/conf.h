@@ -53,5 +53,10 @@ unsigned conf_read(struct conf *, const struct conf_key *keys, void *out);
  * Line 0 is left out, as for a key missing at the top level; so is a NULL key. */
 void conf_error(struct conf *, unsigned line, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* After a mistake an address may be missing (::): it was reported already, later checks pass it by. */
+static inline bool conf_misread(const struct conf *conf, const struct in6_addr *a)
+{
+	return conf->n_errors && addr6_is_any(a);
+}
 void conf_release(const struct conf_key *keys, void *out);
 void conf_help(const struct conf_key *keys); /* table of keys on stdout: --config-help */

@@ -4,7 +4,6 @@
  * What libnl-route 3.7 leaves out is read or added attribute by attribute: IFLA_EVENT (struct
  * rtnl_link has no place for it), IFA_PROTO, NDA_PROTOCOL. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
@@ -20,7 +19,6 @@
 #include <netlink/socket.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include "common/os/log.h"
 #include "common/os/net.h"
 
@@ -122,7 +120,7 @@ static void on_neigh(struct nl_object *o, void *arg)
 	struct rtnl_neigh *rn = (struct rtnl_neigh *)o;
 	struct net *net = arg;
 	struct net_neigh n = {.ifindex = (unsigned)rtnl_neigh_get_ifindex(rn),
-		.failed = rtnl_neigh_get_state(rn) > 0 && rtnl_neigh_get_state(rn) & NUD_FAILED};
+		.failed = rtnl_neigh_get_state(rn) & NUD_FAILED};
 
 	if (net->on.neigh && addr6_get(&n.addr, rtnl_neigh_get_dst(rn)))
 		net->on.neigh(net->on.arg, &n);
@@ -225,8 +223,8 @@ static int event_open(struct net *net, sd_event *ev)
 	int e = sock_open(net, &net->event);
 
 	if (e >= 0)
-		e = nl_socket_add_memberships(net->event, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR,
-			RTNLGRP_NEIGH, RTNLGRP_NONE);
+		e = nl_socket_add_memberships(
+			net->event, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR, RTNLGRP_NEIGH, RTNLGRP_NONE);
 	if (e >= 0)
 		e = nl_socket_set_nonblocking(net->event);
 	if (e < 0)
@@ -453,23 +451,20 @@ int net_rule_drop(struct net *net, const struct net_rule *rule)
 
 int net_link_find(struct net *net, const char *name, struct rtnl_link **out)
 {
-	return result(net, rtnl_link_get_kernel(net->req, 0, name, out));
+	int e = rtnl_link_get_kernel(net->req, 0, name, out); /* has an error handler of its own */
+
+	return e == -NLE_NODEV ? -ENODEV : result(net, e);
 }
 
 int net_sysctl6(const char *ifname, const char *key, const char *value)
 {
 	char path[128];
-	size_t size = strlen(value);
-	int n = snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", ifname, key), fd,
-	    e = 0;
+	FILE *f;
 
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return -ENAMETOOLONG;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", ifname, key);
+	f = fopen(path, "we");
+	if (!f)
 		return -errno;
-	if (write(fd, value, size) != (ssize_t)size)
-		e = -errno;
-	close(fd);
-	return e;
+	fputs(value, f);
+	return fclose(f) < 0 ? -errno : 0; /* it is written only now */
 }

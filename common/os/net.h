@@ -1,6 +1,6 @@
 /* net.h - rtnetlink for the daemons (libnl): link and address events, and idempotent changes of
- * addresses, routes, rules and neighbours.  Everything installed carries protocol NET_PROTO, so that
- * `ip -6 route show proto nemo` lists it and a restart finds it. */
+ * addresses, routes, rules and neighbours.  Everything installed carries protocol NET_PROTO, so
+ * that `ip -6 route show proto nemo` lists it and a restart finds it. */
 #pragma once
 #include <net/if.h>
 #include <stdbool.h>
@@ -78,7 +78,7 @@ int net_rule_drop(struct net *, const struct net_rule *); /* 0 also if it was no
 /* For what is not above: requests made with libnl's functions. */
 struct nl_msg;
 struct rtnl_link;
-/* Sends and frees '*msg', 'made' being the result of making it.  0 or -errno, the kernel's own. */
+/* Sends and frees 'msg'; 'made' is libnl's result of making it.  0 or -errno, the kernel's own. */
 int net_request(struct net *, int made, struct nl_msg *msg);
 /* The request of net_route_put(), to be added to.  0 or libnl's error, for net_request(). */
 int net_route_make(struct net *, const struct net_route *, struct nl_msg **);

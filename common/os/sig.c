@@ -354,18 +354,23 @@ int sig_open(
 
 int sig_attach(struct sig *sig, unsigned ifindex)
 {
-	struct link *link = sig->links;
+	struct link *link = sig->links, *end = sig->links + sig->n_links;
+	char name[IFNAMSIZ];
 	int rc;
 
-	while (link < sig->links + sig->n_links && link->ifindex != ifindex)
+	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move. */
+	while (link < end && link->ifindex != ifindex && if_indextoname(link->ifindex, name))
 		link++;
 	if (link == sig->links + MAX_LINKS)
 		return -ENOSPC;
-	if (link < sig->links + sig->n_links && sig->mode == SIG_PACKET)
-		return 0;
+	if (link < end && sig->mode == SIG_PACKET) {
+		if (link->ifindex == ifindex)
+			return 0;
+		packet_detach(link);
+	}
 	*link = (struct link){.ifindex = ifindex, .fd = -1, .sig = sig};
 	rc = sig->mode == SIG_BPF ? bpf_attach(sig, link) : packet_attach(sig, link);
-	if (rc >= 0 && link == sig->links + sig->n_links)
+	if (rc >= 0 && link == end)
 		sig->n_links++;
 	return rc;
 }

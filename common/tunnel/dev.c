@@ -1,137 +1,113 @@
-/* dev.c - the tunnel device: a few rtnetlink requests on libmnl. */
-#include <net/if.h> /* before linux/if_tunnel.h, which then leaves its names alone */
+/* dev.c - the tunnel device: a few rtnetlink requests. */
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/if_link.h>
-#include <linux/if_tunnel.h>
-#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/route/link.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include "common/os/nl.h"
+#include "common/os/net.h"
 #include "common/tunnel/dev.h"
+#include <linux/if_tunnel.h> /* after net/if.h, whose names it then leaves alone */
 
 #define WHY_SIZE 256
-#define BUF_SIZE 32768
 
-struct found { /* a device as the kernel describes it */
-	struct tunnel_dev *dev;
-	bool is_ip6tnl;
-};
-
-static struct nlmsghdr *link_msg(char *buf, uint16_t type, uint16_t flags, unsigned ifindex)
+/* A device that gets its addresses from each packet's route: rtnl_link_ip6_tnl has no way to say
+ * IFLA_IPTUN_COLLECT_METADATA. */
+static int add_external_ip6tnl(struct nl_msg *msg)
 {
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *ifi;
+	struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO), *data;
+	int e = info ? nla_put_string(msg, IFLA_INFO_KIND, "ip6tnl") : -NLE_NOMEM;
 
-	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | flags;
-	ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
-	ifi->ifi_index = (int)ifindex;
-	return h;
+	if (e < 0)
+		return e;
+	data = nla_nest_start(msg, IFLA_INFO_DATA);
+	e = data ? nla_put_flag(msg, IFLA_IPTUN_COLLECT_METADATA) : -NLE_NOMEM;
+	if (e >= 0)
+		e = nla_put_u8(msg, IFLA_IPTUN_PROTO, IPPROTO_IPV6);
+	if (e < 0)
+		return e;
+	nla_nest_end(msg, data);
+	return nla_nest_end(msg, info);
 }
 
-/* Sends 'h' on a socket of its own and reads the answer into 'buf'. */
-static int ask(struct nlmsghdr *h, char *buf, mnl_cb_t on_link, void *arg)
+static int link_create(
+	const struct tunnel_dev *dev, const char *name, const char *kind, unsigned mtu)
 {
-	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	ssize_t n = -1;
-	int rc = 0;
+	bool external = !strcmp(kind, "ip6tnl");
+	struct rtnl_link *l = rtnl_link_alloc();
+	struct nl_msg *msg = NULL;
+	int e = -NLE_NOMEM;
 
-	if (!s)
-		return -errno;
-	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ||
-		mnl_socket_sendto(s, h, h->nlmsg_len) < 0)
-		rc = -errno;
-	else
-		n = mnl_socket_recvfrom(s, buf, BUF_SIZE);
-	if (rc == 0 && n < 0)
-		rc = -errno;
-	if (rc == 0 && mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(s), on_link, arg) < 0)
-		rc = -errno;
-	mnl_socket_close(s);
-	return rc;
-}
-
-static int link_create(const char *name, const char *kind, unsigned mtu)
-{
-	char buf[BUF_SIZE];
-	struct nlmsghdr *h = link_msg(buf, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
-	struct nlattr *info, *data;
-
-	mnl_attr_put_strz(h, IFLA_IFNAME, name);
-	mnl_attr_put_u32(h, IFLA_MTU, mtu);
-	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
-	mnl_attr_put_str(h, IFLA_INFO_KIND, kind);
-	if (!strcmp(kind, "ip6tnl")) {
-		data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
-		mnl_attr_put(h, IFLA_IPTUN_COLLECT_METADATA, 0, NULL);
-		mnl_attr_put_u8(h, IFLA_IPTUN_PROTO, IPPROTO_IPV6);
-		mnl_attr_nest_end(h, data);
+	if (l) {
+		rtnl_link_set_name(l, name);
+		rtnl_link_set_mtu(l, mtu);
+		e = external ? 0 : rtnl_link_set_type(l, kind);
 	}
-	mnl_attr_nest_end(h, info);
-	return ask(h, buf, NULL, NULL);
+	if (e >= 0)
+		e = rtnl_link_build_add_request(l, NLM_F_CREATE | NLM_F_EXCL, &msg);
+	if (e >= 0 && external)
+		e = add_external_ip6tnl(msg);
+	rtnl_link_put(l);
+	return net_request(dev->net, e, msg);
 }
 
-static int link_set(unsigned ifindex, bool up, unsigned mtu)
+static int link_set(const struct tunnel_dev *dev, bool up, unsigned mtu)
 {
-	char buf[BUF_SIZE];
-	struct nlmsghdr *h = link_msg(buf, RTM_NEWLINK, NLM_F_ACK, ifindex);
-	struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
+	struct rtnl_link *l = rtnl_link_alloc();
+	struct nl_msg *msg = NULL;
+	int e = -NLE_NOMEM;
 
-	ifi->ifi_flags = up ? IFF_UP : 0;
-	ifi->ifi_change = IFF_UP;
-	if (mtu)
-		mnl_attr_put_u32(h, IFLA_MTU, mtu);
-	return ask(h, buf, NULL, NULL);
-}
-
-static int link_delete(unsigned ifindex)
-{
-	char buf[BUF_SIZE];
-
-	return ask(link_msg(buf, RTM_DELLINK, NLM_F_ACK, ifindex), buf, NULL, NULL);
-}
-
-static int on_link(const struct nlmsghdr *h, void *arg)
-{
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a, *in;
-	struct found *found = arg;
-
-	found->dev->ifindex = (unsigned)ifi->ifi_index;
-	mnl_attr_for_each(a, h, sizeof(*ifi))
-	{
-		if (mnl_attr_get_type(a) == IFLA_ADDRESS &&
-			mnl_attr_get_payload_len(a) == sizeof(found->dev->mac))
-			memcpy(found->dev->mac, mnl_attr_get_payload(a), sizeof(found->dev->mac));
-		if (mnl_attr_get_type(a) != IFLA_LINKINFO)
-			continue;
-		mnl_attr_for_each_nested(in, a)
-		{
-			if (mnl_attr_get_type(in) == IFLA_INFO_KIND)
-				found->is_ip6tnl = !strcmp(mnl_attr_get_str(in), "ip6tnl");
-		}
+	if (l) {
+		rtnl_link_set_ifindex(l, (int)dev->ifindex);
+		if (up)
+			rtnl_link_set_flags(l, IFF_UP);
+		else
+			rtnl_link_unset_flags(l, IFF_UP);
+		if (mtu)
+			rtnl_link_set_mtu(l, mtu);
+		e = rtnl_link_build_add_request(l, 0, &msg); /* creates nothing */
 	}
-	return MNL_CB_STOP;
+	rtnl_link_put(l);
+	return net_request(dev->net, e, msg);
+}
+
+int tunnel_dev_delete(const struct tunnel_dev *dev)
+{
+	struct rtnl_link *l = rtnl_link_alloc();
+	struct nl_msg *msg = NULL;
+	int e = -NLE_NOMEM;
+
+	if (l) {
+		rtnl_link_set_ifindex(l, (int)dev->ifindex);
+		e = rtnl_link_build_delete_request(l, &msg);
+	}
+	rtnl_link_put(l);
+	return net_request(dev->net, e, msg);
 }
 
 /* 0 with '*dev' filled; -ENODEV: there is none, or no longer one (it was another engine's). */
 static int take_over(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name)
 {
-	char buf[BUF_SIZE];
-	struct nlmsghdr *h = link_msg(buf, RTM_GETLINK, 0, 0);
-	struct found found = {.dev = dev};
-	int rc;
+	struct rtnl_link *l;
+	const struct nl_addr *mac;
+	const char *type;
+	bool is_ip6tnl;
+	int rc = net_link_find(dev->net, name, &l);
 
-	mnl_attr_put_strz(h, IFLA_IFNAME, name);
-	rc = ask(h, buf, on_link, &found);
-	if (rc >= 0 && found.is_ip6tnl != (kind == TUNNEL_DEV_IP6TNL)) {
-		rc = link_delete(dev->ifindex);
-		rc = rc < 0 ? rc : -ENODEV;
-	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	dev->ifindex = (unsigned)rtnl_link_get_ifindex(l);
+	mac = rtnl_link_get_addr(l);
+	if (mac && nl_addr_get_len(mac) == sizeof(dev->mac))
+		memcpy(dev->mac, nl_addr_get_binary_addr(mac), sizeof(dev->mac));
+	type = rtnl_link_get_type(l);
+	is_ip6tnl = type && !strcmp(type, "ip6tnl");
+	rtnl_link_put(l);
+	if (is_ip6tnl == (kind == TUNNEL_DEV_IP6TNL))
+		return 0;
+	rc = tunnel_dev_delete(dev);
+	return rc < 0 ? rc : -ENODEV;
 }
 
 static int find_or_make(
@@ -142,11 +118,11 @@ static int find_or_make(
 	if (rc != -ENODEV)
 		return rc;
 	if (kind == TUNNEL_DEV_IP6TNL) {
-		rc = link_create(name, "ip6tnl", mtu);
+		rc = link_create(dev, name, "ip6tnl", mtu);
 	} else {
-		rc = link_create(name, "dummy", mtu);
+		rc = link_create(dev, name, "dummy", mtu);
 		if (rc == -EOPNOTSUPP)
-			rc = link_create(name, "ifb", mtu);
+			rc = link_create(dev, name, "ifb", mtu);
 	}
 	return rc < 0 ? rc : take_over(dev, kind, name);
 }
@@ -162,6 +138,11 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 	int rc;
 
 	memset(dev, 0, sizeof(*dev));
+	rc = net_open(&dev->net, NULL, NULL);
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
+		return rc;
+	}
 	rc = find_or_make(dev, kind, name, mtu);
 	if (rc == -EOPNOTSUPP)
 		snprintf(why, WHY_SIZE, "kernel has no %s devices",
@@ -169,12 +150,12 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 	else if (rc < 0)
 		snprintf(why, WHY_SIZE, "device %s: %s", name, strerror(-rc));
 	for (size_t i = 0; rc >= 0 && i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
-		rc = nl_sysctl6(name, sysctls[i][0], sysctls[i][1]);
+		rc = net_sysctl6(name, sysctls[i][0], sysctls[i][1]);
 		if (rc < 0)
 			snprintf(why, WHY_SIZE, "%s of %s: %s", sysctls[i][0], name, strerror(-rc));
 	}
 	if (rc >= 0) {
-		rc = link_set(dev->ifindex, true, mtu);
+		rc = link_set(dev, true, mtu);
 		if (rc < 0)
 			snprintf(why, WHY_SIZE, "%s up, MTU %u: %s", name, mtu, strerror(-rc));
 	}
@@ -183,12 +164,7 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 
 int tunnel_dev_flush(const struct tunnel_dev *dev)
 {
-	int rc = link_set(dev->ifindex, false, 0);
+	int rc = link_set(dev, false, 0);
 
-	return rc < 0 ? rc : link_set(dev->ifindex, true, 0);
-}
-
-int tunnel_dev_delete(const struct tunnel_dev *dev)
-{
-	return link_delete(dev->ifindex);
+	return rc < 0 ? rc : link_set(dev, true, 0);
 }

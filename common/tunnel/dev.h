@@ -9,6 +9,7 @@ enum tunnel_dev_kind {
 };
 
 struct tunnel_dev {
+	struct net *net; /* for requests; net_close() is the engine's, whatever happened */
 	unsigned ifindex;
 	uint8_t mac[6]; /* zero for ip6tnl */
 };

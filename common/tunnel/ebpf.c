@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "common/os/nl.h"
+#include "common/os/net.h"
 #include "common/tunnel/book.h"
 #include "common/tunnel/bpf/maps.h"
 #include "common/tunnel/dev.h"
@@ -26,7 +26,6 @@
 
 struct tunnel_set {
 	struct tunnel_bpf *bpf;
-	struct nl *nl;
 	struct tunnel_dev dev;
 	enum tunnel_role role;
 	uint32_t table;
@@ -50,9 +49,9 @@ static int key_fd(const struct tunnel_set *set, enum key_table table)
 	return bpf_map__fd(maps[table]);
 }
 
-static struct nl_route route_of(const struct tunnel_set *set, const struct key *key)
+static struct net_route route_of(const struct tunnel_set *set, const struct key *key)
 {
-	struct nl_route r = {.table = set->table, .type = NL_UNICAST, .oif = set->dev.ifindex};
+	struct net_route r = {.table = set->table, .type = NET_UNICAST, .oif = set->dev.ifindex};
 
 	memcpy(&r.dst.addr, &key->prefix.addr, sizeof(r.dst.addr));
 	r.dst.len = (uint8_t)key->prefix.len;
@@ -71,9 +70,9 @@ static void on_key_gone(struct tunnel_set *set, const struct key *key, const str
 {
 	(void)e;
 	if (key->table == KEY_ROUTES) {
-		struct nl_route r = route_of(set, key);
+		struct net_route r = route_of(set, key);
 
-		nl_route_drop(set->nl, &r);
+		net_route_drop(set->dev.net, &r);
 	}
 	bpf_map_delete_elem(key_fd(set, key->table), &key->local);
 }
@@ -112,12 +111,12 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
 	int rc = 0;
 
 	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
-		struct nl_route r;
+		struct net_route r;
 
 		if (e->keys[i].table != KEY_ROUTES)
 			continue;
 		r = route_of(set, &e->keys[i]);
-		rc = nl_route_put(set->nl, &r);
+		rc = net_route_put(set->dev.net, &r);
 	}
 	return rc;
 }
@@ -245,17 +244,23 @@ static void tc_detach(unsigned ifindex, enum bpf_tc_attach_point where)
 
 static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 {
+	char name[IFNAMSIZ];
 	unsigned i;
 	int rc;
 
+	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move. */
 	for (i = 0; i < set->n_links && set->links[i] != ifindex; i++)
-		;
+		if (!if_indextoname(set->links[i], name))
+			break;
 	if (i == TUNNEL_MAX_LINKS)
 		return -ENOSPC;
 	rc = tc_attach(ifindex, BPF_TC_INGRESS, set->bpf->progs.tunnel_decap);
-	if (rc >= 0 && i == set->n_links)
-		set->links[set->n_links++] = ifindex;
-	return rc;
+	if (rc < 0)
+		return rc;
+	set->links[i] = ifindex;
+	if (i == set->n_links)
+		set->n_links++;
+	return 0;
 }
 
 /* --- what an earlier run left --- */
@@ -470,7 +475,7 @@ static int load(struct tunnel_set *set, bool *fresh)
 static void set_free(struct tunnel_set *set)
 {
 	book_free(&set->book);
-	nl_close(set->nl);
+	net_close(set->dev.net);
 	tunnel_bpf__destroy(set->bpf);
 	free(set);
 }
@@ -486,11 +491,6 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	rc = load(set, &fresh);
 	if (rc < 0) {
 		snprintf(why, WHY_SIZE, "loading the BPF programs: %s", strerror(-rc));
-		return rc;
-	}
-	rc = nl_open(&set->nl, NULL, NULL);
-	if (rc < 0) {
-		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
 		return rc;
 	}
 	rc = fresh ? tunnel_dev_flush(&set->dev) : 0; /* routes without tunnels */

@@ -11,25 +11,21 @@
  * all. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/lwtunnel.h>
-#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/os/nl.h"
+#include "common/os/net.h"
 #include "common/tunnel/book.h"
 #include "common/tunnel/dev.h"
 #include "common/tunnel/ip6tnl_nft.h"
 #include "common/tunnel/tunnel.h"
 
 #define WHY_SIZE  256
-#define HOP_LIMIT 64   /* RFC 2473 s6.3 */
-#define METRIC    1024 /* nl_route's default, so that nl_route_drop() finds the routes */
+#define HOP_LIMIT 64 /* RFC 2473 s6.3 */
 
 struct tunnel_set {
-	struct nl *nl;
-	struct mnl_socket *route;
 	struct tunnel_dev dev;
 	char dev_name[IFNAMSIZ];
 	enum tunnel_role role;
@@ -48,6 +44,14 @@ static struct prefix6 prefix_of(const struct key *key)
 
 	memcpy(&p.addr, &key->prefix.addr, sizeof(p.addr));
 	return p;
+}
+
+static struct net_route route_of(const struct tunnel_set *set, const struct key *key)
+{
+	return (struct net_route){.dst = prefix_of(key),
+		.table = set->table,
+		.type = NET_UNICAST,
+		.oif = set->dev.ifindex};
 }
 
 static void batch_route(
@@ -108,12 +112,9 @@ static int on_key(struct tunnel_set *set, const struct key *key, const struct en
 static void on_key_gone(struct tunnel_set *set, const struct key *key, const struct entry *e)
 {
 	if (key->table == KEY_ROUTES) {
-		struct nl_route r = {.dst = prefix_of(key),
-			.table = set->table,
-			.type = NL_UNICAST,
-			.oif = set->dev.ifindex};
+		struct net_route r = route_of(set, key);
 
-		nl_route_drop(set->nl, &r);
+		net_route_drop(set->dev.net, &r);
 	}
 	batch_key(set, "delete", key, e);
 }
@@ -132,46 +133,33 @@ static void batch_tunnel(struct tunnel_set *set, const char *verb, const struct 
 
 /* --- routes --- */
 
-static int route_send(struct tunnel_set *set, struct nlmsghdr *h)
+/* libnl-route's next hops know no encapsulation but MPLS. */
+static int add_encap(struct nl_msg *msg, const struct map_info *info)
 {
-	char buf[8192];
-	ssize_t n;
+	struct nlattr *encap;
+	int e = nla_put_u16(msg, RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_IP6);
 
-	if (mnl_socket_sendto(set->route, h, h->nlmsg_len) < 0)
-		return -errno;
-	n = mnl_socket_recvfrom(set->route, buf, sizeof(buf));
-	if (n < 0)
-		return -errno;
-	return mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(set->route), NULL, NULL) < 0
-		       ? -errno
-		       : 0;
+	if (e < 0)
+		return e;
+	encap = nla_nest_start(msg, RTA_ENCAP);
+	e = encap ? nla_put(msg, LWTUNNEL_IP6_DST, sizeof(info->remote), &info->remote)
+		  : -NLE_NOMEM;
+	if (e >= 0)
+		e = nla_put(msg, LWTUNNEL_IP6_SRC, sizeof(info->local), &info->local);
+	if (e >= 0)
+		e = nla_put_u8(msg, LWTUNNEL_IP6_HOPLIMIT, HOP_LIMIT);
+	return e >= 0 ? nla_nest_end(msg, encap) : e;
 }
 
 static int route_put(struct tunnel_set *set, const struct key *key, const struct map_info *info)
 {
-	char buf[512];
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct nlattr *encap;
-	struct rtmsg *rt;
+	struct net_route r = route_of(set, key);
+	struct nl_msg *msg = NULL;
+	int e = net_route_make(set->dev.net, &r, &msg);
 
-	h->nlmsg_type = RTM_NEWROUTE;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-	rt = mnl_nlmsg_put_extra_header(h, sizeof(*rt));
-	rt->rtm_family = AF_INET6;
-	rt->rtm_dst_len = (uint8_t)key->prefix.len;
-	rt->rtm_protocol = NL_PROTO;
-	rt->rtm_type = RTN_UNICAST;
-	mnl_attr_put(h, RTA_DST, sizeof(key->prefix.addr), &key->prefix.addr);
-	mnl_attr_put_u32(h, RTA_TABLE, set->table);
-	mnl_attr_put_u32(h, RTA_PRIORITY, METRIC);
-	mnl_attr_put_u32(h, RTA_OIF, set->dev.ifindex);
-	mnl_attr_put_u16(h, RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_IP6);
-	encap = mnl_attr_nest_start(h, RTA_ENCAP);
-	mnl_attr_put(h, LWTUNNEL_IP6_DST, sizeof(info->remote), &info->remote);
-	mnl_attr_put(h, LWTUNNEL_IP6_SRC, sizeof(info->local), &info->local);
-	mnl_attr_put_u8(h, LWTUNNEL_IP6_HOPLIMIT, HOP_LIMIT);
-	mnl_attr_nest_end(h, encap);
-	return route_send(set, h);
+	if (e >= 0)
+		e = add_encap(msg, info);
+	return net_request(set->dev.net, e, msg);
 }
 
 static int routes_put(struct tunnel_set *set, const struct entry *e)
@@ -351,9 +339,7 @@ static void set_free(struct tunnel_set *set)
 {
 	book_free(&set->book);
 	ip6tnl_nft_close(set->nft);
-	if (set->route)
-		mnl_socket_close(set->route);
-	nl_close(set->nl);
+	net_close(set->dev.net);
 	free(set->allow);
 	free(set);
 }
@@ -366,17 +352,6 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_IP6TNL, conf->dev, conf->mtu, why);
 	if (rc < 0)
 		return rc;
-	rc = nl_open(&set->nl, NULL, NULL);
-	if (rc < 0) {
-		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
-		return rc;
-	}
-	set->route = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!set->route || mnl_socket_bind(set->route, 0, MNL_SOCKET_AUTOPID) < 0) {
-		rc = -errno;
-		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
-		return rc;
-	}
 	rc = ip6tnl_nft_open(&set->nft, conf->role, conf->dev, &left, why);
 	if (rc < 0)
 		return rc;

@@ -177,9 +177,36 @@ def keep_failed(out):
     failed = os.path.join(out, "failed")
     if os.listdir(failed):
         kept = os.path.join(ROOT, "build", "failed", "vm")
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(failed, kept)
+        shutil.copytree(failed, kept, dirs_exist_ok=True)
         print(f"vm: what the failed tests left is in {kept}")
+
+
+def in_shares(args):
+    """Emulation keeps one core busy: a guest per core, each with its share of the tests.  The
+    first one's output is live, the others' follows.  Returns the worst exit code."""
+    unpack_kernel()
+    n = os.cpu_count() or 1
+    runs = []
+    for share in range(n):
+        out = tempfile.TemporaryFile("w+") if share else None
+        env = {**os.environ, "NEMO_SHARE": f"{share}/{n}"}
+        command = [sys.executable, "-u", os.path.abspath(__file__), *args]
+        runs.append((subprocess.Popen(command, env=env, stdout=out, stderr=out), out))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        codes = []
+        for run, out in runs:
+            codes.append(run.wait())
+            if out:
+                out.seek(0)
+                print(out.read(), end="", flush=True)
+        # 5: a share may be left without a test by -k
+        return max((code for code in codes if code != 5), default=5)
+    finally:
+        for run, _ in runs:
+            if run.poll() is None:
+                run.terminate()
+                run.wait()
 
 
 def main():
@@ -195,6 +222,8 @@ def main():
             command += " --color=no"
         if args.k:
             command += " -k " + shlex.quote(args.k)
+        if not os.environ.get("NEMO_SHARE"):
+            sys.exit(in_shares(sys.argv[1:]))
     passed = {k: v for k, v in os.environ.items() if k.startswith("NEMO_")}
     passed.setdefault("NEMO_ENGINES", "ebpf,ip6tnl")
     settings = "".join(f"export {k}={shlex.quote(v)}; " for k, v in passed.items())

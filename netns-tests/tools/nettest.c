@@ -1,4 +1,4 @@
-/* nltest.c - drives common/os/nl.c and nd.c from commands on stdin, one per line, and prints what
+/* nettest.c - drives common/os/net.c and nd.c from commands on stdin, one per line, and prints what
  * happens as JSON lines: {"result": N} per command (0 or -errno), {"event": ...} in between. */
 #include <errno.h>
 #include <jansson.h>
@@ -7,11 +7,11 @@
 #include <unistd.h>
 #include <arpa/inet.h>
 #include "common/os/nd.h"
-#include "common/os/nl.h"
+#include "common/os/net.h"
 
 #define MAX_ARGS 12
 
-static struct nl *nl;
+static struct net *net;
 static struct nd *nd;
 static sd_event *loop;
 
@@ -30,7 +30,7 @@ static const char *text(const struct in6_addr *a)
 	return addr6_str(a, buf);
 }
 
-static void on_link(void *arg, const struct nl_link *l)
+static void on_link(void *arg, const struct net_link *l)
 {
 	char mac[18];
 
@@ -42,7 +42,7 @@ static void on_link(void *arg, const struct nl_link *l)
 		"notify_peers", l->notify_peers, "mtu", (int)l->mtu, "mac", mac));
 }
 
-static void on_addr(void *arg, const struct nl_addr *a)
+static void on_addr(void *arg, const struct net_addr *a)
 {
 	(void)arg;
 	emit(json_pack("{s:s, s:i, s:s, s:b, s:b, s:b}", "event", "addr", "ifindex",
@@ -50,7 +50,7 @@ static void on_addr(void *arg, const struct nl_addr *a)
 		a->dad_failed, "gone", a->gone));
 }
 
-static void on_neigh(void *arg, const struct nl_neigh *n)
+static void on_neigh(void *arg, const struct net_neigh *n)
 {
 	(void)arg;
 	emit(json_pack("{s:s, s:i, s:s, s:b}", "event", "neigh", "ifindex", (int)n->ifindex, "addr",
@@ -100,12 +100,12 @@ static struct prefix6 prefix(const char *s)
 /* route put|drop DST TABLE TYPE VIA DEV METRIC SRC MTU */
 static int cmd_route(char **a)
 {
-	struct nl_route r = {
+	struct net_route r = {
 		.dst = prefix(a[2]),
 		.table = (uint32_t)atoi(a[3]),
-		.type = strcmp(a[4], "unreachable") == 0 ? NL_UNREACHABLE
-			: strcmp(a[4], "blackhole") == 0 ? NL_BLACKHOLE
-							 : NL_UNICAST,
+		.type = strcmp(a[4], "unreachable") == 0 ? NET_UNREACHABLE
+			: strcmp(a[4], "blackhole") == 0 ? NET_BLACKHOLE
+							 : NET_UNICAST,
 		.via = addr(a[5]),
 		.oif = dev(a[6]),
 		.metric = (uint32_t)atoi(a[7]),
@@ -113,13 +113,13 @@ static int cmd_route(char **a)
 		.mtu = (unsigned)atoi(a[9]),
 	};
 
-	return strcmp(a[1], "put") == 0 ? nl_route_put(nl, &r) : nl_route_drop(nl, &r);
+	return strcmp(a[1], "put") == 0 ? net_route_put(net, &r) : net_route_drop(net, &r);
 }
 
 /* rule put|drop PRIORITY FROM TO IIF TABLE|blackhole */
 static int cmd_rule(char **a)
 {
-	struct nl_rule r = {
+	struct net_rule r = {
 		.priority = (uint32_t)atoi(a[2]),
 		.from = prefix(a[3]),
 		.to = prefix(a[4]),
@@ -129,20 +129,20 @@ static int cmd_rule(char **a)
 
 	if (strcmp(a[5], "-") != 0)
 		snprintf(r.iif, sizeof(r.iif), "%s", a[5]);
-	return strcmp(a[1], "put") == 0 ? nl_rule_put(nl, &r) : nl_rule_drop(nl, &r);
+	return strcmp(a[1], "put") == 0 ? net_rule_put(net, &r) : net_rule_drop(net, &r);
 }
 
 /* flood N TABLE DEV: N route puts, for the rate */
 static int cmd_flood(char **a)
 {
-	struct nl_route r = {.table = (uint32_t)atoi(a[2]), .oif = dev(a[3])};
+	struct net_route r = {.table = (uint32_t)atoi(a[2]), .oif = dev(a[3])};
 	int e = 0;
 
 	r.dst = prefix("2001:db8:f000::/64");
 	for (unsigned i = 0; i < (unsigned)atoi(a[1]) && e == 0; i++) {
 		r.dst.addr.s6_addr[6] = (uint8_t)(i >> 8);
 		r.dst.addr.s6_addr[7] = (uint8_t)i;
-		e = nl_route_put(nl, &r);
+		e = net_route_put(net, &r);
 	}
 	return e;
 }
@@ -172,7 +172,7 @@ static int run(char **a, int n)
 	uint8_t mac[6];
 
 	if (strcmp(a[0], "dump") == 0 && n == 1)
-		return nl_dump(nl);
+		return net_dump(net);
 	if (strcmp(a[0], "route") == 0 && n == 10)
 		return cmd_route(a);
 	if (strcmp(a[0], "rule") == 0 && n == 7)
@@ -180,7 +180,7 @@ static int run(char **a, int n)
 	if (strcmp(a[0], "flood") == 0 && n == 4)
 		return cmd_flood(a);
 	if (strcmp(a[0], "sysctl") == 0 && n == 4)
-		return nl_sysctl6(a[1], a[2], a[3]);
+		return net_sysctl6(a[1], a[2], a[3]);
 	if ((strcmp(a[0], "rs") == 0 && n == 3) || (strcmp(a[0], "ns") == 0 && n == 5))
 		return cmd_nd(a);
 	if (strcmp(a[0], "dropped") == 0 && n == 1)
@@ -188,15 +188,15 @@ static int run(char **a, int n)
 	if (strcmp(a[0], "addr") == 0 && n == 6) { /* addr put|drop DEV ADDRESS LEN FLAGS */
 		ip = addr(a[3]);
 		if (strcmp(a[1], "put") != 0)
-			return nl_addr_drop(nl, dev(a[2]), &ip, (uint8_t)atoi(a[4]));
-		return nl_addr_put(
-			nl, dev(a[2]), &ip, (uint8_t)atoi(a[4]), (uint32_t)strtoul(a[5], NULL, 0));
+			return net_addr_drop(net, dev(a[2]), &ip, (uint8_t)atoi(a[4]));
+		return net_addr_put(
+			net, dev(a[2]), &ip, (uint8_t)atoi(a[4]), (uint32_t)strtoul(a[5], NULL, 0));
 	}
 	if (strcmp(a[0], "neigh") == 0 && n == 4) { /* neigh DEV ADDRESS MAC */
 		ip = addr(a[2]);
 		sscanf(a[3], "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", mac, mac + 1, mac + 2, mac + 3,
 			mac + 4, mac + 5);
-		return nl_neigh_put(nl, dev(a[1]), &ip, mac);
+		return net_neigh_put(net, dev(a[1]), &ip, mac);
 	}
 	return -EINVAL;
 }
@@ -233,24 +233,24 @@ static int on_stdin(sd_event_source *s, int fd, uint32_t revents, void *arg)
 
 int main(void)
 {
-	static const struct nl_handlers handlers = {
+	static const struct net_handlers handlers = {
 		.link = on_link, .addr = on_addr, .neigh = on_neigh, .resync = on_resync};
 	int r = sd_event_new(&loop);
 
 	if (r >= 0)
-		r = nl_open(&nl, loop, &handlers);
+		r = net_open(&net, loop, &handlers);
 	if (r >= 0)
 		r = nd_open(&nd, loop, on_nd, NULL);
 	if (r >= 0)
 		r = sd_event_add_io(loop, NULL, STDIN_FILENO, EPOLLIN, on_stdin, NULL);
 	if (r < 0) {
-		fprintf(stderr, "nltest: %s\n", strerror(-r));
+		fprintf(stderr, "nettest: %s\n", strerror(-r));
 		return 1;
 	}
 	emit(json_pack("{s:s}", "event", "ready"));
 	r = sd_event_loop(loop);
 	nd_close(nd);
-	nl_close(nl);
+	net_close(net);
 	sd_event_unref(loop);
 	return r < 0;
 }
