@@ -186,51 +186,50 @@ static const struct ctl_cmd commands[] = {
 
 static int check_interfaces(const struct ha_file *f, unsigned *mtu)
 {
-	char path[64 + IFNAMSIZ];
+	unsigned least = 65495 + TUNNEL_OVERHEAD;
 	int bad = 0;
 
-	*mtu = 65495 + TUNNEL_OVERHEAD;
 	for (unsigned i = 0; i < f->n_interfaces; i++) {
-		unsigned m = 0;
-		FILE *file;
+		unsigned m = net_mtu(f->interfaces[i]);
 
-		snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", f->interfaces[i]);
-		file = fopen(path, "re");
-		if (!file || fscanf(file, "%u", &m) != 1) {
+		if (!m) {
 			log_err("interfaces: %s does not exist; `ip link` shows those that do",
 				f->interfaces[i]);
 			bad = -ENODEV;
+			continue;
 		}
-		if (file)
-			fclose(file);
-		if (m && m < *mtu)
-			*mtu = m;
+		if (m < 1280 + TUNNEL_OVERHEAD)
+			log_warn(TUNNEL_MTU_WARNING, f->interfaces[i], m, m - TUNNEL_OVERHEAD);
+		if (m < least)
+			least = m;
 	}
-	*mtu = f->mtu ? f->mtu : *mtu - TUNNEL_OVERHEAD;
-	if (*mtu < 1280) /* the least that IPv6 allows; the tunnel packets are then fragments */
-		*mtu = 1280;
+	*mtu = f->mtu ? f->mtu : tunnel_mtu(least);
 	return bad;
 }
 
-static void check_address(const struct ha_file *f)
+/* Tells the core which addresses are ours; ours must be among them. */
+static int own_addresses(struct ha_edge *e)
 {
+	struct in6_addr own[256]; /* more are not refused as care-of addresses */
 	struct ifaddrs *all, *a;
 	char s[INET6_ADDRSTRLEN];
 	bool found = false;
+	unsigned n = 0;
 
 	if (getifaddrs(&all) < 0)
-		return;
-	for (a = all; a; a = a->ifa_next)
-		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6 &&
-			addr6_eq(
-				&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, &f->core.address))
-			found = true;
+		return -errno;
+	for (a = all; a && n < sizeof(own) / sizeof(own[0]); a = a->ifa_next) {
+		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET6)
+			continue;
+		own[n] = ((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr;
+		found |= addr6_eq(&own[n++], &e->file->core.address);
+	}
 	freeifaddrs(all);
 	if (!found)
 		log_warn("address: %s is on no interface of this host: routers can't reach it; add "
-			 "it "
-			 "with `ip -6 addr add`",
-			addr6_str(&f->core.address, s));
+			 "it with `ip -6 addr add`",
+			addr6_str(&e->file->core.address, s));
+	return ha_set_own(e->ha, own, n);
 }
 
 static int open_tunnels(struct ha_edge *e, unsigned mtu)
@@ -251,6 +250,8 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 			why[0] ? why : strerror(-r));
 		return r;
 	}
+	/* A killed run's tunnels have no lifetime any more that someone watches. */
+	r = tunnel_sweep(e->engine, e->tunnels, NULL);
 	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
 		r = e->engine->attach(e->tunnels, if_nametoindex(e->file->interfaces[i]));
 	if (r < 0)
@@ -312,13 +313,18 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = check_interfaces(file, &mtu);
 	if (r < 0)
 		return r;
-	check_address(file);
+	r = own_addresses(e);
+	if (r < 0)
+		return r;
 	/* First of all: a second home agent must not take the first one's tunnels. */
 	r = ctl_open(&e->ctl, event, file->control, commands, e);
 	if (r < 0) {
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
+	r = daemon_lock(DEV_NAME);
+	if (r < 0)
+		return r;
 	r = net_open(&e->net, NULL, NULL);
 	if (r < 0)
 		return r;

@@ -28,6 +28,7 @@ struct uplink {
 	struct in6_addr lladdr; /* own link-local address; :: = none yet */
 	bool optimistic; /* it is; then it may not be the source of a probe (RFC 4429 s3.2) */
 	uint8_t mac[6];
+	uint32_t carrier_downs; /* as last told */
 };
 
 struct mr_edge {
@@ -48,7 +49,6 @@ struct mr_edge {
 	uint64_t ra_us;         /* the event being worked on is this RA's; 0 = another */
 	uint64_t step_us;       /* when the event being worked on came */
 	uint64_t coa_us, bu_us; /* of such actions in this step; 0 = none */
-	struct in6_addr coa;    /* last one moved to */
 	uint64_t started;       /* ms */
 	bool keep, exiting;
 	struct mr_out out;
@@ -93,6 +93,8 @@ static int put_coa(struct mr_edge *e, const struct mr_action *a)
 	int r = net_addr_put(e->net, u->ifindex, &a->addr, 128, flags);
 
 	e->coa_us = now_us();
+	if (r == 0)
+		r = policy_coa_put(e->net, &a->addr);
 	if (r < 0)
 		return r;
 	return sig_local_put(mhio_sig(e->io), &a->addr);
@@ -101,6 +103,7 @@ static int put_coa(struct mr_edge *e, const struct mr_action *a)
 static int drop_coa(struct mr_edge *e, const struct mr_action *a)
 {
 	sig_local_drop(mhio_sig(e->io), &a->addr);
+	policy_coa_drop(e->net, &a->addr);
 	return net_addr_drop(e->net, e->uplinks[a->uplink].ifindex, &a->addr, 128);
 }
 
@@ -204,11 +207,12 @@ static void begin_handover(struct mr_edge *e, const struct note *n)
 	struct timespec ts;
 	const char *cause;
 	unsigned uplink;
+	struct in6_addr coa = mr_care_of(e->mr, &uplink, &v->known_link, &cause);
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	v->wall_ms = ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 	v->from = n->old_coa;
-	v->to = mr_care_of(e->mr, &uplink, &v->known_link, &cause);
+	v->to = addr6_is_any(&coa) ? n->coa : coa; /* lost again in the same step */
 	snprintf(v->cause, sizeof(v->cause), "%s", cause);
 	snprintf(v->uplink, sizeof(v->uplink), "%s", e->uplinks[uplink].name);
 	v->us[HANDOVER_ra] = e->ra_us;
@@ -290,7 +294,8 @@ static void run(struct mr_edge *e, const struct mr_event *ev)
 		struct mr_action *a = &e->out.v[i];
 		int r = perform_one(e, a);
 
-		/* Every action is repeated by the protocol's own timers, or by the next event. */
+		/* Messages are repeated by the protocol's timers, the tunnel is put again with each
+		 * acknowledgement; address and route come again with the next hint. */
 		if (r < 0 && r != -ENODEV && r != -EADDRNOTAVAIL)
 			log_warn("could not %s on %s: %s", action_names[a->type],
 				e->uplinks[a->uplink].name, strerror(-r));
@@ -348,12 +353,19 @@ static void on_link(void *arg, const struct net_link *l)
 
 		if (l->gone ? u->ifindex != l->ifindex : strcmp(u->name, l->name) != 0)
 			continue;
+		memcpy(ev.link.mac, l->mac, 6);
+		/* Down in between: another interface of that name, or a flap short enough for the
+		 * kernel to tell of both ends in one message. */
+		if (u->ifindex && !l->gone &&
+			(u->ifindex != l->ifindex || u->carrier_downs != l->carrier_downs))
+			run(e, &ev);
+		u->carrier_downs = l->carrier_downs;
+		memcpy(u->mac, l->mac, 6);
 		if (!l->gone && u->ifindex != l->ifindex) {
 			u->ifindex = l->ifindex;
+			u->lladdr = in6addr_any;
 			prepare_uplink(e, u);
 		}
-		memcpy(u->mac, l->mac, 6);
-		memcpy(ev.link.mac, l->mac, 6);
 		ev.link.running = l->running && !l->gone;
 		ev.link.notify_peers = l->notify_peers;
 		run(e, &ev);
@@ -542,24 +554,20 @@ static const struct ctl_cmd commands[] = {
 
 static unsigned inner_mtu(const struct mr_file *f)
 {
-	unsigned mtu = f->mtu;
+	unsigned least = 65495 + TUNNEL_OVERHEAD;
 
-	for (unsigned i = 0; i < f->core.n_uplinks && !f->mtu; i++) {
-		char path[64 + IFNAMSIZ];
-		unsigned m = DEFAULT_MTU;
-		FILE *file;
+	for (unsigned i = 0; i < f->core.n_uplinks; i++) {
+		const char *name = f->core.uplinks[i].interface;
+		unsigned m = net_mtu(name);
 
-		snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", f->core.uplinks[i].interface);
-		file = fopen(path, "re");
-		if (file && fscanf(file, "%u", &m) != 1)
-			m = DEFAULT_MTU;
-		if (file)
-			fclose(file);
-		m -= TUNNEL_OVERHEAD;
-		if (!mtu || m < mtu)
-			mtu = m;
+		if (!m)
+			m = DEFAULT_MTU; /* not there yet */
+		if (m < 1280 + TUNNEL_OVERHEAD)
+			log_warn(TUNNEL_MTU_WARNING, name, m, m - TUNNEL_OVERHEAD);
+		if (m < least)
+			least = m;
 	}
-	return mtu < 1280 ? 1280 : mtu;
+	return f->mtu ? f->mtu : tunnel_mtu(least);
 }
 
 static int open_tunnel(struct mr_edge *e)
@@ -590,15 +598,29 @@ static int open_tunnel(struct mr_edge *e)
 	return r;
 }
 
+/* Messages were lost and a dump can't show what is gone. */
+static void on_resync(void *arg)
+{
+	struct mr_edge *e = arg;
+	char name[IFNAMSIZ];
+
+	for (unsigned i = 0; i < e->file->core.n_uplinks; i++) {
+		struct net_link gone = {.ifindex = e->uplinks[i].ifindex, .gone = true};
+
+		if (gone.ifindex && !if_indextoname(gone.ifindex, name))
+			on_link(e, &gone);
+	}
+}
+
 static int open_kernel(struct mr_edge *e)
 {
-	struct net_handlers on = {on_link, on_addr, on_neigh, NULL, e};
+	struct net_handlers on = {on_link, on_addr, on_neigh, on_resync, e};
 	int r = net_open(&e->net, e->event, &on);
 
 	if (r == 0)
-		r = net_sysctl6("all", "forwarding", "1");
-	if (r == 0)
 		r = policy_put(e->net, e->file); /* before anything could leak */
+	if (r == 0)
+		r = net_sysctl6("all", "forwarding", "1");
 	if (r == 0)
 		r = nd_open(&e->nd, e->event, on_nd, e);
 	if (r < 0)
@@ -638,12 +660,21 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
+	r = daemon_lock(DEV_NAME);
+	if (r < 0)
+		return r;
 	r = open_kernel(e);
 	if (r < 0)
 		return r;
 	r = open_tunnel(e);
 	if (r < 0)
 		return r;
+	/* A tunnel of an earlier run (-k) goes on; that of another home address does not. */
+	r = tunnel_sweep(e->engine, e->tunnels, &file->core.hoa);
+	if (r < 0)
+		return r;
+	if (r == 1)
+		mr_adopt(e->mr, daemon_now());
 	return net_dump(e->net);
 }
 
@@ -659,16 +690,6 @@ void mr_edge_close(struct mr_edge *e)
 {
 	if (!e)
 		return;
-	for (unsigned i = 0; i < e->file->core.n_uplinks && !e->keep && e->mr; i++) {
-		struct in6_addr coa;
-		const char *cause;
-		unsigned uplink;
-		bool known;
-
-		coa = mr_care_of(e->mr, &uplink, &known, &cause);
-		if (!addr6_is_any(&coa) && uplink == i)
-			net_addr_drop(e->net, e->uplinks[i].ifindex, &coa, 128);
-	}
 	sd_event_source_disable_unref(e->timer);
 	sd_event_source_disable_unref(e->watch);
 	ctl_close(e->ctl);

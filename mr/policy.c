@@ -1,12 +1,57 @@
 /* policy.c - the rules that keep the mobile networks' traffic in the tunnel. */
+#include <assert.h>
 #include "mr/policy.h"
 
 #define PRIO_UPLINK  1000
 #define PRIO_INSIDE  1010
+#define PRIO_OUTER   1015
 #define PRIO_TUNNEL  1020
+#define PRIO_OWN     1025
 #define PRIO_SPOOFED 1030
 #define MAIN_TABLE   254
 #define METRIC_LAST  0xfffffff0u /* behind the tunnel's default and a network's own route */
+#define MAX_RULES    (MR_MAX_UPLINKS + MR_MAX_HAS + 3 * MH_MAX_MNP + 3)
+
+struct rules {
+	unsigned n;
+	struct net_rule v[MAX_RULES];
+};
+
+static struct net_rule *add(struct rules *rules, uint32_t priority, uint32_t table)
+{
+	assert(rules->n < MAX_RULES);
+	struct net_rule *r = &rules->v[rules->n++];
+
+	*r = (struct net_rule){.priority = priority, .table = table, .blackhole = table == 0};
+	return r;
+}
+
+static void make_rules(struct rules *rules, const struct mr_file *f)
+{
+	/* Global and unique-local: link-local and multicast traffic of this host is the link's own. */
+	static const struct prefix6 anywhere[] = {
+		{{{{0x20}}}, 3},
+		{{{{0xfc}}}, 7},
+	};
+	const struct mr_conf *c = &f->core;
+
+	for (unsigned i = 0; i < c->n_uplinks; i++)
+		memcpy(add(rules, PRIO_UPLINK, 0)->iif, c->uplinks[i].interface, IFNAMSIZ);
+	for (unsigned i = 0; i < c->n_has; i++)
+		add(rules, PRIO_OUTER, MAIN_TABLE)->to = prefix6_host(&c->has[i]);
+	add(rules, PRIO_TUNNEL, f->table)->from = prefix6_host(&c->hoa);
+	for (unsigned i = 0; i < c->n_networks; i++) {
+		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->networks[i].prefix;
+		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
+		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		struct net_rule *own = add(rules, PRIO_OWN, f->table);
+
+		own->to = anywhere[i];
+		memcpy(own->iif, "lo", 3);
+	}
+}
 
 static int put_unreachable(struct net *net, struct prefix6 dst, uint32_t table)
 {
@@ -16,36 +61,35 @@ static int put_unreachable(struct net *net, struct prefix6 dst, uint32_t table)
 	return net_route_put(net, &r);
 }
 
-static int put_network(struct net *net, const struct mr_file *f, const struct mr_network_conf *n)
-{
-	struct net_rule inside = {.priority = PRIO_INSIDE, .to = n->prefix, .table = MAIN_TABLE};
-	struct net_rule out = {.priority = PRIO_TUNNEL, .from = n->prefix, .table = f->table};
-	struct net_rule spoofed = {.priority = PRIO_SPOOFED, .blackhole = true};
-	int r = put_unreachable(net, n->prefix, MAIN_TABLE);
-
-	memcpy(spoofed.iif, n->interface, IFNAMSIZ);
-	if (r == 0)
-		r = net_rule_put(net, &inside);
-	if (r == 0)
-		r = net_rule_put(net, &out);
-	return r == 0 ? net_rule_put(net, &spoofed) : r;
-}
-
 int policy_put(struct net *net, const struct mr_file *f)
 {
-	struct net_rule own = {
-		.priority = PRIO_TUNNEL, .from = prefix6_host(&f->core.hoa), .table = f->table};
+	struct rules rules = {0};
 	int r = put_unreachable(net, (struct prefix6){0}, f->table);
 
-	if (r == 0)
-		r = net_rule_put(net, &own);
-	for (unsigned i = 0; i < f->core.n_uplinks && r == 0; i++) {
-		struct net_rule in = {.priority = PRIO_UPLINK, .blackhole = true};
-
-		memcpy(in.iif, f->core.uplinks[i].interface, IFNAMSIZ);
-		r = net_rule_put(net, &in);
-	}
+	make_rules(&rules, f);
 	for (unsigned i = 0; i < f->core.n_networks && r == 0; i++)
-		r = put_network(net, f, &f->core.networks[i]);
-	return r;
+		r = put_unreachable(net, f->core.networks[i].prefix, MAIN_TABLE);
+	for (unsigned i = 0; i < rules.n && r == 0; i++)
+		r = net_rule_put(net, &rules.v[i]);
+	return r == 0 ? net_rule_sweep(net, PRIO_UPLINK, PRIO_SPOOFED, rules.v, rules.n) : r;
+}
+
+static struct net_rule coa_rule(const struct in6_addr *coa)
+{
+	return (struct net_rule){
+		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
+}
+
+int policy_coa_put(struct net *net, const struct in6_addr *coa)
+{
+	struct net_rule r = coa_rule(coa);
+
+	return net_rule_put(net, &r);
+}
+
+int policy_coa_drop(struct net *net, const struct in6_addr *coa)
+{
+	struct net_rule r = coa_rule(coa);
+
+	return net_rule_drop(net, &r);
 }

@@ -474,6 +474,7 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 
 	zero(keys, out);
 	text = load(c);
+	c->partial = !text;
 	if (!text)
 		return c->n_errors;
 	config_init(&cfg);
@@ -484,6 +485,7 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 			c, (unsigned)config_error_line(&cfg), NULL, "%s", config_error_text(&cfg));
 	config_destroy(&cfg);
 	free(text);
+	c->partial = c->n_errors > 0;
 	return c->n_errors;
 }
 

@@ -45,6 +45,7 @@ struct conf_key { /* a table ends with a NULL name */
 struct conf {
 	const char *file;
 	unsigned n_errors;
+	bool partial; /* conf_read() found mistakes: values may be missing */
 	void (*report)(void *arg, const char *line); /* NULL: stderr */
 	void *arg;
 };
@@ -56,7 +57,7 @@ void conf_error(struct conf *, unsigned line, const char *key, const char *fmt, 
 /* After a mistake an address may be missing (::): it was reported already, later checks pass it by. */
 static inline bool conf_misread(const struct conf *conf, const struct in6_addr *a)
 {
-	return conf->n_errors && addr6_is_any(a);
+	return conf->partial && addr6_is_any(a);
 }
 void conf_release(const struct conf_key *keys, void *out);
 void conf_help(const struct conf_key *keys); /* table of keys on stdout: --config-help */

@@ -4,9 +4,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 
@@ -148,6 +152,28 @@ int daemon_loop(sd_event **out, void (*stop)(void *), void (*reload)(void *), vo
 	}
 	*out = e;
 	return 0;
+}
+
+int daemon_lock(const char *dev)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int k;
+
+	if (fd < 0)
+		return -errno;
+	/* Abstract names belong to the network namespace, as the device does. */
+	k = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "nemo-%s", dev);
+	if (bind(fd, (struct sockaddr *)&a,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)k)) < 0) {
+		int e = errno;
+
+		log_err("%s: %s", dev,
+			e == EADDRINUSE ? "another daemon of the suite runs on this host" : strerror(e));
+		close(fd);
+		return -e;
+	}
+	return 0; /* kept open on purpose */
 }
 
 void daemon_ready(const char *status)

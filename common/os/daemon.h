@@ -27,4 +27,7 @@ uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
 /* New loop with SIGTERM, SIGINT (calls 'stop' once; the second ends the loop at once) and SIGHUP
  * ('reload', may be NULL) as sources.  0 or -errno. */
 int daemon_loop(sd_event **, void (*stop)(void *arg), void (*reload)(void *arg), void *arg);
+/* One daemon a network namespace for device 'dev': holds an abstract socket of that name until the
+ * process ends.  0, or -errno after a line in the log. */
+int daemon_lock(const char *dev);
 void daemon_ready(const char *status); /* sd_notify READY=1, and the log line "ready: STATUS" */

@@ -66,6 +66,7 @@ static void on_link(struct net *net, struct nlmsghdr *h)
 		[IFLA_IFNAME] = {.type = NLA_STRING, .maxlen = IFNAMSIZ},
 		[IFLA_MTU] = {.type = NLA_U32},
 		[IFLA_EVENT] = {.type = NLA_U32},
+		[IFLA_CARRIER_DOWN_COUNT] = {.type = NLA_U32},
 	};
 	const struct ifinfomsg *ifi = nlmsg_data(h);
 	struct nlattr *tb[IFLA_MAX + 1];
@@ -84,6 +85,8 @@ static void on_link(struct net *net, struct nlmsghdr *h)
 		l.mtu = nla_get_u32(tb[IFLA_MTU]);
 	if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == sizeof(l.mac))
 		nla_memcpy(l.mac, tb[IFLA_ADDRESS], sizeof(l.mac));
+	if (tb[IFLA_CARRIER_DOWN_COUNT])
+		l.carrier_downs = nla_get_u32(tb[IFLA_CARRIER_DOWN_COUNT]);
 	if (tb[IFLA_EVENT])
 		l.notify_peers = nla_get_u32(tb[IFLA_EVENT]) == IFLA_EVENT_NOTIFY_PEERS;
 	net->on.link(net->on.arg, &l);
@@ -440,6 +443,65 @@ int net_rule_put(struct net *net, const struct net_rule *rule)
 	return e == -EEXIST ? 0 : e;
 }
 
+static bool same_addr(const struct nl_addr *a, const struct nl_addr *b)
+{
+	return a && b ? nl_addr_cmp(a, b) == 0 : a == b;
+}
+
+static bool same_rule(struct rtnl_rule *a, struct rtnl_rule *b)
+{
+	const char *ia = rtnl_rule_get_iif(a), *ib = rtnl_rule_get_iif(b);
+
+	return rtnl_rule_get_prio(a) == rtnl_rule_get_prio(b) &&
+	       rtnl_rule_get_action(a) == rtnl_rule_get_action(b) &&
+	       rtnl_rule_get_table(a) == rtnl_rule_get_table(b) &&
+	       strcmp(ia ? ia : "", ib ? ib : "") == 0 &&
+	       same_addr(rtnl_rule_get_src(a), rtnl_rule_get_src(b)) &&
+	       same_addr(rtnl_rule_get_dst(a), rtnl_rule_get_dst(b));
+}
+
+/* 1, 0 or -ENOMEM */
+static int is_wanted(
+	struct net *net, struct rtnl_rule *r, const struct net_rule *wanted, unsigned n)
+{
+	bool same = false;
+
+	for (unsigned i = 0; i < n && !same; i++) {
+		struct rtnl_rule *w = rule_of(net, &wanted[i]);
+
+		if (!w)
+			return -ENOMEM;
+		same = same_rule(r, w);
+		rtnl_rule_put(w);
+	}
+	return same;
+}
+
+int net_rule_sweep(
+	struct net *net, uint32_t lo, uint32_t hi, const struct net_rule *wanted, unsigned n)
+{
+	struct nl_cache *cache;
+	struct nl_object *o;
+	int e = result(net, rtnl_rule_alloc_cache(net->req, AF_INET6, &cache));
+
+	if (e < 0)
+		return e;
+	for (o = nl_cache_get_first(cache); o && e >= 0; o = nl_cache_get_next(o)) {
+		struct rtnl_rule *r = (struct rtnl_rule *)o;
+		uint32_t prio = rtnl_rule_get_prio(r);
+		uint8_t proto = 0;
+
+		if (rtnl_rule_get_protocol(r, &proto) < 0 || proto != NET_PROTO || prio < lo ||
+			prio > hi)
+			continue;
+		e = is_wanted(net, r, wanted, n);
+		if (e == 0)
+			e = result(net, rtnl_rule_delete(net->req, r, 0));
+	}
+	nl_cache_free(cache);
+	return e < 0 ? e : 0;
+}
+
 int net_rule_drop(struct net *net, const struct net_rule *rule)
 {
 	struct rtnl_rule *r = rule_of(net, rule);
@@ -467,4 +529,20 @@ int net_sysctl6(const char *ifname, const char *key, const char *value)
 		return -errno;
 	fputs(value, f);
 	return fclose(f) < 0 ? -errno : 0; /* it is written only now */
+}
+
+unsigned net_mtu(const char *ifname)
+{
+	char path[64 + IFNAMSIZ];
+	unsigned mtu = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", ifname);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%u", &mtu) != 1)
+		mtu = 0;
+	fclose(f);
+	return mtu;
 }

@@ -15,6 +15,7 @@ struct net_link { /* one interface, as the kernel told it */
 	char name[IFNAMSIZ];
 	bool running;      /* up and with carrier */
 	bool gone;         /* RTM_DELLINK */
+	uint32_t carrier_downs; /* times the carrier went, ever: one message may stand for a flap */
 	bool notify_peers; /* IFLA_EVENT says NOTIFY_PEERS: the guest was just migrated */
 	unsigned mtu;
 	uint8_t mac[6];
@@ -73,6 +74,9 @@ struct net_rule {
 	bool blackhole;
 };
 int net_rule_put(struct net *, const struct net_rule *);  /* idempotent */
+/* Removes the rules of NET_PROTO with a priority of lo..hi that are not among the 'n' wanted. */
+int net_rule_sweep(
+	struct net *, uint32_t lo, uint32_t hi, const struct net_rule *wanted, unsigned n);
 int net_rule_drop(struct net *, const struct net_rule *); /* 0 also if it was not there */
 
 /* For what is not above: requests made with libnl's functions. */
@@ -85,5 +89,7 @@ int net_route_make(struct net *, const struct net_route *, struct nl_msg **);
 /* 0 and '*out', for rtnl_link_put(); -ENODEV: there is none; or another -errno. */
 int net_link_find(struct net *, const char *name, struct rtnl_link **out);
 
+/* MTU of an interface, octets; 0: there is none of that name. */
+unsigned net_mtu(const char *ifname);
 /* Writes /proc/sys/net/ipv6/conf/IFNAME/KEY.  0 or -errno. */
 int net_sysctl6(const char *ifname, const char *key, const char *value);

@@ -53,3 +53,37 @@ const char *tunnel_drop_text(enum tunnel_drop drop)
 
 	return texts[drop];
 }
+
+#define SWEEP_BATCH 256 /* a tunnel can't be dropped while the audit walks over it */
+
+struct sweep {
+	const struct in6_addr *keep;
+	bool kept;
+	unsigned n;
+	struct in6_addr drop[SWEEP_BATCH];
+};
+
+static void sweep_seen(void *arg, const struct in6_addr *id)
+{
+	struct sweep *s = arg;
+
+	if (s->keep && addr6_eq(id, s->keep))
+		s->kept = true;
+	else if (s->n < SWEEP_BATCH)
+		s->drop[s->n++] = *id;
+}
+
+int tunnel_sweep(
+	const struct tunnel_engine *engine, struct tunnel_set *set, const struct in6_addr *keep)
+{
+	struct sweep s = {.keep = keep};
+	int r;
+
+	do {
+		s.n = 0;
+		r = engine->audit(set, sweep_seen, &s);
+		for (unsigned i = 0; i < s.n && r == 0; i++)
+			r = engine->drop(set, &s.drop[i]);
+	} while (r == 0 && s.n == SWEEP_BATCH);
+	return r < 0 ? r : s.kept;
+}

@@ -74,9 +74,21 @@ struct tunnel_engine {    /* const, one per implementation; int results are 0 or
 };
 extern const struct tunnel_engine tunnel_ebpf, tunnel_ip6tnl, tunnel_fake;
 
+/* Inner MTU for an underlay of 'mtu' octets: TUNNEL_OVERHEAD less, 1280 at least. */
+static inline unsigned tunnel_mtu(unsigned mtu)
+{
+	return mtu < 1280 + TUNNEL_OVERHEAD ? 1280 : mtu - TUNNEL_OVERHEAD;
+}
+#define TUNNEL_MTU_WARNING \
+	"%s: an MTU of %u is below 1320: packets of more than %u octets do not fit into the tunnel and " \
+	"are lost (fragmenting tunnel packets is not implemented)"
+
 /* Opens the engine called 'name' ("auto": ebpf, else ip6tnl).  0 and '*engine', or -errno with
  * 'why' (256 octets) filled for the log. */
 int tunnel_open(const char *name, const struct tunnel_conf *, const struct tunnel_engine **engine,
 	struct tunnel_set **, char *why);
+/* Drops every tunnel installed but the one of 'keep' (may be NULL): what an earlier run left and
+ * nobody wants.  1 if 'keep' is installed, 0 if not, or -errno. */
+int tunnel_sweep(const struct tunnel_engine *, struct tunnel_set *, const struct in6_addr *keep);
 const char *tunnel_drop_name(enum tunnel_drop); /* "rx_inner_source" */
 const char *tunnel_drop_text(enum tunnel_drop);
