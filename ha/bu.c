@@ -3,7 +3,8 @@
 #include "common/core/seq16.h"
 #include "ha/binding.h"
 
-#define REJECT_NOTES_PER_S 10
+#define REJECT_NOTES_PER_S 20 /* told in the long run, */
+#define REJECT_NOTES_BURST 500 /* and at once after a quiet time */
 
 /* What a check says: a status of 128 or more rejects; 0 goes on to the next check. */
 enum { PASS = 0, SILENT = -1 };
@@ -227,16 +228,18 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 /* A flood of updates must not become a flood of log lines. */
 static bool may_tell(struct ha *ha, uint64_t now)
 {
-	if (now - ha->notes_since >= 1000) {
+	uint64_t refill = (now - ha->notes_since) * REJECT_NOTES_PER_S / 1000;
+
+	if (refill) {
 		ha->notes_since = now;
-		ha->notes = 0;
+		ha->notes -= refill < ha->notes ? (unsigned)refill : ha->notes;
 	}
-	if (ha->notes < REJECT_NOTES_PER_S) {
-		ha->notes++;
-		return true;
+	if (ha->notes >= REJECT_NOTES_BURST) {
+		ha->counters[HA_C_notes_limited]++;
+		return false;
 	}
-	ha->counters[HA_C_notes_limited]++;
-	return false;
+	ha->notes++;
+	return true;
 }
 
 static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)

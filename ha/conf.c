@@ -248,7 +248,7 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 			continue;
 		if (!addr6_is_routable(&r->hoa))
 			conf_error(conf, r->line, "home_address", "not a unicast routable address");
-		else if (!served(c, r))
+		else if (!conf->partial && !served(c, r))
 			conf_error(conf, r->line, "home_address",
 				"in none of home_prefixes and none of the router's own prefixes");
 		if (r->max_lifetime_s && r->max_lifetime_s < 4) /* counted in units of 4 s */

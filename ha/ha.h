@@ -51,7 +51,7 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(bu_correspondent, "silently dropped: meant for a correspondent node (H = 0)") \
 	X(mh_unexpected, "Mobility Header messages that a home agent has no use for") \
 	X(expired, "bindings that ended without a refresh") \
-	X(notes_limited, "rejections without a line in the log: more than ten a second") \
+	X(notes_limited, "rejections without a line in the log: too many at once") \
 	X(tunnel_failed, \
 		"registrations refused because the tunnel could not be set up (status 130)")
 enum ha_counter {

@@ -26,6 +26,13 @@ static struct net_rule *add(struct rules *rules, uint32_t priority, uint32_t tab
 	return r;
 }
 
+/* For packets of this host, not for what it forwards. */
+static struct net_rule *own(struct net_rule *r)
+{
+	memcpy(r->iif, "lo", sizeof("lo"));
+	return r;
+}
+
 static void make_rules(struct rules *rules, const struct mr_file *f)
 {
 	/* Global and unique-local: link-local and multicast traffic of this host is the link's own. */
@@ -38,19 +45,15 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 	for (unsigned i = 0; i < c->n_uplinks; i++)
 		memcpy(add(rules, PRIO_UPLINK, 0)->iif, c->uplinks[i].interface, IFNAMSIZ);
 	for (unsigned i = 0; i < c->n_has; i++)
-		add(rules, PRIO_OUTER, MAIN_TABLE)->to = prefix6_host(&c->has[i]);
+		own(add(rules, PRIO_OUTER, MAIN_TABLE))->to = prefix6_host(&c->has[i]);
 	add(rules, PRIO_TUNNEL, f->table)->from = prefix6_host(&c->hoa);
 	for (unsigned i = 0; i < c->n_networks; i++) {
 		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->networks[i].prefix;
 		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		struct net_rule *own = add(rules, PRIO_OWN, f->table);
-
-		own->to = anywhere[i];
-		memcpy(own->iif, "lo", 3);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		own(add(rules, PRIO_OWN, f->table))->to = anywhere[i];
 }
 
 static int put_unreachable(struct net *net, struct prefix6 dst, uint32_t table)
@@ -76,8 +79,9 @@ int policy_put(struct net *net, const struct mr_file *f)
 
 static struct net_rule coa_rule(const struct in6_addr *coa)
 {
-	return (struct net_rule){
-		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
+	struct net_rule r = {.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
+
+	return *own(&r);
 }
 
 int policy_coa_put(struct net *net, const struct in6_addr *coa)

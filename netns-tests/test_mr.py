@@ -669,7 +669,7 @@ def test_nothing_of_the_network_is_ever_seen_outside_the_tunnel(away):
     a.site.home_agent = accept
     a.bound()
     stage("bound")
-    assert a.site.packets(proto=TUNNEL), "there was traffic"
+    a.site.wait("there was traffic", proto=TUNNEL)
     a.carrier(False)
     stage("no carrier")
     a.mr.wait_event("mr.lost", 5)
