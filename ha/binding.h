@@ -45,8 +45,8 @@ struct ha { /* the binding cache and what it needs; private to ha.c and bu.c */
 	uint64_t counters[HA_N_COUNTERS];
 	struct in6_addr *own; /* owned; n_own addresses of this host */
 	unsigned n_own;
-	uint64_t notes_since; /* ms; when 'notes' was last lowered */
-	unsigned notes;       /* level of a leaky bucket: rejections told lately */
+	uint64_t notes_since;         /* ms; when 'notes' was last lowered */
+	unsigned notes;               /* level of a leaky bucket: rejections told lately */
 	struct {                      /* what a failed TUNNEL_PUT has to give back */
 		struct ha_peer *peer; /* NULL: nothing asked for */
 		bool restoring;       /* the put that failed was already the one that gives back */

@@ -3,7 +3,7 @@
 #include "common/core/seq16.h"
 #include "ha/binding.h"
 
-#define REJECT_NOTES_PER_S 20 /* told in the long run, */
+#define REJECT_NOTES_PER_S 20  /* told in the long run, */
 #define REJECT_NOTES_BURST 500 /* and at once after a quiet time */
 
 /* What a check says: a status of 128 or more rejects; 0 goes on to the next check. */

@@ -85,7 +85,8 @@ struct ha_out {
 
 struct ha;
 struct ha *ha_new(const struct ha_conf *); /* NULL: no memory */
-/* Addresses of this host ('n' of them, copied): no care-of address can be one of them.  0 or -ENOMEM. */
+/* Addresses of this host ('n' of them, copied): no care-of address can be one of them.  0 or
+ * -ENOMEM. */
 int ha_set_own(struct ha *, const struct in6_addr *own, unsigned n);
 /* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it; the
  * caller performs the actions in order.  If a TUNNEL_PUT fails it leaves out the rest and steps at

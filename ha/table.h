@@ -8,7 +8,8 @@ struct table_entry {
 };
 struct table {
 	unsigned n;
-	struct table_entry *v; /* owned; sorted by address; a covering prefix before what it covers */
+	struct table_entry
+		*v; /* owned; sorted by address; a covering prefix before what it covers */
 };
 
 int table_build(struct table *, const struct ha_conf *); /* 0 or -ENOMEM */

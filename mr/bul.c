@@ -4,7 +4,7 @@
 #include "mr/core.h"
 
 #define MAX_BINDACK_MS 32000 /* MAX_BINDACK_TIMEOUT, RFC 6275 s12 */
-#define UPDATE_RATE_MS 1005  /* MAX_UPDATE_RATE: 3 in one second, and some slack for the wire */
+#define UPDATE_RATE_MS 1050  /* MAX_UPDATE_RATE: 3 in one second, and slack for a loaded host */
 #define NEXT_HA_MS     1500  /* InitialBindackTimeoutFirstReg, RFC 6275 s11.4.1 */
 #define RETRY_FIRST_MS 2000
 #define RETRY_MAX_MS   300000
@@ -443,7 +443,8 @@ void bul_restart(struct mr *mr)
 	}
 }
 
-/* A tunnel of an earlier run is in place: it goes on, for at most one lifetime without an answer. */
+/* A tunnel of an earlier run is in place: it goes on, for at most one lifetime without an answer.
+ */
 void bul_adopt(struct mr *mr, uint64_t now)
 {
 	mr->bul.tunnel = mr->bul.live = true;

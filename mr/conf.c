@@ -260,7 +260,8 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
 	if (f->table >= 253 && f->table <= 255)
 		conf_error(&conf, 0, "table",
-			"%u is one of the kernel's own: traffic would leave outside the tunnel", f->table);
+			"%u is one of the kernel's own: traffic would leave outside the tunnel",
+			f->table);
 	check_addresses(&conf, &f->core);
 	check_uplinks(&conf, &f->core);
 	check_networks(&conf, &f->core);

@@ -134,7 +134,7 @@ void link_ra(struct mr *, struct link *, const struct ndp_msg *, const uint8_t m
 void link_na(struct mr *, struct link *, const struct ndp_msg *, const uint8_t mac[6]);
 void link_dad_failed(struct mr *, struct link *, const struct in6_addr *);
 void link_neigh_failed(struct mr *, struct link *, const struct in6_addr *);
-void link_close(struct mr *, struct link *); /* takes its addresses and route back */
+void link_close(struct mr *, struct link *);  /* takes its addresses and route back */
 void link_source(struct mr *, struct link *); /* what could not be sent before, now can */
 void link_tick(struct mr *, struct link *);
 uint64_t link_deadline(const struct link *);

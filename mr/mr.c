@@ -57,7 +57,10 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	return mr;
 }
 
-void mr_adopt(struct mr *mr, uint64_t now) { bul_adopt(mr, now); }
+void mr_adopt(struct mr *mr, uint64_t now)
+{
+	bul_adopt(mr, now);
+}
 
 void mr_exit(struct mr *mr, bool keep)
 {

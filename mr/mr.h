@@ -133,7 +133,8 @@ struct mr_action {
 		struct note note;
 	};
 };
-#define MR_MAX_ACTIONS 320 /* 8 uplinks, each a hint, probes, a lost and a new link, and the binding */
+#define MR_MAX_ACTIONS \
+	320 /* 8 uplinks, each a hint, probes, a lost and a new link, and the binding */
 struct mr_out {
 	unsigned n;
 	struct mr_action v[MR_MAX_ACTIONS];
@@ -149,8 +150,8 @@ void mr_step(struct mr *, const struct mr_event *ev, uint64_t now, struct mr_out
 uint64_t mr_deadline(const struct mr *); /* ms at which MR_EV_TICK is due; UINT64_MAX: never */
 bool mr_bound(const struct mr *, uint64_t now); /* a binding is granted and not over */
 /* The care-of address in use, :: if there is no usable uplink (the rest is then uplink 0, false and
- * "start"); '*known': the link had been visited (or configured) before; '*cause': static text of the
- * hint that led to it. */
+ * "start"); '*known': the link had been visited (or configured) before; '*cause': static text of
+ * the hint that led to it. */
 struct in6_addr mr_care_of(const struct mr *, unsigned *uplink, bool *known, const char **cause);
 uint64_t mr_counter(const struct mr *, enum mr_counter);
 json_t *mr_show(const struct mr *, uint64_t now); /* schema: doc/control.md; NULL: no memory */

@@ -35,7 +35,8 @@ static struct net_rule *own(struct net_rule *r)
 
 static void make_rules(struct rules *rules, const struct mr_file *f)
 {
-	/* Global and unique-local: link-local and multicast traffic of this host is the link's own. */
+	/* Global and unique-local: link-local and multicast traffic of this host is the link's own.
+	 */
 	static const struct prefix6 anywhere[] = {
 		{{{{0x20}}}, 3},
 		{{{{0xfc}}}, 7},
@@ -79,7 +80,8 @@ int policy_put(struct net *net, const struct mr_file *f)
 
 static struct net_rule coa_rule(const struct in6_addr *coa)
 {
-	struct net_rule r = {.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
+	struct net_rule r = {
+		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
 
 	return *own(&r);
 }

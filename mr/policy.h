@@ -1,19 +1,21 @@
-/* policy.h - the rules that keep the mobile networks' traffic in the tunnel (RFC 3963 s3, s5.5, s9):
+/* policy.h - the rules that keep the mobile networks' traffic in the tunnel (RFC 3963 s3, s5.5,
+ * s9):
  *
  *     from an uplink, to be forwarded            -> dropped: in through the tunnel only
  *     to a mobile network                        -> main table; unreachable if the link is down
  *     this host's, to a home agent or from a care-of address -> main table: signalling, the tunnel
  *     from a mobile network or the home address  -> table of the tunnel; unreachable without one
- *     this host's, to anywhere else              -> the same: errors about tunnelled packets quote them
- *     from a mobile network's interface, else    -> dropped: spoofed source
+ *     this host's, to anywhere else              -> the same: errors about tunnelled packets quote
+ * them from a mobile network's interface, else    -> dropped: spoofed source
  *
- * They are put before anything else and stay when the daemon ends, however it ends: a mobile network
- * without a tunnel is cut off, never leaked onto the visited network. */
+ * They are put before anything else and stay when the daemon ends, however it ends: a mobile
+ * network without a tunnel is cut off, never leaked onto the visited network. */
 #pragma once
 #include "common/os/net.h"
 #include "mr/conf.h"
 
-/* Puts the rules, then removes those that an earlier configuration left.  Idempotent; 0 or -errno. */
+/* Puts the rules, then removes those that an earlier configuration left.  Idempotent; 0 or -errno.
+ */
 int policy_put(struct net *, const struct mr_file *);
 int policy_coa_put(struct net *, const struct in6_addr *coa); /* 0 or -errno */
 int policy_coa_drop(struct net *, const struct in6_addr *coa);

@@ -16,6 +16,8 @@ from lib.daemon import BUILD, Daemon
 from lib.topo import Link, Node, Radvd, Topology
 from lib.wait import wait_for
 
+pytestmark = pytest.mark.novm("a socket and JSON: no kernel takes part")
+
 NEMOCTL = os.path.join(BUILD, "nemoctl")
 
 

@@ -21,6 +21,8 @@ from lib.daemon import BUILD, Daemon, libconfig_file
 from lib.topo import Link, Node, Radvd, Topology, stop
 from lib.wait import wait_for
 
+pytestmark = pytest.mark.novm("manners and files: no kernel takes part")
+
 DAEMONS = ["nemo-ha", "nemo-mr"]
 NEMOCTL = os.path.join(BUILD, "nemoctl")
 HA, HOA = "2001:db8:a::1", "2001:db8:d::1"

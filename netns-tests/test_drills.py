@@ -37,5 +37,6 @@ def test_a_migration_event_without_carrier_loss_moves_the_network(engine):
             probe.wait_flowing(30)
             assert w.mr[1].ask("handovers")[-1]["cause"] == "migration event"
         probe.stop()
-        assert not tcp.stop()["broken"]
+        transfer = tcp.stop()
+        assert not transfer["broken"], transfer
         w.leaks.check()

@@ -20,7 +20,7 @@ import time
 import pytest
 from lib.topo import Link, Node, Topology
 from lib.traffic import BUILD
-from lib.wait import wait_for
+from lib.wait import PATIENCE, wait_for
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     HAO,
@@ -90,7 +90,7 @@ class Port:
 
     def receive(self, wanted, timeout=5):
         """The next IPv6 packet, made by others, for which wanted(packet) is true; else None."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
             left = max(0, deadline - time.monotonic())
             if not select.select([self.sock], [], [], left)[0]:

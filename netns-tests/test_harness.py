@@ -12,6 +12,8 @@ from lib.topo import Link, Net, Node, Radvd, Topology
 from lib.traffic import Flow, Server, TcpTransfer, UdpProbe, now_ns, percentile
 from lib.wait import Timeout, wait_for
 
+pytestmark = pytest.mark.novm("the harness itself, in real time")
+
 #   left --- router --- right
 LINE = Topology(
     nodes=[

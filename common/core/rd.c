@@ -118,8 +118,8 @@ void wr_u16(struct wr *w, uint16_t v)
 void wr_u32(struct wr *w, uint32_t v)
 {
 	wr_bytes(w,
-	        (uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v},
-	        4);
+		(uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v},
+		4);
 }
 
 void wr_addr6(struct wr *w, const struct in6_addr *a)

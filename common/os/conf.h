@@ -54,7 +54,8 @@ unsigned conf_read(struct conf *, const struct conf_key *keys, void *out);
  * Line 0 is left out, as for a key missing at the top level; so is a NULL key. */
 void conf_error(struct conf *, unsigned line, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* After a mistake an address may be missing (::): it was reported already, later checks pass it by. */
+/* After a mistake an address may be missing (::): it was reported already, later checks pass it by.
+ */
 static inline bool conf_misread(const struct conf *conf, const struct in6_addr *a)
 {
 	return conf->partial && addr6_is_any(a);

@@ -169,7 +169,8 @@ int daemon_lock(const char *dev)
 		int e = errno;
 
 		log_err("%s: %s", dev,
-			e == EADDRINUSE ? "another daemon of the suite runs on this host" : strerror(e));
+			e == EADDRINUSE ? "another daemon of the suite runs on this host"
+					: strerror(e));
 		close(fd);
 		return -e;
 	}

@@ -13,10 +13,10 @@
 struct net_link { /* one interface, as the kernel told it */
 	unsigned ifindex;
 	char name[IFNAMSIZ];
-	bool running;      /* up and with carrier */
-	bool gone;         /* RTM_DELLINK */
+	bool running;           /* up and with carrier */
+	bool gone;              /* RTM_DELLINK */
 	uint32_t carrier_downs; /* times the carrier went, ever: one message may stand for a flap */
-	bool notify_peers; /* IFLA_EVENT says NOTIFY_PEERS: the guest was just migrated */
+	bool notify_peers;      /* IFLA_EVENT says NOTIFY_PEERS: the guest was just migrated */
 	unsigned mtu;
 	uint8_t mac[6];
 };
@@ -73,7 +73,7 @@ struct net_rule {
 	uint32_t table;          /* looked up if 'blackhole' is false */
 	bool blackhole;
 };
-int net_rule_put(struct net *, const struct net_rule *);  /* idempotent */
+int net_rule_put(struct net *, const struct net_rule *); /* idempotent */
 /* Removes the rules of NET_PROTO with a priority of lo..hi that are not among the 'n' wanted. */
 int net_rule_sweep(
 	struct net *, uint32_t lo, uint32_t hi, const struct net_rule *wanted, unsigned n);

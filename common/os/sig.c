@@ -358,7 +358,8 @@ int sig_attach(struct sig *sig, unsigned ifindex)
 	char name[IFNAMSIZ];
 	int rc;
 
-	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move. */
+	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move.
+	 */
 	while (link < end && link->ifindex != ifindex && if_indextoname(link->ifindex, name))
 		link++;
 	if (link == sig->links + MAX_LINKS)

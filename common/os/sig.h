@@ -15,18 +15,22 @@ typedef void sig_rx_fn(void *arg, const void *pkt, size_t size, unsigned ifindex
 
 enum sig_mode {
 	SIG_BPF,    /* tc program + ring buffer; the kernel never sees the packet */
-	SIG_PACKET, /* AF_PACKET socket, and an nftables rule that hides the packet from the kernel */
+	SIG_PACKET, /* AF_PACKET socket, and an nftables rule that hides the packet from the kernel
+		     */
 };
 
-struct sig_counters { uint64_t rx, lost, tx, tx_errors; }; /* lost: ring or socket overflow */
+struct sig_counters {
+	uint64_t rx, lost, tx, tx_errors;
+}; /* lost: ring or socket overflow */
 
 /* 0 or -errno; 'why' (256 octets) tells what failed. */
 int sig_open(struct sig **, enum sig_mode, sd_event *, sig_rx_fn *, void *arg, char *why);
-int sig_attach(struct sig *, unsigned ifindex);                /* idempotent */
+int sig_attach(struct sig *, unsigned ifindex); /* idempotent */
 /* Only packets to these addresses are taken: what is forwarded stays untouched. */
-int sig_local_put(struct sig *, const struct in6_addr *);      /* idempotent */
-int sig_local_drop(struct sig *, const struct in6_addr *);     /* 0 also if it was not there */
-/* Sends a complete IPv6 packet (ip6_encode()), by routing or out of 'oif' if not 0.  0 or -errno. */
+int sig_local_put(struct sig *, const struct in6_addr *);  /* idempotent */
+int sig_local_drop(struct sig *, const struct in6_addr *); /* 0 also if it was not there */
+/* Sends a complete IPv6 packet (ip6_encode()), by routing or out of 'oif' if not 0.  0 or -errno.
+ */
 int sig_send(struct sig *, const void *pkt, size_t size, unsigned oif);
 void sig_counters(struct sig *, struct sig_counters *);
 void sig_close(struct sig *); /* detaches what it attached; accepts NULL */

@@ -248,7 +248,8 @@ static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 	unsigned i;
 	int rc;
 
-	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move. */
+	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move.
+	 */
 	for (i = 0; i < set->n_links && set->links[i] != ifindex; i++)
 		if (!if_indextoname(set->links[i], name))
 			break;

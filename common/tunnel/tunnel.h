@@ -80,7 +80,8 @@ static inline unsigned tunnel_mtu(unsigned mtu)
 	return mtu < 1280 + TUNNEL_OVERHEAD ? 1280 : mtu - TUNNEL_OVERHEAD;
 }
 #define TUNNEL_MTU_WARNING \
-	"%s: an MTU of %u is below 1320: packets of more than %u octets do not fit into the tunnel and " \
+	"%s: an MTU of %u is below 1320: packets of more than %u octets do not fit into the " \
+	"tunnel and " \
 	"are lost (fragmenting tunnel packets is not implemented)"
 
 /* Opens the engine called 'name' ("auto": ebpf, else ip6tnl).  0 and '*engine', or -errno with

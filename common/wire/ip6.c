@@ -71,7 +71,7 @@ static enum ip6_verdict read_chain(struct rd *r, struct ip6_pkt *p)
 		if (!rd_ok(r))
 			return IP6_DROP_SHORT;
 		v = header == IP6_PROTO_RH ? read_routing(body, p)
-		                           : read_options(body, header == IP6_PROTO_HBH, p);
+					   : read_options(body, header == IP6_PROTO_HBH, p);
 	}
 	return v;
 }
@@ -141,7 +141,7 @@ static uint64_t add(uint64_t sum, const void *data, size_t size)
 }
 
 uint16_t ip6_csum(const struct in6_addr *src, const struct in6_addr *dst, uint8_t proto,
-        const void *data, size_t size)
+	const void *data, size_t size)
 {
 	uint64_t sum = (uint64_t)size + proto; /* folds like the 32-bit words they are */
 

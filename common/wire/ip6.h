@@ -36,9 +36,9 @@ enum ip6_verdict {
 	IP6_DROP_SHORT,    /* truncated, or its lengths contradict each other */
 	IP6_DROP_FRAGMENT, /* fragment header: the kernel's to reassemble, never parsed in part */
 	IP6_DROP_DEPTH,    /* more than IP6_MAX_CHAIN extension headers, or hop-by-hop options
-	                    * that are not the first (RFC 8200 s4.1) */
+			    * that are not the first (RFC 8200 s4.1) */
 	IP6_DROP_HAO,      /* HAO twice, of a wrong length, outside a destination options header,
-	                    * or its address not unicast routable (RFC 6275 s6.3, s9.3.1) */
+			    * or its address not unicast routable (RFC 6275 s6.3, s9.3.1) */
 	IP6_DROP_RH,       /* routing header not of type 2, or s6.4's checks fail */
 	IP6_DROP_OPTION,   /* unknown option whose type says discard (RFC 8200 s4.2) */
 };
@@ -55,4 +55,4 @@ int ip6_encode(const struct ip6_pkt *p, void *buf, size_t size);
 /* Internet checksum with IPv6 pseudo-header (RFC 8200 s8.1) over 'data'; wire order.  A packet
  * that carries its checksum sums to 0.  With HAO or RH2, pass the home address (s6.1.1). */
 uint16_t ip6_csum(const struct in6_addr *src, const struct in6_addr *dst, uint8_t proto,
-        const void *data, size_t size);
+	const void *data, size_t size);

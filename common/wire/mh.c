@@ -114,15 +114,15 @@ static const struct msg_type {
 	void (*read)(struct rd *, struct mh_msg *);
 	void (*write)(struct wr *, const struct mh_msg *);
 } msg_types[] = {
-        [MH_BRR] = {0, 0, read_brr, write_brr},
-        [MH_HOTI] = {1, 0, read_init, write_init},
-        [MH_COTI] = {1, 0, read_init, write_init},
-        [MH_HOT] = {2, 0, read_test, write_test},
-        [MH_COT] = {2, 0, read_test, write_test},
-        [MH_BU] = {1, BIT(OPT_ALT_COA) | BIT(OPT_NONCE) | BIT(OPT_MNP) | BIT(OPT_AUTH), read_bu,
-                write_bu},
-        [MH_BA] = {1, BIT(OPT_REFRESH) | BIT(OPT_AUTH), read_ba, write_ba},
-        [MH_BE] = {2, 0, read_be, write_be},
+	[MH_BRR] = {0, 0, read_brr, write_brr},
+	[MH_HOTI] = {1, 0, read_init, write_init},
+	[MH_COTI] = {1, 0, read_init, write_init},
+	[MH_HOT] = {2, 0, read_test, write_test},
+	[MH_COT] = {2, 0, read_test, write_test},
+	[MH_BU] = {1, BIT(OPT_ALT_COA) | BIT(OPT_NONCE) | BIT(OPT_MNP) | BIT(OPT_AUTH), read_bu,
+		write_bu},
+	[MH_BA] = {1, BIT(OPT_REFRESH) | BIT(OPT_AUTH), read_ba, write_ba},
+	[MH_BE] = {2, 0, read_be, write_be},
 };
 #define N_MSG_TYPES (sizeof(msg_types) / sizeof(msg_types[0]))
 
@@ -250,11 +250,11 @@ static const struct opt_type {
 	bool (*read)(struct rd *, struct mh_opts *);
 	void (*write)(struct wr *, const struct mh_opts *, unsigned i);
 } opt_types[] = {
-        {OPT_REFRESH, 2, false, 2, 0, n_refresh, read_refresh, write_refresh},
-        {OPT_ALT_COA, 16, false, 8, 6, n_alt_coa, read_alt_coa, write_alt_coa},
-        {OPT_NONCE, 4, false, 2, 0, n_nonce, read_nonce, write_nonce},
-        {OPT_MNP, 18, true, 8, 4, n_mnp, read_mnp, write_mnp},
-        {OPT_AUTH, 0, true, 8, 0, n_auth, read_auth, write_auth}, /* y: such that it ends at 8n */
+	{OPT_REFRESH, 2, false, 2, 0, n_refresh, read_refresh, write_refresh},
+	{OPT_ALT_COA, 16, false, 8, 6, n_alt_coa, read_alt_coa, write_alt_coa},
+	{OPT_NONCE, 4, false, 2, 0, n_nonce, read_nonce, write_nonce},
+	{OPT_MNP, 18, true, 8, 4, n_mnp, read_mnp, write_mnp},
+	{OPT_AUTH, 0, true, 8, 0, n_auth, read_auth, write_auth}, /* y: such that it ends at 8n */
 };
 #define N_OPT_TYPES (sizeof(opt_types) / sizeof(opt_types[0]))
 
@@ -382,7 +382,7 @@ int mh_encode(const struct mh_msg *m, void *buf, size_t size)
 /* --- packets --- */
 
 enum mh_verdict mh_decode_packet(
-        const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where)
+	const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where)
 {
 	enum mh_verdict v;
 	struct ip6_pkt p;
@@ -395,8 +395,8 @@ enum mh_verdict mh_decode_packet(
 	/* Without its Header Len in reach there is no checksum to verify. */
 	mh_size = p.payload_size < HDR_SIZE ? SIZE_MAX : (p.payload[OFF_LEN] + 1u) * 8;
 	if (mh_size <= p.payload_size &&
-	        ip6_csum(p.has_hao ? &p.hao : &p.src, p.has_rh2 ? &p.rh2 : &p.dst, IP6_PROTO_MH,
-	                p.payload, mh_size) != 0)
+		ip6_csum(p.has_hao ? &p.hao : &p.src, p.has_rh2 ? &p.rh2 : &p.dst, IP6_PROTO_MH,
+			p.payload, mh_size) != 0)
 		return MH_DROP_CSUM;
 	out->src = p.src;
 	out->dst = p.dst;
@@ -415,27 +415,27 @@ int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
 	uint8_t mh[MH_MAX_SIZE];
 	int n = mh_encode(&e->m, mh, sizeof(mh));
 	struct ip6_pkt p = {.src = e->src,
-	        .dst = e->dst,
-	        .hop_limit = HOP_LIMIT,
-	        .proto = IP6_PROTO_MH,
-	        .has_hao = has_hoa && !rh2,
-	        .has_rh2 = rh2,
-	        .hao = e->hoa,
-	        .rh2 = e->hoa,
-	        .payload = mh};
+		.dst = e->dst,
+		.hop_limit = HOP_LIMIT,
+		.proto = IP6_PROTO_MH,
+		.has_hao = has_hoa && !rh2,
+		.has_rh2 = rh2,
+		.hao = e->hoa,
+		.rh2 = e->hoa,
+		.payload = mh};
 	uint16_t csum;
 
 	if (n < 0)
 		return n;
 	p.payload_size = (size_t)n;
 	csum = ip6_csum(p.has_hao ? &p.hao : &p.src, rh2 ? &p.rh2 : &p.dst, IP6_PROTO_MH, mh,
-	        p.payload_size);
+		p.payload_size);
 	memcpy(mh + OFF_CSUM, &csum, sizeof(csum));
 	return ip6_encode(&p, buf, size);
 }
 
 int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
-        const struct in6_addr *src, void *buf, size_t size)
+	const struct in6_addr *src, void *buf, size_t size)
 {
 	uint8_t icmp[ICMP6_MAX - IP6_HDR_SIZE];
 	struct wr w = wr_init(icmp, sizeof(icmp));
@@ -450,7 +450,7 @@ int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
 	dst = rd_addr6(&r);
 	/* RFC 4443 s2.4(e): no error about a multicast, none to what names no single node. */
 	if (!rd_ok(&r) || addr6_is_any(&p.dst) || addr6_is_multicast(&p.dst) ||
-	        addr6_is_multicast(&dst))
+		addr6_is_multicast(&dst))
 		return -EINVAL;
 	wr_bytes(&w, (uint8_t[]){ICMP6_PARAM_PROBLEM, 0, 0, 0}, 4);
 	wr_u32(&w, pointer);
@@ -466,7 +466,7 @@ int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
 const char *mh_status_str(unsigned status)
 {
 	switch (status) {
-#define X(number, name, text)                                                                      \
+#define X(number, name, text) \
 	case number: return text;
 		MH_STATUSES(X)
 #undef X

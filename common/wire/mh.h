@@ -20,25 +20,25 @@ enum mh_bu_flag {         /* RFC 6275 s6.1.7, RFC 3963 s4.1 */
 };
 enum mh_ba_flag { MH_BA_K = 0x80, MH_BA_R = 0x40 };
 
-#define MH_STATUSES(X) /* RFC 6275 s6.1.8, RFC 3963 s4.2 */                                        \
-	X(0, ACCEPTED, "accepted")                                                                 \
-	X(1, ACCEPTED_PREFIX, "accepted, prefix discovery necessary")                              \
-	X(128, UNSPECIFIED, "reason unspecified")                                                  \
-	X(129, PROHIBITED, "administratively prohibited")                                          \
-	X(130, RESOURCES, "insufficient resources")                                                \
-	X(131, NO_HOME_REG, "home registration not supported")                                     \
-	X(132, NOT_HOME_SUBNET, "not home subnet")                                                 \
-	X(133, NOT_HA, "not home agent for this mobile node")                                      \
-	X(134, DAD_FAILED, "duplicate address detection failed")                                   \
-	X(135, SEQ_WINDOW, "sequence number out of window")                                        \
-	X(136, HOME_NONCE, "expired home nonce index")                                             \
-	X(137, CAREOF_NONCE, "expired care-of nonce index")                                        \
-	X(138, NONCES, "expired nonces")                                                           \
-	X(139, TYPE_CHANGE, "registration type change disallowed")                                 \
-	X(140, MR_NOT_PERMITTED, "mobile router operation not permitted")                          \
-	X(141, INVALID_PREFIX, "invalid prefix")                                                   \
-	X(142, PREFIX_NOT_AUTHORIZED, "not authorized for prefix")                                 \
-	X(143, FORWARDING_FAILED, "forwarding setup failed (prefixes missing)")                    \
+#define MH_STATUSES(X) /* RFC 6275 s6.1.8, RFC 3963 s4.2 */ \
+	X(0, ACCEPTED, "accepted") \
+	X(1, ACCEPTED_PREFIX, "accepted, prefix discovery necessary") \
+	X(128, UNSPECIFIED, "reason unspecified") \
+	X(129, PROHIBITED, "administratively prohibited") \
+	X(130, RESOURCES, "insufficient resources") \
+	X(131, NO_HOME_REG, "home registration not supported") \
+	X(132, NOT_HOME_SUBNET, "not home subnet") \
+	X(133, NOT_HA, "not home agent for this mobile node") \
+	X(134, DAD_FAILED, "duplicate address detection failed") \
+	X(135, SEQ_WINDOW, "sequence number out of window") \
+	X(136, HOME_NONCE, "expired home nonce index") \
+	X(137, CAREOF_NONCE, "expired care-of nonce index") \
+	X(138, NONCES, "expired nonces") \
+	X(139, TYPE_CHANGE, "registration type change disallowed") \
+	X(140, MR_NOT_PERMITTED, "mobile router operation not permitted") \
+	X(141, INVALID_PREFIX, "invalid prefix") \
+	X(142, PREFIX_NOT_AUTHORIZED, "not authorized for prefix") \
+	X(143, FORWARDING_FAILED, "forwarding setup failed (prefixes missing)") \
 	X(174, INVALID_COA, "invalid care-of address")
 enum mh_status {
 #define X(number, name, text) MH_ST_##name = number,
@@ -55,10 +55,10 @@ struct mh_opts {
 	uint16_t home_nonce, careof_nonce;
 	uint8_t auth_size;   /* Binding Authorization Data, s6.2.7; octets, 0 = absent */
 	bool auth_misplaced; /* it is not the last option, or larger than MH_MAX_AUTH (then
-	                      * not kept) */
+			      * not kept) */
 	uint8_t auth[MH_MAX_AUTH];
 	bool mnp_bad;   /* a Mobile Network Prefix option (RFC 3963 s4.3) with a wrong
-	                 * length field, a prefix length over 128, or one too many */
+			 * length field, a prefix length over 128, or one too many */
 	unsigned n_mnp; /* 0..MH_MAX_MNP; host bits are as received */
 	struct prefix6 mnp[MH_MAX_MNP];
 };
@@ -100,7 +100,7 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
 	MH_DROP_LEN,    /* Header Len below the type's minimum: Parameter Problem at it */
 	MH_DROP_SHORT,  /* Header Len past the end, or under 8 octets: silent */
 	MH_DROP_OPTION, /* an option runs past the end of the header, or an Alternate Care-of
-	                 * Address is :: (s6.1.7): silent */
+			 * Address is :: (s6.1.7): silent */
 	MH_DROP_CHAIN,  /* ip6_decode() refused the packet, or it is no Mobility Header */
 };
 
@@ -126,7 +126,7 @@ struct mh_env {
  * On every verdict but MH_DROP_CHAIN and MH_DROP_CSUM, out->src, dst and hoa are set (an error
  * needs them); out->m only on MH_OK.  A home address is taken from an HAO, else from an RH2. */
 enum mh_verdict mh_decode_packet(
-        const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
+	const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
 /* Makes the complete packet of 'e', checksum included, hop limit 64: a BA with hoa set gets a type
  * 2 routing header, anything else with hoa set a Home Address option (s6.1.7, s9.5.4).  Returns its
  * size or -EMSGSIZE. */
@@ -136,4 +136,4 @@ int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
  * error may be sent about this packet (its source is :: or multicast, its destination multicast),
  * it is no whole IPv6 header, or 'buf' is too small. */
 int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
-        const struct in6_addr *src, void *buf, size_t size);
+	const struct in6_addr *src, void *buf, size_t size);

@@ -34,7 +34,7 @@ static void read_prefix(struct rd *r, struct ndp_msg *m)
 	rd_skip(r, 4);
 	addr = rd_addr6(r);
 	if (len > 128 || addr6_is_link_local(&addr) || addr6_is_multicast(&addr) ||
-	        preferred_s > valid_s || m->ra.n_prefix == NDP_MAX_PREFIX)
+		preferred_s > valid_s || m->ra.n_prefix == NDP_MAX_PREFIX)
 		return;
 	p = &m->ra.prefix[m->ra.n_prefix++];
 	p->addr = addr;
@@ -75,14 +75,14 @@ static const struct opt_type {
 	uint8_t msg, type, size; /* in which message; size in units of 8 octets */
 	void (*read)(struct rd *, struct ndp_msg *);
 } opt_types[] = {
-        {NDP_RS, OPT_SLLAO, 1, read_lladdr},
-        {NDP_NS, OPT_SLLAO, 1, read_lladdr},
-        {NDP_NA, OPT_TLLAO, 1, read_lladdr},
-        {NDP_RA, OPT_SLLAO, 1, read_lladdr},
-        {NDP_RA, OPT_PREFIX, 4, read_prefix},
-        {NDP_RA, OPT_MTU, 1, read_mtu},
-        {NDP_RA, OPT_INTERVAL, 1, read_interval},
-        {NDP_RA, OPT_HA, 1, read_ha},
+	{NDP_RS, OPT_SLLAO, 1, read_lladdr},
+	{NDP_NS, OPT_SLLAO, 1, read_lladdr},
+	{NDP_NA, OPT_TLLAO, 1, read_lladdr},
+	{NDP_RA, OPT_SLLAO, 1, read_lladdr},
+	{NDP_RA, OPT_PREFIX, 4, read_prefix},
+	{NDP_RA, OPT_MTU, 1, read_mtu},
+	{NDP_RA, OPT_INTERVAL, 1, read_interval},
+	{NDP_RA, OPT_HA, 1, read_ha},
 };
 
 /* Those of unknown type or of another size than their type's are skipped. */
@@ -122,7 +122,7 @@ static void write_prefix(struct wr *w, const struct ndp_prefix *p)
 {
 	wr_bytes(w, (uint8_t[]){OPT_PREFIX, 4, p->prefix.len}, 3);
 	wr_u8(w, (p->on_link ? PREFIX_L : 0) | (p->autonomous ? PREFIX_A : 0) |
-	                 (p->router_addr ? PREFIX_R : 0));
+			 (p->router_addr ? PREFIX_R : 0));
 	wr_u32(w, p->valid_s);
 	wr_u32(w, p->preferred_s);
 	wr_zero(w, 4);
@@ -187,7 +187,7 @@ static void write_ra(struct wr *w, const struct ndp_msg *m)
 {
 	wr_u8(w, m->ra.cur_hop_limit);
 	wr_u8(w, (m->ra.managed ? RA_M : 0) | (m->ra.other ? RA_O : 0) |
-	                 (m->ra.home_agent ? RA_H : 0));
+			 (m->ra.home_agent ? RA_H : 0));
 	wr_u16(w, m->ra.lifetime_s);
 	wr_u32(w, m->ra.reachable_ms);
 	wr_u32(w, m->ra.retrans_ms);
@@ -199,7 +199,7 @@ static void write_ra(struct wr *w, const struct ndp_msg *m)
 static bool is_solicited_node(const struct in6_addr *a)
 {
 	static const struct prefix6 group = {
-	        .addr.s6_addr = {0xff, 2, [11] = 1, [12] = 0xff}, .len = 104};
+		.addr.s6_addr = {0xff, 2, [11] = 1, [12] = 0xff}, .len = 104};
 
 	return prefix6_has(&group, a);
 }
@@ -238,7 +238,7 @@ static enum ndp_verdict read_na(struct rd *r, struct ndp_msg *m)
 static void write_na(struct wr *w, const struct ndp_msg *m)
 {
 	wr_u32(w, (m->na.router ? NA_R : 0) | (m->na.solicited ? NA_S : 0) |
-	                  (m->na.override ? NA_O : 0));
+			  (m->na.override ? NA_O : 0));
 	wr_addr6(w, &m->target);
 	write_lladdr(w, OPT_TLLAO, m);
 }
@@ -248,10 +248,10 @@ static const struct msg_type {
 	enum ndp_verdict (*read)(struct rd *, struct ndp_msg *);
 	void (*write)(struct wr *, const struct ndp_msg *); /* options included */
 } msg_types[] = {
-        {NDP_RS, 8, read_rs, write_rs},
-        {NDP_RA, 16, read_ra, write_ra},
-        {NDP_NS, 24, read_ns, write_ns},
-        {NDP_NA, 24, read_na, write_na},
+	{NDP_RS, 8, read_rs, write_rs},
+	{NDP_RA, 16, read_ra, write_ra},
+	{NDP_NS, 24, read_ns, write_ns},
+	{NDP_NA, 24, read_na, write_na},
 };
 
 static const struct msg_type *msg_find(uint8_t type)
@@ -327,10 +327,10 @@ int ndp_encode(const struct ndp_msg *m, void *buf, size_t size)
 	struct wr w = wr_init(icmp, sizeof(icmp));
 	const struct msg_type *t = msg_find(m->type);
 	struct ip6_pkt p = {.src = m->src,
-	        .dst = m->dst,
-	        .hop_limit = HOP_LIMIT,
-	        .proto = ICMP6_PROTO,
-	        .payload = icmp};
+		.dst = m->dst,
+		.hop_limit = HOP_LIMIT,
+		.proto = ICMP6_PROTO,
+		.payload = icmp};
 	uint16_t csum;
 
 	assert(t);

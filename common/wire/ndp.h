@@ -11,7 +11,7 @@ enum ndp_type { NDP_RS = 133, NDP_RA = 134, NDP_NS = 135, NDP_NA = 136 };
 struct ndp_prefix {            /* Prefix Information, RFC 4861 s4.6.2, RFC 6275 s7.2 */
 	struct prefix6 prefix; /* masked */
 	struct in6_addr addr;  /* the field as sent: the router's address if 'router_addr';
-	                        * to encode, :: stands for prefix.addr */
+				* to encode, :: stands for prefix.addr */
 	bool on_link, autonomous, router_addr; /* L, A, R */
 	uint32_t valid_s, preferred_s;         /* 0xffffffff = infinite; preferred <= valid */
 };
@@ -46,13 +46,13 @@ struct ndp_msg {
 enum ndp_verdict {
 	NDP_OK,
 	NDP_IGNORE,     /* not one of the four messages, or behind an extension header (a fragment
-	                 * header among them: RFC 6980) */
+			 * header among them: RFC 6980) */
 	NDP_DROP_SHORT, /* truncated, or an option runs past the end */
 	NDP_DROP_CSUM,
 	NDP_DROP_HOPS, /* hop limit not 255 */
 	NDP_DROP_CODE,
 	NDP_DROP_SOURCE, /* multicast; an RA's not link-local; :: of an RS or NS with an SLLAO, or
-	                  * of an NS to another than a solicited-node group */
+			  * of an NS to another than a solicited-node group */
 	NDP_DROP_TARGET, /* multicast target; solicited NA to a multicast destination */
 	NDP_DROP_OPTION, /* option of length 0 */
 };

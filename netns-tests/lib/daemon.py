@@ -11,7 +11,7 @@ import time
 
 from . import ROOT
 from .topo import stop
-from .wait import Timeout, wait_for
+from .wait import PATIENCE, Timeout, wait_for
 
 BUILD = os.environ.get("NEMO_BUILD", os.path.join(ROOT, "build"))
 
@@ -99,6 +99,7 @@ class Events:
         self.at = len(self.poll())
 
     def wait(self, name, timeout=10, **fields):
+        timeout *= PATIENCE
         deadline = time.monotonic() + timeout
         while True:
             while self.at < len(self.seen):

@@ -1,9 +1,12 @@
 """Waiting for conditions.  Tests never sleep: they name what they wait for and for how long."""
 
+import os
 import select
 import time
 
 STEP_S = 0.005
+# Emulation is ten times slower and stalls: what is waited for may take longer there.
+PATIENCE = 6 if os.environ.get("NEMO_VM") == "1" else 1
 
 
 class Timeout(AssertionError):
@@ -16,6 +19,7 @@ def wait_for(condition, timeout, what):
     'what' names the condition in the error, and may be a function that tells more about the
     state at the end.  Time is in seconds of the monotonic clock.
     """
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

@@ -23,57 +23,57 @@ struct field { /* a table ends with a NULL name */
 	enum field_type type;
 };
 
-#define F(s, name, member, type)                                                                   \
-	{                                                                                          \
-		name, offsetof(struct s, member), type                                             \
+#define F(s, name, member, type) \
+	{ \
+		name, offsetof(struct s, member), type \
 	}
 static const struct field env_fields[] = {F(mh_env, "src", src, ADDR), F(mh_env, "dst", dst, ADDR),
-        F(mh_env, "hoa", hoa, ADDR), F(mh_env, "type", m.type, U8), {0}};
+	F(mh_env, "hoa", hoa, ADDR), F(mh_env, "type", m.type, U8), {0}};
 static const struct field opt_fields[] = {F(mh_opts, "refresh_s", refresh_s, U32),
-        F(mh_opts, "alt_coa", alt_coa, ADDR), F(mh_opts, "has_nonce", has_nonce, BOOL),
-        F(mh_opts, "home_nonce", home_nonce, U16), F(mh_opts, "careof_nonce", careof_nonce, U16),
-        F(mh_opts, "auth_misplaced", auth_misplaced, BOOL), F(mh_opts, "mnp_bad", mnp_bad, BOOL),
-        {0}};
+	F(mh_opts, "alt_coa", alt_coa, ADDR), F(mh_opts, "has_nonce", has_nonce, BOOL),
+	F(mh_opts, "home_nonce", home_nonce, U16), F(mh_opts, "careof_nonce", careof_nonce, U16),
+	F(mh_opts, "auth_misplaced", auth_misplaced, BOOL), F(mh_opts, "mnp_bad", mnp_bad, BOOL),
+	{0}};
 static const struct field init_fields[] = {F(mh_msg, "cookie", test.cookie, BYTES8), {0}};
 static const struct field test_fields[] = {F(mh_msg, "nonce", test.nonce, U16),
-        F(mh_msg, "cookie", test.cookie, BYTES8), F(mh_msg, "token", test.token, BYTES8), {0}};
+	F(mh_msg, "cookie", test.cookie, BYTES8), F(mh_msg, "token", test.token, BYTES8), {0}};
 static const struct field bu_fields[] = {F(mh_msg, "seq", bu.seq, U16),
-        F(mh_msg, "flags", bu.flags, U16), F(mh_msg, "lifetime_s", bu.lifetime_s, U32), {0}};
+	F(mh_msg, "flags", bu.flags, U16), F(mh_msg, "lifetime_s", bu.lifetime_s, U32), {0}};
 static const struct field ba_fields[] = {F(mh_msg, "status", ba.status, U8),
-        F(mh_msg, "flags", ba.flags, U8), F(mh_msg, "seq", ba.seq, U16),
-        F(mh_msg, "lifetime_s", ba.lifetime_s, U32), {0}};
+	F(mh_msg, "flags", ba.flags, U8), F(mh_msg, "seq", ba.seq, U16),
+	F(mh_msg, "lifetime_s", ba.lifetime_s, U32), {0}};
 static const struct field be_fields[] = {
-        F(mh_msg, "status", be.status, U8), F(mh_msg, "be_hoa", be.hoa, ADDR), {0}};
+	F(mh_msg, "status", be.status, U8), F(mh_msg, "be_hoa", be.hoa, ADDR), {0}};
 static const struct field no_fields[] = {{0}};
 static const struct field *const mh_fields[] = {[MH_BRR] = no_fields,
-        [MH_HOTI] = init_fields,
-        [MH_COTI] = init_fields,
-        [MH_HOT] = test_fields,
-        [MH_COT] = test_fields,
-        [MH_BU] = bu_fields,
-        [MH_BA] = ba_fields,
-        [MH_BE] = be_fields};
+	[MH_HOTI] = init_fields,
+	[MH_COTI] = init_fields,
+	[MH_HOT] = test_fields,
+	[MH_COT] = test_fields,
+	[MH_BU] = bu_fields,
+	[MH_BA] = ba_fields,
+	[MH_BE] = be_fields};
 
 static const struct field ndp_fields[] = {F(ndp_msg, "type", type, U8),
-        F(ndp_msg, "src", src, ADDR), F(ndp_msg, "dst", dst, ADDR),
-        F(ndp_msg, "target", target, ADDR), F(ndp_msg, "has_lladdr", has_lladdr, BOOL),
-        F(ndp_msg, "lladdr", lladdr, BYTES6), {0}};
+	F(ndp_msg, "src", src, ADDR), F(ndp_msg, "dst", dst, ADDR),
+	F(ndp_msg, "target", target, ADDR), F(ndp_msg, "has_lladdr", has_lladdr, BOOL),
+	F(ndp_msg, "lladdr", lladdr, BYTES6), {0}};
 static const struct field na_fields[] = {F(ndp_msg, "router", na.router, BOOL),
-        F(ndp_msg, "solicited", na.solicited, BOOL), F(ndp_msg, "override", na.override, BOOL),
-        {0}};
+	F(ndp_msg, "solicited", na.solicited, BOOL), F(ndp_msg, "override", na.override, BOOL),
+	{0}};
 static const struct field ra_fields[] = {F(ndp_ra, "cur_hop_limit", cur_hop_limit, U8),
-        F(ndp_ra, "managed", managed, BOOL), F(ndp_ra, "other", other, BOOL),
-        F(ndp_ra, "home_agent", home_agent, BOOL), F(ndp_ra, "lifetime_s", lifetime_s, U16),
-        F(ndp_ra, "reachable_ms", reachable_ms, U32), F(ndp_ra, "retrans_ms", retrans_ms, U32),
-        F(ndp_ra, "mtu", mtu, U32), F(ndp_ra, "interval_ms", interval_ms, U32),
-        F(ndp_ra, "has_ha_info", has_ha_info, BOOL), F(ndp_ra, "ha_nemo", ha_nemo, BOOL),
-        F(ndp_ra, "ha_preference", ha_preference, U16),
-        F(ndp_ra, "ha_lifetime_s", ha_lifetime_s, U16), {0}};
+	F(ndp_ra, "managed", managed, BOOL), F(ndp_ra, "other", other, BOOL),
+	F(ndp_ra, "home_agent", home_agent, BOOL), F(ndp_ra, "lifetime_s", lifetime_s, U16),
+	F(ndp_ra, "reachable_ms", reachable_ms, U32), F(ndp_ra, "retrans_ms", retrans_ms, U32),
+	F(ndp_ra, "mtu", mtu, U32), F(ndp_ra, "interval_ms", interval_ms, U32),
+	F(ndp_ra, "has_ha_info", has_ha_info, BOOL), F(ndp_ra, "ha_nemo", ha_nemo, BOOL),
+	F(ndp_ra, "ha_preference", ha_preference, U16),
+	F(ndp_ra, "ha_lifetime_s", ha_lifetime_s, U16), {0}};
 static const struct field prefix_fields[] = {F(ndp_prefix, "prefix", prefix.addr, ADDR),
-        F(ndp_prefix, "len", prefix.len, U8), F(ndp_prefix, "addr", addr, ADDR),
-        F(ndp_prefix, "on_link", on_link, BOOL), F(ndp_prefix, "autonomous", autonomous, BOOL),
-        F(ndp_prefix, "router_addr", router_addr, BOOL), F(ndp_prefix, "valid_s", valid_s, U32),
-        F(ndp_prefix, "preferred_s", preferred_s, U32), {0}};
+	F(ndp_prefix, "len", prefix.len, U8), F(ndp_prefix, "addr", addr, ADDR),
+	F(ndp_prefix, "on_link", on_link, BOOL), F(ndp_prefix, "autonomous", autonomous, BOOL),
+	F(ndp_prefix, "router_addr", router_addr, BOOL), F(ndp_prefix, "valid_s", valid_s, U32),
+	F(ndp_prefix, "preferred_s", preferred_s, U32), {0}};
 #undef F
 
 static size_t unhex(const char *s, uint8_t *out, size_t size)
@@ -212,7 +212,7 @@ static void encode_line(const char *line)
 	if (!kind)
 		errx(1, "%s: %s", error.text, line);
 	n = strcmp(kind, "ndp") == 0 ? encode_ndp(o, buf, sizeof(buf))
-	                             : encode_mh(o, buf, sizeof(buf));
+				     : encode_mh(o, buf, sizeof(buf));
 	for (int i = 0; i < n; i++)
 		printf("%02x", buf[i]);
 	putchar('\n');

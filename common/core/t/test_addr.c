@@ -28,7 +28,7 @@ routable_is_global_or_unique_local_unicast(void **state)
 {
 	static const char *const yes[] = {"2001:db8::1", "fd00::1", "::2", "64:ff9b::1", "fec0::1"};
 	static const char *const no[] = {
-	        "::", "::1", "fe80::1", "febf::1", "ff02::1", "ff0e::1", "::ffff:192.0.2.1"};
+		"::", "::1", "fe80::1", "febf::1", "ff02::1", "ff0e::1", "::ffff:192.0.2.1"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++) {
@@ -87,7 +87,7 @@ static void prefixes_of_other_lengths_differ(void **state)
 static void prefix_text_goes_both_ways(void **state)
 {
 	static const char *const good[] = {"::/0", "2001:db8::/32", "2001:db8:0:1::/64",
-	        "2001:db8:1:2:3:4:5:6/128", "fe80::1/64"};
+		"2001:db8:1:2:3:4:5:6/128", "fe80::1/64"};
 	char buf[PREFIX6_STRLEN];
 
 	(void)state;
@@ -98,15 +98,15 @@ static void prefix_text_goes_both_ways(void **state)
 	struct prefix6 longest = {.len = 128};
 	memset(&longest.addr, 0xff, 16);
 	assert_string_equal(
-	        prefix6_str(&longest, buf), "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128");
+		prefix6_str(&longest, buf), "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128");
 }
 
 static void bad_prefix_text_is_refused(void **state)
 {
 	static const char *const bad[] = {"", "/", "::", "::/", "/64", "::/129", "::/-1", "::/+1",
-	        "::/ 1", "::/1 ", " ::/1", "::/64x", "::/0x40", "::/1e1", "::/18446744073709551616",
-	        "::/4294967360", "::1::/64", "10.0.0.0/8", "::/64/64", "fe80::1%lo/64",
-	        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/64"};
+		"::/ 1", "::/1 ", " ::/1", "::/64x", "::/0x40", "::/1e1", "::/18446744073709551616",
+		"::/4294967360", "::1::/64", "10.0.0.0/8", "::/64/64", "fe80::1%lo/64",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/64"};
 	struct prefix6 p = {.len = 77};
 
 	(void)state;
@@ -132,12 +132,12 @@ static void address_of_prefix_and_mac_is_modified_eui64(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(routable_is_global_or_unique_local_unicast),
-	        cmocka_unit_test(prefix_has_and_covers_at_every_length),
-	        cmocka_unit_test(prefixes_of_other_lengths_differ),
-	        cmocka_unit_test(prefix_text_goes_both_ways),
-	        cmocka_unit_test(bad_prefix_text_is_refused),
-	        cmocka_unit_test(address_of_prefix_and_mac_is_modified_eui64),
+		cmocka_unit_test(routable_is_global_or_unique_local_unicast),
+		cmocka_unit_test(prefix_has_and_covers_at_every_length),
+		cmocka_unit_test(prefixes_of_other_lengths_differ),
+		cmocka_unit_test(prefix_text_goes_both_ways),
+		cmocka_unit_test(bad_prefix_text_is_refused),
+		cmocka_unit_test(address_of_prefix_and_mac_is_modified_eui64),
 	};
 
 	return cmocka_run_group_tests_name("addr", tests, NULL, NULL);

@@ -122,11 +122,11 @@ static void hostile_9_sequence_window(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(empty_heap_has_no_first),
-	        cmocka_unit_test(nodes_come_out_in_order_of_time),
-	        cmocka_unit_test(a_queued_node_moves_both_ways),
-	        cmocka_unit_test(random_puts_and_drops_keep_the_earliest_first),
-	        cmocka_unit_test(hostile_9_sequence_window),
+		cmocka_unit_test(empty_heap_has_no_first),
+		cmocka_unit_test(nodes_come_out_in_order_of_time),
+		cmocka_unit_test(a_queued_node_moves_both_ways),
+		cmocka_unit_test(random_puts_and_drops_keep_the_earliest_first),
+		cmocka_unit_test(hostile_9_sequence_window),
 	};
 
 	return cmocka_run_group_tests_name("heap, seq16", tests, NULL, NULL);

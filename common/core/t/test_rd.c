@@ -118,12 +118,12 @@ static void writer_writes_all_of_a_field_or_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(fields_are_big_endian),
-	        cmocka_unit_test(reader_goes_short_and_stays_so),
-	        cmocka_unit_test(huge_sizes_do_not_wrap),
-	        cmocka_unit_test(sub_reader_ends_at_its_own_end),
-	        cmocka_unit_test(empty_buffer_may_be_null),
-	        cmocka_unit_test(writer_writes_all_of_a_field_or_nothing),
+		cmocka_unit_test(fields_are_big_endian),
+		cmocka_unit_test(reader_goes_short_and_stays_so),
+		cmocka_unit_test(huge_sizes_do_not_wrap),
+		cmocka_unit_test(sub_reader_ends_at_its_own_end),
+		cmocka_unit_test(empty_buffer_may_be_null),
+		cmocka_unit_test(writer_writes_all_of_a_field_or_nothing),
 	};
 
 	return cmocka_run_group_tests_name("rd", tests, NULL, NULL);

@@ -195,7 +195,7 @@ static __always_inline int send_outer(struct __sk_buff *skb, const struct map_in
 	fib.ifindex = info->oif ? info->oif : skb->ifindex;
 	__builtin_memcpy(fib.ipv6_src, &info->local, sizeof(fib.ipv6_src));
 	__builtin_memcpy(fib.ipv6_dst, &info->remote, sizeof(fib.ipv6_dst));
-	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), 
+	rc = bpf_fib_lookup(skb, &fib, sizeof(fib),
 		info->oif ? BPF_FIB_LOOKUP_OUTPUT | BPF_FIB_LOOKUP_DIRECT : 0);
 	/* No next hop given: the kernel looks the route up itself and gives the packet that route.
 	 * That it must have to wait for an unresolved neighbour, or it comes out of the queue with
@@ -243,8 +243,8 @@ int tunnel_encap(struct __sk_buff *skb)
 			return drop(TUNNEL_DROP_tx_encap_limit);
 	}
 	size = skb->len - ETH_HLEN;
-	/* A packet decapsulated on this very kernel is still marked as encapsulated, and refused the
-	 * flag: it has the offload state that the flag would give it. */
+	/* A packet decapsulated on this very kernel is still marked as encapsulated, and refused
+	 * the flag: it has the offload state that the flag would give it. */
 	if (bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC,
 		    ROOM_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) &&
 		bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC, ROOM_FLAGS))

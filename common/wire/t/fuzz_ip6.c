@@ -42,7 +42,7 @@ static void mend(uint8_t *pkt, const struct ip6_pkt *p, size_t off, size_t size)
 		return;
 	memset(payload + off, 0, 2);
 	sum = ip6_csum(p->has_hao ? &p->hao : &p->src, p->has_rh2 ? &p->rh2 : &p->dst, p->proto,
-	        payload, size);
+		payload, size);
 	memcpy(payload + off, &sum, 2);
 }
 
@@ -59,10 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (n < 0 || ip6_decode(buf, (size_t)n, &back) != IP6_OK)
 		abort();
 	if (p.proto != back.proto || p.hop_limit != back.hop_limit || p.has_hao != back.has_hao ||
-	        p.has_rh2 != back.has_rh2 || memcmp(&p.hao, &back.hao, sizeof(p.hao)) != 0 ||
-	        memcmp(&p.rh2, &back.rh2, sizeof(p.rh2)) != 0 ||
-	        p.payload_size != back.payload_size ||
-	        memcmp(p.payload, back.payload, p.payload_size) != 0)
+		p.has_rh2 != back.has_rh2 || memcmp(&p.hao, &back.hao, sizeof(p.hao)) != 0 ||
+		memcmp(&p.rh2, &back.rh2, sizeof(p.rh2)) != 0 ||
+		p.payload_size != back.payload_size ||
+		memcmp(p.payload, back.payload, p.payload_size) != 0)
 		abort();
 	if (p.proto != IP6_PROTO_MH || p.payload_size < 8)
 		return 0;

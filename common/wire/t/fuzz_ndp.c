@@ -16,7 +16,7 @@ static void check(const uint8_t *pkt, size_t size)
 		return;
 	n = ndp_encode(&m, buf, sizeof(buf));
 	if (n < 0 || ndp_decode(buf, (size_t)n, &back) != NDP_OK ||
-	        memcmp(&m, &back, sizeof(m)) != 0)
+		memcmp(&m, &back, sizeof(m)) != 0)
 		abort();
 }
 

@@ -67,7 +67,7 @@ static inline size_t unhex(const char *s, uint8_t *out, size_t size)
 
 /* Sets the checksum at 'off' of the 'size' octets of 'payload'. */
 static inline void set_csum(uint8_t *payload, size_t size, size_t off, uint8_t proto,
-        const struct in6_addr *src, const struct in6_addr *dst)
+	const struct in6_addr *src, const struct in6_addr *dst)
 {
 	uint16_t sum;
 

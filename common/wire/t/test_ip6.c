@@ -107,21 +107,21 @@ static void hostile_6_home_address_option(void **state)
 		uint8_t first;
 		const char *rest;
 	} bad[] = {
-	        /* twice, in one header and in two */
-	        {60, "3b 04" HAO_OPT "0100" HAO_OPT},
-	        {60, HAO_HDR("3c") HAO_HDR("3b")},
-	        /* in hop-by-hop options */
-	        {0, HAO_HDR("3b")},
-	        /* length 15, 17, 0 */
-	        {60, "3b 02 01020000 c90f 20010db80000000000000000000000 00"},
-	        {60, "3b 02 010100 c911 20010db80000000000000000000000 0500"},
-	        {60, "3b 00 c900 01020000"},
-	        /* multicast, ::, ::1, link-local, IPv4-mapped */
-	        {60, "3b 02 01020000 c910 ff020000000000000000000000000001"},
-	        {60, "3b 02 01020000 c910 00000000000000000000000000000000"},
-	        {60, "3b 02 01020000 c910 00000000000000000000000000000001"},
-	        {60, "3b 02 01020000 c910 fe800000000000000000000000000001"},
-	        {60, "3b 02 01020000 c910 00000000000000000000ffff0a000001"},
+		/* twice, in one header and in two */
+		{60, "3b 04" HAO_OPT "0100" HAO_OPT},
+		{60, HAO_HDR("3c") HAO_HDR("3b")},
+		/* in hop-by-hop options */
+		{0, HAO_HDR("3b")},
+		/* length 15, 17, 0 */
+		{60, "3b 02 01020000 c90f 20010db80000000000000000000000 00"},
+		{60, "3b 02 010100 c911 20010db80000000000000000000000 0500"},
+		{60, "3b 00 c900 01020000"},
+		/* multicast, ::, ::1, link-local, IPv4-mapped */
+		{60, "3b 02 01020000 c910 ff020000000000000000000000000001"},
+		{60, "3b 02 01020000 c910 00000000000000000000000000000000"},
+		{60, "3b 02 01020000 c910 00000000000000000000000000000001"},
+		{60, "3b 02 01020000 c910 fe800000000000000000000000000001"},
+		{60, "3b 02 01020000 c910 00000000000000000000ffff0a000001"},
 	};
 	struct ip6_pkt p;
 
@@ -133,18 +133,18 @@ static void hostile_6_home_address_option(void **state)
 static void routing_headers_that_are_refused(void **state)
 {
 	static const char *const bad[] = {
-	        /* type 0, 3, 4 with segments left */
-	        "3b 02 00 01 00000000 20010db8000000000000000000000006",
-	        "3b 02 03 01 00000000 20010db8000000000000000000000006",
-	        "3b 02 04 01 00000000 20010db8000000000000000000000006",
-	        /* type 2: segments left 2, length 0, 4, address not routable, twice */
-	        "3b 02 02 02 00000000 20010db8000000000000000000000006",
-	        "3b 00 02 01 00000000",
-	        "3b 04 02 01 00000000 20010db8000000000000000000000006 "
-	        "20010db8000000000000000000000007",
-	        "3b 02 02 01 00000000 fe800000000000000000000000000006",
-	        "3b 02 02 01 00000000 ff0e0000000000000000000000000006",
-	        RH2_HDR("2b") RH2_HDR("3b"),
+		/* type 0, 3, 4 with segments left */
+		"3b 02 00 01 00000000 20010db8000000000000000000000006",
+		"3b 02 03 01 00000000 20010db8000000000000000000000006",
+		"3b 02 04 01 00000000 20010db8000000000000000000000006",
+		/* type 2: segments left 2, length 0, 4, address not routable, twice */
+		"3b 02 02 02 00000000 20010db8000000000000000000000006",
+		"3b 00 02 01 00000000",
+		"3b 04 02 01 00000000 20010db8000000000000000000000006 "
+		"20010db8000000000000000000000007",
+		"3b 02 02 01 00000000 fe800000000000000000000000000006",
+		"3b 02 02 01 00000000 ff0e0000000000000000000000000006",
+		RH2_HDR("2b") RH2_HDR("3b"),
 	};
 	struct ip6_pkt p;
 
@@ -153,7 +153,7 @@ static void routing_headers_that_are_refused(void **state)
 		assert_int_equal(decode(43, bad[i], &p), IP6_DROP_RH);
 	/* Nothing left to visit: skipped, whatever the type. */
 	assert_int_equal(
-	        decode(43, "3b 02 00 00 00000000 20010db8000000000000000000000006", &p), IP6_OK);
+		decode(43, "3b 02 00 00 00000000 20010db8000000000000000000000006", &p), IP6_OK);
 	assert_int_equal(decode(43, "3b 00 fd 00 00000000", &p), IP6_OK);
 	assert_false(p.has_rh2);
 	assert_int_equal(p.proto, IP6_PROTO_NONE);
@@ -272,17 +272,17 @@ static void encodes_the_chain_in_the_rfcs_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(checksum_of_a_known_message),
-	        cmocka_unit_test(plain_packet),
-	        cmocka_unit_test(home_address_and_routing_header),
-	        cmocka_unit_test(hostile_6_home_address_option),
-	        cmocka_unit_test(routing_headers_that_are_refused),
-	        cmocka_unit_test(unknown_options_do_as_their_type_says),
-	        cmocka_unit_test(hostile_3_options_at_the_end_of_their_header),
-	        cmocka_unit_test(hostile_10_fragments_are_never_parsed),
-	        cmocka_unit_test(chains_are_bounded),
-	        cmocka_unit_test(truncated_at_every_length),
-	        cmocka_unit_test(encodes_the_chain_in_the_rfcs_order),
+		cmocka_unit_test(checksum_of_a_known_message),
+		cmocka_unit_test(plain_packet),
+		cmocka_unit_test(home_address_and_routing_header),
+		cmocka_unit_test(hostile_6_home_address_option),
+		cmocka_unit_test(routing_headers_that_are_refused),
+		cmocka_unit_test(unknown_options_do_as_their_type_says),
+		cmocka_unit_test(hostile_3_options_at_the_end_of_their_header),
+		cmocka_unit_test(hostile_10_fragments_are_never_parsed),
+		cmocka_unit_test(chains_are_bounded),
+		cmocka_unit_test(truncated_at_every_length),
+		cmocka_unit_test(encodes_the_chain_in_the_rfcs_order),
 	};
 
 	return cmocka_run_group_tests_name("ip6", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 static const char *const COA = "2001:db8:a::2", *const HA = "2001:db8:1::1",
-                         *const HOA = "2001:db8:1::5";
+			 *const HOA = "2001:db8:1::5";
 
 /* 'm' is encoded as 'hex', and 'hex' decoded as 'm'. */
 static void assert_wire(const struct mh_msg *m, const char *hex)
@@ -60,26 +60,26 @@ static void binding_updates(void **state)
 	m.bu.lifetime_s = 262140;
 	m.o.alt_coa = A(COA);
 	assert_wire(&m, "3b 03 05 00 0000 1234 c400 ffff 0100"
-	                "0310 20010db8000a00000000000000000002");
+			"0310 20010db8000a00000000000000000002");
 	m.o.n_mnp = 1;
 	m.o.mnp[0] = P("2001:db8:100::/56");
 	assert_wire(&m, "3b 06 05 00 0000 1234 c400 ffff 0100"
-	                "0310 20010db8000a00000000000000000002 01020000"
-	                "0612 0038 20010db8010000000000000000000000");
+			"0310 20010db8000a00000000000000000002 01020000"
+			"0612 0038 20010db8010000000000000000000000");
 	m.o.n_mnp = 2;
 	m.o.mnp[1] = P("2001:db8:200:1::/64");
 	assert_wire(&m, "3b 09 05 00 0000 1234 c400 ffff 0100"
-	                "0310 20010db8000a00000000000000000002 01020000"
-	                "0612 0038 20010db8010000000000000000000000 01020000"
-	                "0612 0040 20010db8020000010000000000000000");
+			"0310 20010db8000a00000000000000000002 01020000"
+			"0612 0038 20010db8010000000000000000000000 01020000"
+			"0612 0040 20010db8020000010000000000000000");
 	m.o.alt_coa = in6addr_any;
 	assert_wire(&m, "3b 06 05 00 0000 1234 c400 ffff"
-	                "0612 0038 20010db8010000000000000000000000 01020000"
-	                "0612 0040 20010db8020000010000000000000000");
+			"0612 0038 20010db8010000000000000000000000 01020000"
+			"0612 0040 20010db8020000010000000000000000");
 	m.o.n_mnp = 1;
 	memset(&m.o.mnp[1], 0, sizeof(m.o.mnp[1]));
 	assert_wire(&m, "3b 03 05 00 0000 1234 c400 ffff"
-	                "0612 0038 20010db8010000000000000000000000");
+			"0612 0038 20010db8010000000000000000000000");
 }
 
 static void binding_update_to_a_correspondent(void **state)
@@ -94,7 +94,7 @@ static void binding_update_to_a_correspondent(void **state)
 	m.o.auth_size = 12;
 	memset(m.o.auth, 0xaa, 12);
 	assert_wire(&m, "3b 03 05 00 0000 0000 8000 0000 0404 0102 0304"
-	                "050c aaaaaaaaaaaaaaaaaaaaaaaa");
+			"050c aaaaaaaaaaaaaaaaaaaaaaaa");
 }
 
 static void binding_acknowledgements(void **state)
@@ -115,7 +115,7 @@ static void binding_acknowledgements(void **state)
 	m.o.auth_size = 12;
 	memset(m.o.auth, 0xbb, 12);
 	assert_wire(&m, "3b 03 06 00 0000 8d 80 fffe 0000 0202 012c"
-	                "0100 050c bbbbbbbbbbbbbbbbbbbbbbbb");
+			"0100 050c bbbbbbbbbbbbbbbbbbbbbbbb");
 }
 
 static void lifetimes_are_rounded_down_and_clamped(void **state)
@@ -341,16 +341,16 @@ static void statuses_have_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(messages_without_options),
-	        cmocka_unit_test(binding_updates),
-	        cmocka_unit_test(binding_update_to_a_correspondent),
-	        cmocka_unit_test(binding_acknowledgements),
-	        cmocka_unit_test(lifetimes_are_rounded_down_and_clamped),
-	        cmocka_unit_test(encode_refuses_a_small_buffer_at_every_size),
-	        cmocka_unit_test(decode_of_encode_gives_the_message_back),
-	        cmocka_unit_test(packets_come_back_with_their_addresses),
-	        cmocka_unit_test(acknowledgement_goes_by_routing_header_others_by_home_address),
-	        cmocka_unit_test(statuses_have_texts),
+		cmocka_unit_test(messages_without_options),
+		cmocka_unit_test(binding_updates),
+		cmocka_unit_test(binding_update_to_a_correspondent),
+		cmocka_unit_test(binding_acknowledgements),
+		cmocka_unit_test(lifetimes_are_rounded_down_and_clamped),
+		cmocka_unit_test(encode_refuses_a_small_buffer_at_every_size),
+		cmocka_unit_test(decode_of_encode_gives_the_message_back),
+		cmocka_unit_test(packets_come_back_with_their_addresses),
+		cmocka_unit_test(acknowledgement_goes_by_routing_header_others_by_home_address),
+		cmocka_unit_test(statuses_have_texts),
 	};
 
 	return cmocka_run_group_tests_name("mh", tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include <time.h>
 
 static const char *const COA = "2001:db8:a::2", *const HA = "2001:db8:1::1",
-                         *const HOA = "2001:db8:1::5";
+			 *const HOA = "2001:db8:1::5";
 
 /* Decodes hexadecimal text, from memory that ends with it. */
 static enum mh_verdict decode(const char *hex, struct mh_msg *m, unsigned *where)
@@ -26,19 +26,19 @@ static void checks_come_in_the_rfcs_order(void **state)
 		enum mh_verdict verdict;
 		unsigned where;
 	} cases[] = {
-	        {"", MH_DROP_SHORT, 0},
-	        {"3b 00 00 00 0000 00", MH_DROP_SHORT, 0},
-	        {"00 00 08 00 0000 00", MH_DROP_SHORT, 0},   /* before the type */
-	        {"00 ff 08 00 0000 0000", MH_DROP_TYPE, 0},  /* before the Payload Proto */
-	        {"3b 00 ff 00 0000 0000", MH_DROP_TYPE, 0},  /* 255 is unknown too */
-	        {"3a 00 05 00 0000 0000", MH_DROP_PROTO, 0}, /* before the minimum */
-	        {"3b 00 05 00 0000 0000", MH_DROP_LEN, 1},   /* before the end */
-	        {"3b 01 05 00 0000 0000", MH_DROP_SHORT, 0},
-	        {"3b 01 00 00 0000 0000 01020000000000", MH_DROP_SHORT, 0},
-	        {"3b 01 00 00 0000 0000 0104000000000107", MH_DROP_OPTION, 0},
-	        {"3b 01 00 00 0000 0000 010600000000 0000", MH_OK, 0},
-	        /* Octets past Header Len are not looked at. */
-	        {"3b 00 00 00 0000 0000 ffff", MH_OK, 0},
+		{"", MH_DROP_SHORT, 0},
+		{"3b 00 00 00 0000 00", MH_DROP_SHORT, 0},
+		{"00 00 08 00 0000 00", MH_DROP_SHORT, 0},   /* before the type */
+		{"00 ff 08 00 0000 0000", MH_DROP_TYPE, 0},  /* before the Payload Proto */
+		{"3b 00 ff 00 0000 0000", MH_DROP_TYPE, 0},  /* 255 is unknown too */
+		{"3a 00 05 00 0000 0000", MH_DROP_PROTO, 0}, /* before the minimum */
+		{"3b 00 05 00 0000 0000", MH_DROP_LEN, 1},   /* before the end */
+		{"3b 01 05 00 0000 0000", MH_DROP_SHORT, 0},
+		{"3b 01 00 00 0000 0000 01020000000000", MH_DROP_SHORT, 0},
+		{"3b 01 00 00 0000 0000 0104000000000107", MH_DROP_OPTION, 0},
+		{"3b 01 00 00 0000 0000 010600000000 0000", MH_OK, 0},
+		/* Octets past Header Len are not looked at. */
+		{"3b 00 00 00 0000 0000 ffff", MH_OK, 0},
 	};
 	static const uint8_t min_len[] = {0, 1, 1, 2, 2, 1, 1, 2};
 	struct mh_msg m;
@@ -68,7 +68,7 @@ static void out_is_written_only_on_ok(void **state)
 	memset(&untouched, 0x5a, sizeof(untouched));
 	m = untouched;
 	assert_int_equal(
-	        decode("3b 01 05 00 0000 1234 c000 001e 0310 0000", &m, &where), MH_DROP_OPTION);
+		decode("3b 01 05 00 0000 1234 c000 001e 0310 0000", &m, &where), MH_DROP_OPTION);
 	assert_memory_equal(&m, &untouched, sizeof(m));
 }
 
@@ -121,7 +121,7 @@ static void packet_truncated_at_every_length(void **state)
 			memset(&out, 0, sizeof(out));
 			copy[5] = (uint8_t)(i - 40);
 			assert_int_equal(
-			        mh_decode_packet(copy, i, &out, &chain, &where), MH_DROP_SHORT);
+				mh_decode_packet(copy, i, &out, &chain, &where), MH_DROP_SHORT);
 			assert_memory_equal(&out.hoa, &e.hoa, 16);
 		}
 		free(copy);
@@ -169,12 +169,12 @@ static void hostile_1_header_len_past_the_end_and_below_the_minimum(void **state
 
 	(void)state;
 	assert_int_equal(decode_packet("3b ff 05 00 0000 0001 c000 000a 01020000 0000000000000000",
-	                         &e, &where),
-	        MH_DROP_SHORT);
+				 &e, &where),
+		MH_DROP_SHORT);
 	assert_memory_equal(&e.src, &coa, 16);
 	assert_memory_equal(&e.hoa, &hoa, 16);
 	assert_int_equal(
-	        decode_packet("3b 00 05 00 0000 0001 c000 000a 01020000", &e, &where), MH_DROP_LEN);
+		decode_packet("3b 00 05 00 0000 0001 c000 000a 01020000", &e, &where), MH_DROP_LEN);
 	assert_int_equal(where, 65); /* RFC 6275 s9.2: names Header Len, behind 40 + 24 octets */
 	assert_int_equal(decode_packet("3b 00 05", &e, &where), MH_DROP_SHORT);
 }
@@ -191,7 +191,7 @@ static void hostile_2_checksum_payload_proto_and_type(void **state)
 
 	(void)state;
 	assert_int_equal(decode_packet("3a 01 05 00 0000 0001 c000 000a 01020000", &e, &where),
-	        MH_DROP_PROTO);
+		MH_DROP_PROTO);
 	assert_int_equal(where, 64);
 	memset(&e, 0, sizeof(e));
 	assert_int_equal(decode_packet("3b 00 08 00 0000 0000", &e, &where), MH_DROP_TYPE);
@@ -243,11 +243,11 @@ static void hostile_3_options_are_bounded_and_linear(void **state)
 	(void)state;
 	/* length 255 with one octet left; the type as the last octet */
 	assert_int_equal(
-	        decode("3b 01 05 00 0000 0001 c000 000a 010006ff", &m, &where), MH_DROP_OPTION);
+		decode("3b 01 05 00 0000 0001 c000 000a 010006ff", &m, &where), MH_DROP_OPTION);
 	assert_int_equal(
-	        decode("3b 01 05 00 0000 0001 c000 000a 01ff0000", &m, &where), MH_DROP_OPTION);
+		decode("3b 01 05 00 0000 0001 c000 000a 01ff0000", &m, &where), MH_DROP_OPTION);
 	assert_int_equal(
-	        decode("3b 01 05 00 0000 0001 c000 000a 010100 06", &m, &where), MH_DROP_OPTION);
+		decode("3b 01 05 00 0000 0001 c000 000a 010100 06", &m, &where), MH_DROP_OPTION);
 	assert_int_equal(decode("3b 01 05 00 0000 0001 c000 000a 010100 00", &m, &where), MH_OK);
 	/* 2 KB of Pad1, 1018 unknown options of length 0, 101 MNPs: 20 us each would be slow, and
 	 * anything quadratic takes minutes. */
@@ -277,7 +277,7 @@ static void hostile_4_bad_prefix_options_are_told(void **state)
 	(void)state;
 	for (unsigned len = 0; len < 256; len++) {
 		snprintf(hex, sizeof(hex),
-		        BU_OF("03", "0612 00%02x 20010db8000000000000000000000001"), len);
+			BU_OF("03", "0612 00%02x 20010db8000000000000000000000001"), len);
 		assert_int_equal(decode(hex, &m, &where), MH_OK);
 		assert_int_equal(m.o.mnp_bad, len > 128);
 		assert_int_equal(m.o.n_mnp, len <= 128);
@@ -290,19 +290,19 @@ static void hostile_4_bad_prefix_options_are_told(void **state)
 	assert_int_equal(decode(BU_OF("01", "0602 0040"), &m, &where), MH_OK);
 	assert_true(m.o.mnp_bad && m.o.n_mnp == 0);
 	assert_int_equal(
-	        decode(BU_OF("03", "0611 0040 20010db80000000000000000000000 00"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "0611 0040 20010db80000000000000000000000 00"), &m, &where),
+		MH_OK);
 	assert_true(m.o.mnp_bad && m.o.n_mnp == 0);
 	assert_int_equal(
-	        decode(BU_OF("04", "0613 0040 20010db8000000000000000000000000 00 0105 0000000000"),
-	                &m, &where),
-	        MH_OK);
+		decode(BU_OF("04", "0613 0040 20010db8000000000000000000000000 00 0105 0000000000"),
+			&m, &where),
+		MH_OK);
 	assert_true(m.o.mnp_bad && m.o.n_mnp == 0);
 	/* a good one beside a bad one is kept; the message is still known as bad */
 	assert_int_equal(decode(BU_OF("06", "0612 0040 20010db8000100000000000000000000 0102 0000"
-	                                    "0612 0081 20010db8000200000000000000000000"),
-	                         &m, &where),
-	        MH_OK);
+					    "0612 0081 20010db8000200000000000000000000"),
+				 &m, &where),
+		MH_OK);
 	assert_true(m.o.mnp_bad && m.o.n_mnp == 1);
 }
 
@@ -313,12 +313,12 @@ static void hostile_5_alternate_coa_of_any_is_not_an_absent_one(void **state)
 
 	(void)state;
 	assert_int_equal(
-	        decode(BU_OF("03", "0100 0310 00000000000000000000000000000000"), &m, &where),
-	        MH_DROP_OPTION);
+		decode(BU_OF("03", "0100 0310 00000000000000000000000000000000"), &m, &where),
+		MH_DROP_OPTION);
 	/* of a wrong length: unknown, skipped */
 	assert_int_equal(
-	        decode(BU_OF("03", "0100 030f 000000000000000000000000000000 00"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "0100 030f 000000000000000000000000000000 00"), &m, &where),
+		MH_OK);
 	assert_true(addr6_is_any(&m.o.alt_coa));
 }
 
@@ -338,10 +338,10 @@ static void options_of_other_messages_and_lengths_are_skipped(void **state)
 	assert_false(m.o.has_nonce);
 	/* MNP and Alternate Care-of Address in a BA; an unknown option before a known one */
 	assert_int_equal(decode("3b 07 06 00 0000 0000 0001 000a 0612 0040"
-	                        "20010db8000000000000000000000000 0310"
-	                        "20010db8000000000000000000000001 c801aa 0202 0005 0105 0000000000",
-	                         &m, &where),
-	        MH_OK);
+				"20010db8000000000000000000000000 0310"
+				"20010db8000000000000000000000001 c801aa 0202 0005 0105 0000000000",
+				 &m, &where),
+		MH_OK);
 	assert_int_equal(m.o.n_mnp, 0);
 	assert_false(m.o.mnp_bad);
 	assert_true(addr6_is_any(&m.o.alt_coa));
@@ -356,25 +356,25 @@ static void authorization_data_stands_last(void **state)
 
 	(void)state;
 	assert_int_equal(
-	        decode(BU_OF("03", "0104 00000000 050c aaaaaaaaaaaaaaaaaaaaaaaa"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "0104 00000000 050c aaaaaaaaaaaaaaaaaaaaaaaa"), &m, &where),
+		MH_OK);
 	assert_int_equal(
-	        decode(BU_OF("03", "0404 0001 0002 050c aaaaaaaaaaaaaaaaaaaaaaaa"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "0404 0001 0002 050c aaaaaaaaaaaaaaaaaaaaaaaa"), &m, &where),
+		MH_OK);
 	assert_int_equal(m.o.auth_size, 12);
 	assert_false(m.o.auth_misplaced);
 	/* padding after it, an option after it, two of them */
 	assert_int_equal(
-	        decode(BU_OF("03", "050c aaaaaaaaaaaaaaaaaaaaaaaa 0104 00000000"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "050c aaaaaaaaaaaaaaaaaaaaaaaa 0104 00000000"), &m, &where),
+		MH_OK);
 	assert_true(m.o.auth_misplaced);
 	assert_int_equal(
-	        decode(BU_OF("03", "050c aaaaaaaaaaaaaaaaaaaaaaaa 0404 00010002"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "050c aaaaaaaaaaaaaaaaaaaaaaaa 0404 00010002"), &m, &where),
+		MH_OK);
 	assert_true(m.o.auth_misplaced);
 	assert_int_equal(
-	        decode(BU_OF("03", "0507 aaaaaaaaaaaaaa 0509 bbbbbbbbbbbbbbbbbb"), &m, &where),
-	        MH_OK);
+		decode(BU_OF("03", "0507 aaaaaaaaaaaaaa 0509 bbbbbbbbbbbbbbbbbb"), &m, &where),
+		MH_OK);
 	assert_true(m.o.auth_misplaced);
 	/* 65 octets, 64 octets */
 	mh[13] = 7;
@@ -434,7 +434,7 @@ static void parameter_problem_quotes_the_packet(void **state)
 	assert_memory_equal(p.payload + 8, buf, n);
 	/* at most 1280 octets; never about a multicast or to :: */
 	assert_int_equal(
-	        mh_encode_param_problem(buf, sizeof(buf), 64, &own, out, sizeof(out)), 1280);
+		mh_encode_param_problem(buf, sizeof(buf), 64, &own, out, sizeof(out)), 1280);
 	assert_int_equal(mh_encode_param_problem(buf, n, 64, &own, out, 48 + n - 1), -EINVAL);
 	assert_int_equal(mh_encode_param_problem(buf, 39, 64, &own, out, sizeof(out)), -EINVAL);
 	memcpy(buf + 24, &group, 16);
@@ -449,19 +449,19 @@ static void parameter_problem_quotes_the_packet(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(checks_come_in_the_rfcs_order),
-	        cmocka_unit_test(out_is_written_only_on_ok),
-	        cmocka_unit_test(truncated_at_every_length),
-	        cmocka_unit_test(packet_truncated_at_every_length),
-	        cmocka_unit_test(hostile_1_header_len_past_the_end_and_below_the_minimum),
-	        cmocka_unit_test(hostile_2_checksum_payload_proto_and_type),
-	        cmocka_unit_test(hostile_3_options_are_bounded_and_linear),
-	        cmocka_unit_test(hostile_4_bad_prefix_options_are_told),
-	        cmocka_unit_test(hostile_5_alternate_coa_of_any_is_not_an_absent_one),
-	        cmocka_unit_test(options_of_other_messages_and_lengths_are_skipped),
-	        cmocka_unit_test(authorization_data_stands_last),
-	        cmocka_unit_test(hostile_10_fragmented_messages_are_refused_whole),
-	        cmocka_unit_test(parameter_problem_quotes_the_packet),
+		cmocka_unit_test(checks_come_in_the_rfcs_order),
+		cmocka_unit_test(out_is_written_only_on_ok),
+		cmocka_unit_test(truncated_at_every_length),
+		cmocka_unit_test(packet_truncated_at_every_length),
+		cmocka_unit_test(hostile_1_header_len_past_the_end_and_below_the_minimum),
+		cmocka_unit_test(hostile_2_checksum_payload_proto_and_type),
+		cmocka_unit_test(hostile_3_options_are_bounded_and_linear),
+		cmocka_unit_test(hostile_4_bad_prefix_options_are_told),
+		cmocka_unit_test(hostile_5_alternate_coa_of_any_is_not_an_absent_one),
+		cmocka_unit_test(options_of_other_messages_and_lengths_are_skipped),
+		cmocka_unit_test(authorization_data_stands_last),
+		cmocka_unit_test(hostile_10_fragmented_messages_are_refused_whole),
+		cmocka_unit_test(parameter_problem_quotes_the_packet),
 	};
 
 	return cmocka_run_group_tests_name("mh verdicts", tests, NULL, NULL);

@@ -134,11 +134,11 @@ static void router_advertisement_with_everything(void **state)
 	p[1].prefix.len = 48;
 	p[1].router_addr = true;
 	assert_wire(&m, LL, ALL,
-	        "8600 0000 40 20 0708 00007530 000003e8" SLLAO "0501 0000 000005b4"
-	        "0304 40 c0 ffffffff 00003840 00000000 20010db8000100000000000000000000"
-	        "0304 30 20 00000000 00000000 00000000 20010db8000200000000000000000001"
-	        "0701 0000 00000bb8"
-	        "0801 8000 0102 0708");
+		"8600 0000 40 20 0708 00007530 000003e8" SLLAO "0501 0000 000005b4"
+		"0304 40 c0 ffffffff 00003840 00000000 20010db8000100000000000000000000"
+		"0304 30 20 00000000 00000000 00000000 20010db8000200000000000000000001"
+		"0701 0000 00000bb8"
+		"0801 8000 0102 0708");
 }
 
 static void addresses_of_a_prefix_default_to_the_prefix(void **state)
@@ -245,39 +245,39 @@ static void every_verdict(void **state)
 		const char *src, *dst, *hex;
 		enum ndp_verdict verdict;
 	} cases[] = {
-	        {"2001:db8::1", "2001:db8::2", "8000 0000 00000000", NDP_IGNORE}, /* echo */
-	        {"fe80::1", "fe80::2", "8900 0000 00000000", NDP_IGNORE},         /* redirect */
-	        {"fe80::1", "ff02::2", "8501 0000 00000000", NDP_DROP_CODE},
-	        {"fe80::1", "ff02::2", "8500 0000 000000", NDP_DROP_SHORT},
-	        {"fe80::1", "ff02::1", "8600 0000 40 00 0708 00000000 000000", NDP_DROP_SHORT},
-	        /* RS from :: may not carry a link-layer address */
-	        {"::", "ff02::2", "8500 0000 00000000", NDP_OK},
-	        {"::", "ff02::2", "8500 0000 00000000" SLLAO, NDP_DROP_SOURCE},
-	        /* a multicast source */
-	        {"ff02::3", "ff02::2", "8500 0000 00000000", NDP_DROP_SOURCE},
-	        {"ff02::3", "2001:db8::2", NA_HDR "00000000 20010db8000000000000000000000002",
-	                NDP_DROP_SOURCE},
-	        /* NS: target multicast; from :: to another than a solicited-node group */
-	        {"fe80::1", "2001:db8::2", NS_HDR "ff020000000000000000000000000001",
-	                NDP_DROP_TARGET},
-	        {"::", "ff02::1:ff00:2", NS_HDR "20010db8000000000000000000000002", NDP_OK},
-	        {"::", "ff02::1:ff00:2", NS_HDR "20010db8000000000000000000000002" SLLAO,
-	                NDP_DROP_SOURCE},
-	        {"::", "ff02::1", NS_HDR "20010db8000000000000000000000002", NDP_DROP_SOURCE},
-	        {"::", "2001:db8::2", NS_HDR "20010db8000000000000000000000002", NDP_DROP_SOURCE},
-	        /* NA: target multicast; solicited to a multicast */
-	        {"fe80::1", "2001:db8::2", NA_HDR "40000000 ff020000000000000000000000000001",
-	                NDP_DROP_TARGET},
-	        {"fe80::1", "ff02::1", NA_HDR "40000000 20010db8000000000000000000000002",
-	                NDP_DROP_TARGET},
-	        {"fe80::1", "ff02::1", NA_HDR "20000000 20010db8000000000000000000000002", NDP_OK},
+		{"2001:db8::1", "2001:db8::2", "8000 0000 00000000", NDP_IGNORE}, /* echo */
+		{"fe80::1", "fe80::2", "8900 0000 00000000", NDP_IGNORE},         /* redirect */
+		{"fe80::1", "ff02::2", "8501 0000 00000000", NDP_DROP_CODE},
+		{"fe80::1", "ff02::2", "8500 0000 000000", NDP_DROP_SHORT},
+		{"fe80::1", "ff02::1", "8600 0000 40 00 0708 00000000 000000", NDP_DROP_SHORT},
+		/* RS from :: may not carry a link-layer address */
+		{"::", "ff02::2", "8500 0000 00000000", NDP_OK},
+		{"::", "ff02::2", "8500 0000 00000000" SLLAO, NDP_DROP_SOURCE},
+		/* a multicast source */
+		{"ff02::3", "ff02::2", "8500 0000 00000000", NDP_DROP_SOURCE},
+		{"ff02::3", "2001:db8::2", NA_HDR "00000000 20010db8000000000000000000000002",
+			NDP_DROP_SOURCE},
+		/* NS: target multicast; from :: to another than a solicited-node group */
+		{"fe80::1", "2001:db8::2", NS_HDR "ff020000000000000000000000000001",
+			NDP_DROP_TARGET},
+		{"::", "ff02::1:ff00:2", NS_HDR "20010db8000000000000000000000002", NDP_OK},
+		{"::", "ff02::1:ff00:2", NS_HDR "20010db8000000000000000000000002" SLLAO,
+			NDP_DROP_SOURCE},
+		{"::", "ff02::1", NS_HDR "20010db8000000000000000000000002", NDP_DROP_SOURCE},
+		{"::", "2001:db8::2", NS_HDR "20010db8000000000000000000000002", NDP_DROP_SOURCE},
+		/* NA: target multicast; solicited to a multicast */
+		{"fe80::1", "2001:db8::2", NA_HDR "40000000 ff020000000000000000000000000001",
+			NDP_DROP_TARGET},
+		{"fe80::1", "ff02::1", NA_HDR "40000000 20010db8000000000000000000000002",
+			NDP_DROP_TARGET},
+		{"fe80::1", "ff02::1", NA_HDR "20000000 20010db8000000000000000000000002", NDP_OK},
 	};
 	struct ndp_msg m;
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(cases); i++)
 		assert_int_equal(
-		        decode(cases[i].src, cases[i].dst, cases[i].hex, &m), cases[i].verdict);
+			decode(cases[i].src, cases[i].dst, cases[i].hex, &m), cases[i].verdict);
 }
 
 static void checksum_and_other_headers(void **state)
@@ -314,9 +314,9 @@ static void truncated_at_every_length(void **state)
 {
 	uint8_t buf[NDP_MAX_SIZE];
 	size_t n = packet(LL, ALL,
-	        RA_HDR SLLAO
-	        "0304 40 c0 ffffffff 00003840 00000000 20010db8000100000000000000000000",
-	        buf, sizeof(buf));
+		RA_HDR SLLAO
+		"0304 40 c0 ffffffff 00003840 00000000 20010db8000100000000000000000000",
+		buf, sizeof(buf));
 	struct in6_addr src = A(LL), dst = A(ALL);
 	struct ndp_msg m;
 
@@ -366,19 +366,19 @@ static void hostile_12_option_lengths_of_an_ra(void **state)
 	/* truncated prefix option: past the end, or of three units */
 	assert_int_equal(decode(LL, ALL, RA_HDR "0304 40c0 ffffffff", &m), NDP_DROP_SHORT);
 	assert_int_equal(
-	        decode(LL, ALL, RA_HDR "0303 40c0 ffffffff 00003840 00000000 20010db800010000", &m),
-	        NDP_OK);
+		decode(LL, ALL, RA_HDR "0303 40c0 ffffffff 00003840 00000000 20010db800010000", &m),
+		NDP_OK);
 	assert_int_equal(m.ra.n_prefix, 0);
 	/* known types of another length, unknown types: skipped, what follows is read */
 	assert_int_equal(decode(LL, ALL,
-	                         RA_HDR "0102 525400123456 0000000000000000" /* InfiniBand's size */
-	                                "0502 0000 000005dc 0000000000000000"
-	                                "0702 0000 00000bb8 0000000000000000"
-	                                "0802 8000 00010708 0000000000000000"
-	                                "fe01 000000000000"
-	                                "0501 0000 000005b4",
-	                         &m),
-	        NDP_OK);
+				 RA_HDR "0102 525400123456 0000000000000000" /* InfiniBand's size */
+					"0502 0000 000005dc 0000000000000000"
+					"0702 0000 00000bb8 0000000000000000"
+					"0802 8000 00010708 0000000000000000"
+					"fe01 000000000000"
+					"0501 0000 000005b4",
+				 &m),
+		NDP_OK);
 	assert_false(m.has_lladdr);
 	assert_false(m.ra.has_ha_info);
 	assert_int_equal(m.ra.interval_ms, 0);
@@ -393,12 +393,12 @@ static void hostile_12_option_lengths_of_an_ra(void **state)
 static void hostile_12_prefixes_that_are_ignored(void **state)
 {
 	static const char *const bad[] = {
-	        RA_HDR PIO("81", DAY, HOUR, DOC),
-	        RA_HDR PIO("ff", DAY, HOUR, DOC),
-	        RA_HDR PIO("40", HOUR, DAY, DOC),        /* preferred > valid */
-	        RA_HDR PIO("40", HOUR, "ffffffff", DOC), /* infinite too */
-	        RA_HDR PIO("40", DAY, HOUR, "fe800000000000000000000000000000"),
-	        RA_HDR PIO("40", DAY, HOUR, "ff0e0000000000000000000000000000"),
+		RA_HDR PIO("81", DAY, HOUR, DOC),
+		RA_HDR PIO("ff", DAY, HOUR, DOC),
+		RA_HDR PIO("40", HOUR, DAY, DOC),        /* preferred > valid */
+		RA_HDR PIO("40", HOUR, "ffffffff", DOC), /* infinite too */
+		RA_HDR PIO("40", DAY, HOUR, "fe800000000000000000000000000000"),
+		RA_HDR PIO("40", DAY, HOUR, "ff0e0000000000000000000000000000"),
 	};
 	struct ndp_msg m;
 
@@ -410,7 +410,7 @@ static void hostile_12_prefixes_that_are_ignored(void **state)
 	assert_int_equal(decode(LL, ALL, RA_HDR PIO("40", DAY, DAY, DOC), &m), NDP_OK);
 	assert_int_equal(m.ra.n_prefix, 1);
 	assert_int_equal(
-	        decode(LL, ALL, RA_HDR PIO("80", "ffffffff", "ffffffff", DOC), &m), NDP_OK);
+		decode(LL, ALL, RA_HDR PIO("80", "ffffffff", "ffffffff", DOC), &m), NDP_OK);
 	assert_int_equal(m.ra.n_prefix, 1);
 }
 
@@ -439,13 +439,13 @@ static void hostile_12_mtu_out_of_range_counts_as_absent(void **state)
 		const char *hex;
 		uint32_t mtu;
 	} cases[] = {
-	        {"00000000", 0},
-	        {"00000044", 0},
-	        {"000004ff", 0},
-	        {"00000500", 1280},
-	        {"0000ffff", 65535},
-	        {"00010000", 0},
-	        {"ffffffff", 0},
+		{"00000000", 0},
+		{"00000044", 0},
+		{"000004ff", 0},
+		{"00000500", 1280},
+		{"0000ffff", 65535},
+		{"00010000", 0},
+		{"ffffffff", 0},
 	};
 	struct ndp_msg m;
 	char hex[100];
@@ -472,29 +472,29 @@ static void options_count_only_in_their_message(void **state)
 	assert_false(m.has_lladdr);
 	/* RFC 6275 s7.3, s7.4: silently ignored outside an RA, as is a prefix */
 	assert_int_equal(decode(LL, GLOBAL,
-	                         NS_HDR DOC "0701 0000 00000bb8"
-	                                    "0801 8000 0102 0708" PIO("40", DAY, HOUR, DOC),
-	                         &m),
-	        NDP_OK);
+				 NS_HDR DOC "0701 0000 00000bb8"
+					    "0801 8000 0102 0708" PIO("40", DAY, HOUR, DOC),
+				 &m),
+		NDP_OK);
 	assert_int_equal(m.ra.n_prefix, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(solicitations_and_advertisements_of_neighbours),
-	        cmocka_unit_test(router_advertisement_with_everything),
-	        cmocka_unit_test(addresses_of_a_prefix_default_to_the_prefix),
-	        cmocka_unit_test(decode_of_encode_gives_the_message_back),
-	        cmocka_unit_test(every_verdict),
-	        cmocka_unit_test(checksum_and_other_headers),
-	        cmocka_unit_test(truncated_at_every_length),
-	        cmocka_unit_test(hostile_12_hop_limit_and_source_of_an_ra),
-	        cmocka_unit_test(hostile_12_option_lengths_of_an_ra),
-	        cmocka_unit_test(hostile_12_prefixes_that_are_ignored),
-	        cmocka_unit_test(hostile_12_prefixes_are_capped),
-	        cmocka_unit_test(hostile_12_mtu_out_of_range_counts_as_absent),
-	        cmocka_unit_test(options_count_only_in_their_message),
+		cmocka_unit_test(solicitations_and_advertisements_of_neighbours),
+		cmocka_unit_test(router_advertisement_with_everything),
+		cmocka_unit_test(addresses_of_a_prefix_default_to_the_prefix),
+		cmocka_unit_test(decode_of_encode_gives_the_message_back),
+		cmocka_unit_test(every_verdict),
+		cmocka_unit_test(checksum_and_other_headers),
+		cmocka_unit_test(truncated_at_every_length),
+		cmocka_unit_test(hostile_12_hop_limit_and_source_of_an_ra),
+		cmocka_unit_test(hostile_12_option_lengths_of_an_ra),
+		cmocka_unit_test(hostile_12_prefixes_that_are_ignored),
+		cmocka_unit_test(hostile_12_prefixes_are_capped),
+		cmocka_unit_test(hostile_12_mtu_out_of_range_counts_as_absent),
+		cmocka_unit_test(options_count_only_in_their_message),
 	};
 
 	return cmocka_run_group_tests_name("ndp", tests, NULL, NULL);
