@@ -4,7 +4,7 @@ CC      := gcc
 CLANG   := clang
 PYTHON  := /usr/bin/python3
 B       := build
-ARCH_INC := -I/usr/include/$(shell $(CC) -dumpmachine)
+ARCH_INC := -I/usr/include/$(shell uname -m)-linux-gnu
 prefix  ?= /usr/local
 
 # Debian packages: to build, to test, and for the virtual machine of check-vm.
@@ -32,6 +32,7 @@ BPF     := $(wildcard common/*/bpf/*.bpf.c)
 SKEL    := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(BPF)))
 UNIT    := $(wildcard common/*/t/test_*.c mr/t/test_*.c ha/t/test_*.c)
 FUZZ    := $(wildcard common/*/t/fuzz_*.c mr/t/fuzz_*.c ha/t/fuzz_*.c)
+SOURCES := $(shell find common mr ha netns-tests -name '*.[ch]')
 TOOLS   := $(wildcard netns-tests/tools/*.c)
 
 obj     = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -106,7 +107,7 @@ check-unit: $(UNIT_BINS) ## unit tests and simulator, under ASan and UBSan
 	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
 
 check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores
-	@clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	@clang-format --dry-run -Werror $(SOURCES)
 	@$(PYTHON) netns-tests/lib/purity.py $(B)/obj $(PURE)
 
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider netns-tests $(if $(K),-k '$(K)')
@@ -153,7 +154,7 @@ fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60)
 			$(B)/corpus/$$n $$seed; done
 
 format: ## clang-format the tree
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $(SOURCES)
 
 # The CONFIGURATION section is the daemon's own table of keys.
 $(B)/man/%.8: doc/man/%.8.in $(B)/%
@@ -167,6 +168,7 @@ install: all $(B)/man/nemo-ha.8 $(B)/man/nemo-mr.8 ## install to $(prefix)
 	install -D -m755 -t $(DESTDIR)$(prefix)/bin $(B)/nemoctl
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 $(B)/man/*.8
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
+	install -d $(DESTDIR)/etc/nemo
 
 clean: ## remove build/
 	rm -rf $(B)
