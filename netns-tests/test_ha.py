@@ -398,6 +398,7 @@ REJECTED = {
 }
 
 
+@pytest.mark.novm("the protocol core decides, whatever the kernel")
 @pytest.mark.parametrize("why", REJECTED)
 def test_a_rejected_update_leaves_the_live_binding_alone(home, why):
     status, how = REJECTED[why]
@@ -436,6 +437,7 @@ UNBOUND = {
 }
 
 
+@pytest.mark.novm("the protocol core decides, whatever the kernel")
 @pytest.mark.parametrize("why", UNBOUND)
 def test_a_rejected_update_makes_no_binding(home, why):
     status, how = UNBOUND[why]
@@ -532,6 +534,7 @@ SILENT = {
 }
 
 
+@pytest.mark.novm("the protocol core decides, whatever the kernel")
 @pytest.mark.parametrize("why", SILENT)
 def test_dropped_in_silence_counted_and_without_effect(home, why):
     """RFC 6275 s6.1.7, s9.2, s9.5.1: no acknowledgement of any kind."""
