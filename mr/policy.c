@@ -6,7 +6,6 @@
 #define PRIO_INSIDE  1010
 #define PRIO_OUTER   1015
 #define PRIO_TUNNEL  1020
-#define PRIO_OWN     1025
 #define PRIO_SPOOFED 1030
 #define MAIN_TABLE   254
 #define METRIC_LAST  0xfffffff0u /* behind the tunnel's default and a network's own route */
@@ -35,12 +34,6 @@ static struct net_rule *own(struct net_rule *r)
 
 static void make_rules(struct rules *rules, const struct mr_file *f)
 {
-	/* Global and unique-local: link-local and multicast traffic of this host is the link's own.
-	 */
-	static const struct prefix6 anywhere[] = {
-		{{{{0x20}}}, 3},
-		{{{{0xfc}}}, 7},
-	};
 	const struct mr_conf *c = &f->core;
 
 	for (unsigned i = 0; i < c->n_uplinks; i++)
@@ -53,8 +46,6 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
 	}
-	for (unsigned i = 0; i < 2; i++)
-		own(add(rules, PRIO_OWN, f->table))->to = anywhere[i];
 }
 
 static int put_unreachable(struct net *net, struct prefix6 dst, uint32_t table)

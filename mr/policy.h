@@ -5,7 +5,6 @@
  *     to a mobile network                        -> main table; unreachable if the link is down
  *     this host's, to a home agent or from a care-of address -> main table: signalling, the tunnel
  *     from a mobile network or the home address  -> table of the tunnel; unreachable without one
- *     this host's, to anywhere else              -> the same: errors about tunnelled packets quote
  * them from a mobile network's interface, else    -> dropped: spoofed source
  *
  * They are put before anything else and stay when the daemon ends, however it ends: a mobile
