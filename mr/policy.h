@@ -3,9 +3,9 @@
  *
  *     from an uplink, to be forwarded            -> dropped: in through the tunnel only
  *     to a mobile network                        -> main table; unreachable if the link is down
- *     this host's, to a home agent or from a care-of address -> main table: signalling, the tunnel
+ *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
  *     from a mobile network or the home address  -> table of the tunnel; unreachable without one
- * them from a mobile network's interface, else    -> dropped: spoofed source
+ *     from a mobile network's interface, else    -> dropped: spoofed source
  *
  * They are put before anything else and stay when the daemon ends, however it ends: a mobile
  * network without a tunnel is cut off, never leaked onto the visited network. */
