@@ -28,6 +28,7 @@ def test_a_migration_event_without_carrier_loss_moves_the_network(engine):
         probe = UdpProbe(net, "client", wide.inside(1, 2), server, interval_us=10000)
         probe.wait_flowing(30)
         tcp = TcpTransfer(net, "client", wide.inside(1, 2), server, kbps=500)
+        tcp.wait_flowing(30)
         for site in "komatsu", "nezu":
             before = w.mr[1].ask("handovers")[-1]["n"]
             w.move(1, to=site)

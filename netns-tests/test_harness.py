@@ -226,6 +226,7 @@ def test_probes_count_losses_and_gaps(make_net):
     probe = UdpProbe(net, "left", "2001:db8:2::2", server)
     tcp = TcpTransfer(net, "left", "2001:db8:2::2", server)
     probe.wait_flowing()
+    tcp.wait_flowing()
     start = now_ns()
     net["router"].batch(["link set right down"])
     wait_for(lambda: now_ns() > start + 120_000_000, 5, "120 ms without a link")
@@ -245,7 +246,7 @@ def test_a_broken_connection_is_reported(make_net):
     net = make_net(LINE)
     server = Server(net, "right")
     tcp = TcpTransfer(net, "left", "2001:db8:2::2", server)
-    wait_for(lambda: "ESTAB" in net["right"].out("ss -Htn"), 5, "connection")
+    tcp.wait_flowing()
     server.stop()
     result = tcp.stop()
     assert result["broken"]

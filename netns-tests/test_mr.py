@@ -765,6 +765,7 @@ def traffic(world, n):
     probe = UdpProbe(world.net, "client", wide.inside(n, 2), server)
     tcp = TcpTransfer(world.net, "client", wide.inside(n, 2), server)
     probe.wait_flowing()
+    tcp.wait_flowing()
     yield probe
     result = tcp.stop()
     probe.stop()

@@ -86,6 +86,7 @@ class Drill:
             self.transfers[n] = TcpTransfer(self.net, "client", address, server)
         for n in routers:
             self.probes[n].wait_flowing()
+            self.transfers[n].wait_flowing()
 
     def traffic_ends(self, *routers):
         for n in routers or list(self.probes):

@@ -19,6 +19,7 @@ from .wait import wait_for
 
 CLONE_NEWNET = 0x40000000
 SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
 PACKET_OUTGOING = 4
 TUNNEL, NO_NEXT, MH = 41, 59, 135
 BU, BA, BE = 5, 6, 7
@@ -228,7 +229,7 @@ class Wire:
         self.node, self.interface = net[node], interface
         self.socket = socket_in(self.node, socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)  # past the system's limit
         # Without a protocol until now: else packets of other interfaces came first.
         self.socket.bind((interface, 0x86DD))
         self.socket.setblocking(False)

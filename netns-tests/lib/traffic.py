@@ -3,13 +3,14 @@
 import array
 import json
 import os
+import selectors
 import signal
 import subprocess
 import time
 
 from .daemon import BUILD
 from .topo import stop
-from .wait import wait_for
+from .wait import PATIENCE, wait_for
 
 PROBE = os.path.join(BUILD, "tools", "probe")
 MS = 1_000_000
@@ -133,13 +134,19 @@ class TcpTransfer:
         )
         net.started(self.proc)
 
+    def wait_flowing(self, timeout=10):
+        """Waits for the first octets that came back."""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.proc.stdout, selectors.EVENT_READ)
+            assert ready.select(timeout * PATIENCE), "no TCP connection, or nothing comes back"
+
     def stop(self):
         """{"sent", "received", "broken", "corrupt", "error"}"""
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
         out, _ = self.proc.communicate(timeout=30)
         try:
-            return json.loads(out)
+            return json.loads(out.removeprefix(b"flowing\n"))
         except ValueError:
             error = out.decode()
             return {"sent": 0, "received": 0, "broken": True, "corrupt": False, "error": error}

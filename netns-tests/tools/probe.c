@@ -4,7 +4,8 @@
  *
  *   probe serve PORT RECORD        UDP: records and echoes what comes; TCP: echoes
  *   probe udp ADDR PORT USEC RECORD  one datagram every USEC us until SIGTERM; records the echoes
- *   probe tcp ADDR PORT KBPS       until SIGTERM; then one JSON line: is all back, and whole?
+ *   probe tcp ADDR PORT KBPS       says "flowing" when it does; at SIGTERM one JSON line: is all
+ *                                  back, and whole?
  *   probe flood ADDR PORT SECONDS  64-byte datagrams as fast as they go; prints how many
  *   probe sink PORT                counts UDP datagrams until SIGTERM
  *
@@ -380,12 +381,12 @@ static void transfer_receive(int fd, struct transfer *t)
 static int tcp(char **arg)
 {
 	uint64_t per_tick = (uint64_t)number(arg[2], 65535) * 1000 / 8 / 100;
+	int stop = stop_fd(); /* first: a stop while it connects is not the end of it */
 	int fd = connected(SOCK_STREAM, arg[0], arg[1]);
-	struct pollfd fds[] = {
-		{stop_fd(), POLLIN, 0}, {timer_fd(NS / 100), POLLIN, 0}, {fd, POLLIN, 0}};
+	struct pollfd fds[] = {{stop, POLLIN, 0}, {timer_fd(NS / 100), POLLIN, 0}, {fd, POLLIN, 0}};
 	struct transfer t = {0};
 	uint64_t upto = 0, deadline = 0;
-	bool broken;
+	bool broken, flowing = false;
 
 	while (poll(fds, 3, -1) >= 0 && !t.error && !t.ended) {
 		if (fds[0].revents && !deadline) {
@@ -396,6 +397,11 @@ static int tcp(char **arg)
 		}
 		if (fds[2].revents)
 			transfer_receive(fd, &t);
+		if (t.received && !flowing) {
+			flowing = true;
+			puts("flowing");
+			fflush(stdout);
+		}
 		if (fds[1].revents && timer_read(fds[1].fd)) {
 			if (deadline && now_ns() > deadline)
 				break;
