@@ -1,5 +1,6 @@
 /* policy.c - the rules that keep the mobile networks' traffic in the tunnel. */
 #include <assert.h>
+#include "common/tunnel/tunnel.h"
 #include "mr/policy.h"
 
 #define PRIO_UPLINK  1000
@@ -9,7 +10,7 @@
 #define PRIO_SPOOFED 1030
 #define MAIN_TABLE   254
 #define METRIC_LAST  0xfffffff0u /* behind the tunnel's default and a network's own route */
-#define MAX_RULES    (MR_MAX_UPLINKS + MR_MAX_HAS + 3 * MH_MAX_MNP + 3)
+#define MAX_RULES    (MR_MAX_UPLINKS + MR_MAX_HAS + 3 * MH_MAX_MNP + 4)
 
 struct rules {
 	unsigned n;
@@ -41,6 +42,7 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 	for (unsigned i = 0; i < c->n_has; i++)
 		own(add(rules, PRIO_OUTER, MAIN_TABLE))->to = prefix6_host(&c->has[i]);
 	add(rules, PRIO_TUNNEL, f->table)->from = prefix6_host(&c->hoa);
+	own(add(rules, PRIO_TUNNEL, f->table))->mark = TUNNEL_MARK;
 	for (unsigned i = 0; i < c->n_networks; i++) {
 		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->networks[i].prefix;
 		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
@@ -66,6 +68,8 @@ int policy_put(struct net *net, const struct mr_file *f)
 		r = put_unreachable(net, f->core.networks[i].prefix, MAIN_TABLE);
 	for (unsigned i = 0; i < rules.n && r == 0; i++)
 		r = net_rule_put(net, &rules.v[i]);
+	if (r == 0)
+		r = net_sysctl6(NULL, "fwmark_reflect", "1");
 	return r == 0 ? net_rule_sweep(net, PRIO_UPLINK, PRIO_SPOOFED, rules.v, rules.n) : r;
 }
 

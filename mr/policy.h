@@ -5,6 +5,7 @@
  *     to a mobile network                        -> main table; unreachable if the link is down
  *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
  *     from a mobile network or the home address  -> table of the tunnel; unreachable without one
+ *     own ICMPv6 errors about tunnelled packets  -> table of the tunnel: they quote those packets
  *     from a mobile network's interface, else    -> dropped: spoofed source
  *
  * They are put before anything else and stay when the daemon ends, however it ends: a mobile

@@ -192,6 +192,19 @@ def test_a_hop_limit_that_ends_at_the_tunnel_is_told(lab):
     assert error.src == HA and error[s6.ICMPv6TimeExceeded].payload.dst == host(1)
 
 
+@pytest.mark.parametrize("hop_limit, dst, kind", [(3, host(1), 3), (64, f"{host(1)}ff", 1)])
+def test_the_routers_own_errors_about_tunnelled_packets_go_through_the_tunnel(
+    lab, hop_limit, dst, kind
+):
+    """They quote what was inside the tunnel: the visited network must not see it.  From the home
+    address, so that the home agent lets them through."""
+    mark = lab.client.mark()
+    lab.client.send(echo(CLIENT, dst, b"quoted", hop_limit=hop_limit))
+    error = lab.client.wait("error", mark, icmp=kind, timeout=10).ip
+    assert error.src in (hoa(1), router(1)) and b"quoted" in bytes(error)
+    lab.leaks.check()
+
+
 # --- sizes ---
 
 

@@ -430,6 +430,10 @@ static struct rtnl_rule *rule_of(struct net *net, const struct net_rule *rule)
 		rtnl_rule_set_dst(r, slot(net, 1, &to, rule->to.len));
 	if (rule->iif[0])
 		rtnl_rule_set_iif(r, rule->iif);
+	if (rule->mark) {
+		rtnl_rule_set_mark(r, rule->mark);
+		rtnl_rule_set_mask(r, UINT32_MAX);
+	}
 	return r;
 }
 
@@ -455,6 +459,7 @@ static bool same_rule(struct rtnl_rule *a, struct rtnl_rule *b)
 	return rtnl_rule_get_prio(a) == rtnl_rule_get_prio(b) &&
 	       rtnl_rule_get_action(a) == rtnl_rule_get_action(b) &&
 	       rtnl_rule_get_table(a) == rtnl_rule_get_table(b) &&
+	       rtnl_rule_get_mark(a) == rtnl_rule_get_mark(b) &&
 	       strcmp(ia ? ia : "", ib ? ib : "") == 0 &&
 	       same_addr(rtnl_rule_get_src(a), rtnl_rule_get_src(b)) &&
 	       same_addr(rtnl_rule_get_dst(a), rtnl_rule_get_dst(b));
@@ -523,7 +528,8 @@ int net_sysctl6(const char *ifname, const char *key, const char *value)
 	char path[128];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", ifname, key);
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/%s%s%s%s", ifname ? "conf/" : "",
+		ifname ? ifname : "", ifname ? "/" : "", key);
 	f = fopen(path, "we");
 	if (!f)
 		return -errno;

@@ -70,6 +70,7 @@ struct net_rule {
 	uint32_t priority;
 	struct prefix6 from, to; /* len 0 = any */
 	char iif[IFNAMSIZ];      /* "" = any */
+	uint32_t mark;           /* 0 = any */
 	uint32_t table;          /* looked up if 'blackhole' is false */
 	bool blackhole;
 };
@@ -91,5 +92,6 @@ int net_link_find(struct net *, const char *name, struct rtnl_link **out);
 
 /* MTU of an interface, octets; 0: there is none of that name. */
 unsigned net_mtu(const char *ifname);
-/* Writes /proc/sys/net/ipv6/conf/IFNAME/KEY.  0 or -errno. */
+/* Writes /proc/sys/net/ipv6/conf/IFNAME/KEY, or /proc/sys/net/ipv6/KEY if ifname is NULL.  0 or
+ * -errno. */
 int net_sysctl6(const char *ifname, const char *key, const char *value);

@@ -454,6 +454,7 @@ static int load(struct tunnel_set *set, bool *fresh)
 	if (!set->bpf)
 		return -errno;
 	set->bpf->rodata->is_ha = set->role == TUNNEL_HA;
+	set->bpf->rodata->mr_mark = set->role == TUNNEL_MR ? TUNNEL_MARK : 0;
 	set->bpf->rodata->dev_ifindex = set->dev.ifindex;
 	memcpy((void *)(uintptr_t)set->bpf->rodata->dev_mac, set->dev.mac, sizeof(set->dev.mac));
 	size_maps(set->bpf, set->role);

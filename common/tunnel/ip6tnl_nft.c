@@ -52,7 +52,7 @@ static const char rules[] =
 	"		ip6 daddr @locals counter name rx_inner_dest drop\n"
 	"		meta mark . ip6 saddr != @sources counter name rx_inner_source drop\n"
 	"		%s\n"
-	"		meta mark set 0\n"
+	"		meta mark set %u\n"
 	"		counter name ip6 saddr map @received accept\n"
 	"	}\n"
 	"	chain prerouting {\n"
@@ -289,7 +289,8 @@ static int set_up(struct ip6tnl_nft *n, enum tunnel_role role, const char *dev)
 	fprintf(n->batch, "table " TABLE " {\n");
 	for (int d = 0; d < TUNNEL_N_DROPS; d++)
 		fprintf(n->batch, "	counter %s { }\n", tunnel_drop_name((enum tunnel_drop)d));
-	fprintf(n->batch, rules, role == TUNNEL_HA ? ha_check : mr_check, dev, dev, dev);
+	fprintf(n->batch, rules, role == TUNNEL_HA ? ha_check : mr_check,
+		role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, dev, dev);
 	return ip6tnl_nft_run(n);
 }
 

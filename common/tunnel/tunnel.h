@@ -11,6 +11,9 @@
 #define TUNNEL_MAX_ROUTES 33 /* MH_MAX_MNP and the home address */
 #define TUNNEL_MAX_LINKS  8
 #define TUNNEL_OVERHEAD   40 /* octets of the outer header */
+/* Packet mark that a mobile router's decapsulated packets carry inside this host: what the kernel
+ * answers to them (ICMPv6 errors, with fwmark_reflect) can be told from its other packets. */
+#define TUNNEL_MARK 139
 
 enum tunnel_role {
 	TUNNEL_HA, /* inner source must be in the same tunnel's routes (RFC 3963 s9) */

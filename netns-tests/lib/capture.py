@@ -32,6 +32,13 @@ class Packet:
         elif self.proto == NH_MH and len(self.payload) > 2:
             self.kind = ("mh", self.payload[2])
 
+    def addresses(self):
+        """Source and destination, and those of the packet that an ICMPv6 error quotes."""
+        yield from (self.src, self.dst)
+        if self.kind and self.kind[0] == "icmp6" and self.kind[1] < 128 and len(self.payload) >= 48:
+            yield ipaddress.IPv6Address(self.payload[16:32])
+            yield ipaddress.IPv6Address(self.payload[32:48])
+
     def __repr__(self):
         return f"<{self.src} > {self.dst} {self.kind or self.proto}>"
 
@@ -90,7 +97,8 @@ class LeakCheck:
     def __init__(self, net, links, prefixes):
         """'links': ("node", "interface") of each visited link, best its access router's."""
         self.prefixes = [ipaddress.ip_network(p) for p in prefixes]
-        what = "ip6 and (" + " or ".join(f"net {p}" for p in prefixes) + ")"
+        # ICMPv6 errors too: they quote packets.
+        what = "ip6 and (icmp6 and ip6[40] < 128 or " + " or ".join(f"net {p}" for p in prefixes) + ")"
         # Tunnel packets are counted by the first, so that "no leak" can't mean "no traffic".
         self.seen = [Capture(net, n, i, "ip6 proto 41", 64, f"tunnelled-{n}-{i}") for n, i in links]
         self.captures = [Capture(net, n, i, what, 256, f"leak-{n}-{i}") for n, i in links]
@@ -100,7 +108,7 @@ class LeakCheck:
             p
             for c in self.captures
             for p in c.packets()
-            if any(p.src in net or p.dst in net for net in self.prefixes)
+            if any(a in net for net in self.prefixes for a in p.addresses())
         ]
 
     def check(self, saw_tunnel=True):

@@ -28,6 +28,7 @@
 
 /* Set before loading. */
 const volatile __u8 is_ha;        /* role: home agent, else mobile router */
+const volatile __u32 mr_mark;     /* of what a mobile router decapsulates; 0: none */
 const volatile __u32 dev_ifindex; /* nemo0 */
 const volatile __u8 dev_mac[ETH_ALEN];
 
@@ -387,6 +388,7 @@ int tunnel_decap(struct __sk_buff *skb)
 		st->rx_packets += segs;
 		st->rx_bytes += skb->len - ETH_HLEN;
 	}
+	skb->mark = mr_mark;
 	return bpf_redirect(dev_ifindex, BPF_F_INGRESS);
 }
 
