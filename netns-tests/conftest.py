@@ -11,6 +11,7 @@ daemon are printed and captures are kept in build/failed/.
 import os
 import re
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -26,6 +27,7 @@ IN_VM = os.environ.get("NEMO_VM") == "1"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "novm(reason): not on the stock kernel, and why")
+    config.addinivalue_line("markers", "bonding: needs a bond, the only one to tell NOTIFY_PEERS")
 
 
 def pytest_sessionstart(session):
@@ -46,7 +48,12 @@ def pytest_collection_modifyitems(config, items):
     share, shares = (int(n) for n in os.environ.get("NEMO_SHARE", "0/1").split("/"))
     config.hook.pytest_deselected(items=[t for i, t in enumerate(items) if i % shares != share])
     items[:] = items[share::shares]
+    bonding = not any(item.get_closest_marker("bonding") for item in items) or (
+        subprocess.run(["sh", "-c", "modprobe -q bonding; test -d /sys/module/bonding"]).returncode == 0
+    )
     for item in items:
+        if item.get_closest_marker("bonding") and not bonding:
+            item.add_marker(pytest.mark.skip(reason="this kernel has no bonding (the VM's has)"))
         mark = item.get_closest_marker("novm")
         if mark and IN_VM:
             item.add_marker(pytest.mark.skip(reason=f"not in the VM: {mark.args[0]}"))

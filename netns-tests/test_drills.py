@@ -5,7 +5,6 @@ import pytest
 from lib import drill, wide
 from lib.traffic import Server, TcpTransfer, UdpProbe
 from lib.wait import wait_for
-from test_harness import needs_bonding
 
 QUICK = [name for name in drill.names() if getattr(drill.load(name), "QUICK", False)]
 
@@ -18,7 +17,7 @@ def test_drill(name, engine):
     assert summary["engine"] == engine
 
 
-@needs_bonding
+@pytest.mark.bonding
 def test_a_migration_event_without_carrier_loss_moves_the_network(engine):
     """mr1's eth0 is a bond: its failover from Nezu to Komatsu tells NOTIFY_PEERS, as a live
     migration does, and the carrier stays.  RAs come too rarely to help."""

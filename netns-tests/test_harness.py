@@ -186,40 +186,6 @@ def test_a_move_flaps_the_carrier_and_the_new_router_answers(make_net):
     assert int(guest.out("cat /sys/class/net/eth0/carrier_down_count")) == changes + 1
 
 
-needs_bonding = pytest.mark.skipif(
-    subprocess.run(["sh", "-c", "modprobe -q bonding; test -d /sys/module/bonding"]).returncode != 0,
-    reason="this kernel has no bonding: nothing in it tells NOTIFY_PEERS (the VM's has)",
-)
-
-
-@needs_bonding
-def test_a_failover_tells_notify_peers_and_keeps_the_carrier(make_net):
-    bonded = Topology(
-        nodes=[Node("guest", bonds={"eth0": ["one", "two"]}), Node("r1"), Node("r2")],
-        links=[Link("guest:one", "r1:eth0"), Link("guest:two", "r2:eth0")],
-    )
-    net = make_net(bonded)
-    down = "cat /sys/class/net/eth0/carrier_down_count"
-    before = net["guest"].out(down)
-    log = os.path.join(net.dir, "monitor")
-    with open(log, "w") as f:
-        net.started(net["guest"].popen("ip monitor link", stdout=f))
-
-    def seen(what):
-        return lambda: what in open(log).read()
-
-    sizes = iter(range(2000, 10000))
-
-    def monitor_listens():  # once it reports a change made after its start
-        net["guest"].batch([f"link set lo mtu {next(sizes)}"])
-        return seen("1: lo")()
-
-    wait_for(monitor_listens, 20, "ip monitor")
-    net.fail_over("guest", "eth0", "two")
-    wait_for(seen("event NOTIFY PEERS"), 10, "NOTIFY_PEERS")
-    assert net["guest"].out(down) == before
-
-
 def test_probes_count_losses_and_gaps(make_net):
     net = make_net(LINE)
     server = Server(net, "right")

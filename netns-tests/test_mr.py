@@ -15,7 +15,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 
 import pytest
 from scapy.layers import inet6 as s6
@@ -591,13 +590,7 @@ def test_advertisements_that_must_not_be_believed(away):
     a.goes_through_tunnel(AT_A)
 
 
-needs_bonding = pytest.mark.skipif(
-    subprocess.run(["sh", "-c", "modprobe -q bonding; test -d /sys/module/bonding"]).returncode != 0,
-    reason="this kernel has no bonding: nothing in it tells NOTIFY_PEERS (the VM's has)",
-)
-
-
-@needs_bonding
+@pytest.mark.bonding
 def test_notify_peers_is_a_migration(engine, tmp_path):
     """What a guest is told on its first instruction after a live migration."""
     net, world = wide.build([1], engine, str(tmp_path), bonded=[1])

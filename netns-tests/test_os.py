@@ -375,3 +375,34 @@ def test_bad_advertisements_are_counted(net, driver):
     seen = driver.wait(event="nd", src="fe80::98")
     assert seen["type"] == 134
     assert driver.do("dropped") == 1
+
+
+# --- the harness: what a bond tells (here, for it needs the stock kernel) ---
+
+
+@pytest.mark.bonding
+def test_a_failover_tells_notify_peers_and_keeps_the_carrier(make_net):
+    bonded = Topology(
+        nodes=[Node("guest", bonds={"eth0": ["one", "two"]}), Node("r1"), Node("r2")],
+        links=[Link("guest:one", "r1:eth0"), Link("guest:two", "r2:eth0")],
+    )
+    net = make_net(bonded)
+    down = "cat /sys/class/net/eth0/carrier_down_count"
+    before = net["guest"].out(down)
+    log = os.path.join(net.dir, "monitor")
+    with open(log, "w") as f:
+        net.started(net["guest"].popen("ip monitor link", stdout=f))
+
+    def seen(what):
+        return lambda: what in open(log).read()
+
+    sizes = iter(range(2000, 10000))
+
+    def monitor_listens():  # once it reports a change made after its start
+        net["guest"].batch([f"link set lo mtu {next(sizes)}"])
+        return seen("1: lo")()
+
+    wait_for(monitor_listens, 20, "ip monitor")
+    net.fail_over("guest", "eth0", "two")
+    wait_for(seen("event NOTIFY PEERS"), 10, "NOTIFY_PEERS")
+    assert net["guest"].out(down) == before
