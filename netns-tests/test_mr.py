@@ -314,9 +314,10 @@ def test_status_135_is_answered_with_the_home_agents_next_number(away):
     a.site.home_agent = behind
     a.start()
     a.bound()
-    first, second = a.site.updates()
-    assert second.ip[s6.MIP6MH_BU].seq == (first.ip[s6.MIP6MH_BU].seq + 101) % 65536
-    assert second.time - first.time < 150 * MS
+    first, *repeated, last = a.site.updates()  # repeated: on a slow machine, before the answer
+    seq = [p.ip[s6.MIP6MH_BU].seq for p in (first, last)]
+    assert seq[1] == (seq[0] + 101) % 65536
+    assert repeated or last.time - first.time < 150 * MS
 
 
 @pytest.mark.novm("judged by times on the wire, which emulation distorts")
