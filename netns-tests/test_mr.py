@@ -27,7 +27,7 @@ from lib.mipv6 import (
 )
 from lib.topo import Link, Node, Topology
 from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
-from lib.wait import wait_for
+from lib.wait import PATIENCE, wait_for
 
 HA, HOA, MNP, AGGREGATE = "2001:db8:ffff::1", "2001:db8:d::1", "2001:db8:d:1::/64", "2001:db8:d:"
 HOST, INNER, CLIENT = "2001:db8:d:1::2", "2001:db8:d:1::1", "2001:db8:c::2"
@@ -57,6 +57,7 @@ CONF = {
     "uplinks": [{"interface": "eth0"}],
     "networks": [{"prefix": MNP, "interface": "eth1"}],
     "router_check_ms": 0,
+    **({"retransmit_ms": 150 * PATIENCE} if PATIENCE > 1 else {}),  # the answer takes longer, too
 }
 
 

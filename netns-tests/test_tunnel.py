@@ -25,7 +25,7 @@ from lib.capture import LeakCheck
 from lib.daemon import Daemon
 from lib.mipv6 import TUNNEL, Wire, echo, in_tunnel, mac_of
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
-from lib.wait import wait_for
+from lib.wait import PATIENCE, wait_for
 
 HA, CLIENT = "2001:db8:ffff::1", "2001:db8:c::2"
 TENANTS = {1: "red", 2: "blue", 3: "red", 4: "green"}
@@ -242,8 +242,8 @@ def iperf(lab, *options, client="client"):
     try:
         wait_for(lambda: ":5201" in lab.net["host1"].out("ss -Hltn"), 5, "iperf3 listens")
         out = lab.net[client].out(
-            ["iperf3", "-6", "-c", host(1), "-J", "-n", "64M", "--connect-timeout", "2000", *options],
-            timeout=10)
+            ["iperf3", "-6", "-c", host(1), "-J", "-n", f"{64 // PATIENCE}M", "--connect-timeout", "2000", *options],
+            timeout=10 * PATIENCE)
     finally:
         stop(server)
     end = json.loads(out)["end"]
