@@ -205,7 +205,7 @@ def windows(times, length_ns):
 
 def test_updates_are_repeated_with_doubling_waits_and_new_numbers(away):
     """RFC 6275 s11.8; 150 ms first, at most three in a second."""
-    a = away()
+    a = away(retransmit_ms=150)
     a.site.home_agent = silent
     a.start()
     wait_for(lambda: len(a.site.updates()) >= 5, 8, "five updates")
