@@ -12,7 +12,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev \
 	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
-	python3 python3-pytest python3-scapy \
+	python3 python3-pytest python3-scapy tayga \
 	qemu-system-x86 cpio busybox-static zstd xz-utils
 
 WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -23,23 +23,26 @@ SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-om
 LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
+NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf
 PURE    := $(wildcard common/core/*.c common/wire/*.c) \
-	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c,$(wildcard mr/*.c ha/*.c))
+	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c,$(wildcard mr/*.c ha/*.c)) \
+	$(filter-out $(NAT64_IO:%=nat64/%.c),$(wildcard nat64/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)
 COMMON  := $(wildcard common/core/*.c common/wire/*.c) $(OS) $(TUNNEL)
-BPF     := $(wildcard common/*/bpf/*.bpf.c)
-SKEL    := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(BPF)))
-UNIT    := $(wildcard common/*/t/test_*.c mr/t/test_*.c ha/t/test_*.c)
-FUZZ    := $(wildcard common/*/t/fuzz_*.c mr/t/fuzz_*.c ha/t/fuzz_*.c)
-SOURCES := $(shell find common mr ha netns-tests -name '*.[ch]')
+BPF     := $(wildcard common/*/bpf/*.bpf.c nat64/bpf/*.bpf.c)
+SKEL    := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(filter common/%,$(BPF))))
+SKEL_NAT64 := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(filter nat64/%,$(BPF))))
+UNIT    := $(wildcard common/*/t/test_*.c mr/t/test_*.c ha/t/test_*.c nat64/t/test_*.c)
+FUZZ    := $(wildcard common/*/t/fuzz_*.c mr/t/fuzz_*.c ha/t/fuzz_*.c nat64/t/fuzz_*.c)
+SOURCES := $(shell find common mr ha nat64 netns-tests -name '*.[ch]')
 TOOLS   := $(wildcard netns-tests/tools/*.c)
 
 obj     = $(patsubst %.c,$(B)/obj/%.o,$(1))
 san     = $(patsubst %.c,$(B)/san/%.o,$(1))
 vpath %.bpf.c $(sort $(dir $(BPF)))
 
-BINS    := $(B)/nemo-ha $(B)/nemo-mr $(B)/nemoctl
+BINS    := $(B)/nemo-ha $(B)/nemo-mr $(B)/nemo-nat64 $(B)/nemoctl
 UNIT_BINS := $(patsubst %.c,$(B)/t/%,$(subst /,-,$(UNIT)))
 FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(B)/tools/%,$(TOOLS))
@@ -69,7 +72,8 @@ deps: ## install what is missing from Debian's packages
 # --- build ---
 $(B)/nemo-ha: $(call obj,$(COMMON) $(wildcard ha/*.c))
 $(B)/nemo-mr: $(call obj,$(COMMON) $(wildcard mr/*.c))
-$(B)/nemoctl: $(call obj,common/ctl/nemoctl.c)
+$(B)/nemo-nat64: $(call obj,$(COMMON) $(wildcard nat64/*.c))
+$(B)/nemoctl: $(call obj,$(wildcard common/ctl/*.c))
 $(BINS):
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -80,6 +84,8 @@ $(B)/san/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(SAN) -c -o $@ $<
 
+$(call obj,nat64/engine_ebpf.c $(TOOLS)): | $(SKEL_NAT64)
+
 $(B)/bpf/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) -target bpf -O2 -g -mcpu=v3 $(WARN) -Wno-missing-prototypes $(ARCH_INC) -I. \
@@ -89,6 +95,7 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
 	@mkdir -p $(@D)
 	bpftool gen skeleton $< > $@
 
+$(filter $(B)/tools/nat64-%,$(TOOL_BINS)): $(call obj,$(filter-out %/main.c,$(wildcard nat64/*.c)))
 $(B)/tools/%: $(B)/obj/netns-tests/tools/%.o $(call obj,$(COMMON))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -96,8 +103,10 @@ $(B)/tools/%: $(B)/obj/netns-tests/tools/%.o $(call obj,$(COMMON))
 # --- tests ---
 # A unit test links everything that has no main(), built with ASan and UBSan.
 TESTED := $(COMMON) $(filter-out %/main.c %/edge.c %/policy.c,$(wildcard mr/*.c ha/*.c))
+TESTED_NAT64 := $(COMMON) $(filter nat64/%,$(PURE)) nat64/conf.c nat64/mappings.c nat64/import.c
 define unit_rule
-$(B)/t/$(subst /,-,$(1:.c=)): $(call san,$(1) $(TESTED))
+$(B)/t/$(subst /,-,$(1:.c=)): \
+		$(call san,$(1) $(if $(filter nat64/%,$(1)),$(TESTED_NAT64),$(TESTED)))
 	@mkdir -p $$(@D)
 	$$(CC) $$(SAN) -o $$@ $$^ $$(LDLIBS) -lcmocka
 endef
@@ -139,11 +148,12 @@ bench: deps ## measure: BENCH=tunnel
 	@$(PYTHON) netns-tests/bench/$(or $(BENCH),tunnel).py
 
 # --- fuzzers: the pure part again, built by clang with libFuzzer ---
+FUZZED := $(PURE) nat64/import.c
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 define fuzz_rule
-$(B)/fuzz/$(notdir $(1:.c=)): $(1) $(PURE) $(wildcard common/*/*.h)
+$(B)/fuzz/$(notdir $(1:.c=)): $(1) $(FUZZED) $(wildcard common/*/*.h nat64/*.h nat64/*/*.h)
 	@mkdir -p $$(@D)
-	$$(CLANG) $$(CPPFLAGS_ALL) $$(FUZZ_FLAGS) -o $$@ $(1) $(PURE) -ljansson
+	$$(CLANG) $$(CPPFLAGS_ALL) $$(FUZZ_FLAGS) -o $$@ $(1) $(FUZZED) -ljansson
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_rule,$(f))))
 
@@ -163,10 +173,12 @@ $(B)/man/%.8: doc/man/%.8.in $(B)/%
 	sed -e '/@CONFIG@/{r $@.keys' -e 'd}' $< > $@
 	@rm $@.keys
 
-install: all $(B)/man/nemo-ha.8 $(B)/man/nemo-mr.8 ## install to $(prefix)
-	install -D -m755 -t $(DESTDIR)$(prefix)/sbin $(B)/nemo-ha $(B)/nemo-mr
+DAEMONS := nemo-ha nemo-mr nemo-nat64
+install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
+	install -D -m755 -t $(DESTDIR)$(prefix)/sbin $(DAEMONS:%=$(B)/%)
 	install -D -m755 -t $(DESTDIR)$(prefix)/bin $(B)/nemoctl
-	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 $(B)/man/*.8
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 \
+		$(DAEMONS:%=$(B)/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
 	install -d $(DESTDIR)/etc/nemo
 

@@ -1,4 +1,4 @@
-/* addr.c - IPv6 addresses and prefixes (RFC 4291, RFC 5952 text). */
+/* addr.c - IPv6 and IPv4 addresses and prefixes (RFC 4291, RFC 5952 text). */
 #include "common/core/addr.h"
 #include <arpa/inet.h>
 #include <assert.h>
@@ -114,24 +114,107 @@ const char *prefix6_str(const struct prefix6 *p, char *buf)
 	return buf;
 }
 
-int prefix6_parse(const char *s, struct prefix6 *out)
+/* "addr/len", or "addr" if 'bare': then '*len' is 'max'. */
+static int parse(int family, const char *s, bool bare, unsigned max, void *addr, uint8_t *len)
 {
 	const char *slash = strchr(s, '/'), *p;
+	size_t n = slash ? (size_t)(slash - s) : strlen(s);
 	char text[INET6_ADDRSTRLEN];
-	struct prefix6 r;
-	unsigned len = 0;
+	unsigned bits = 0;
 
-	if (!slash || (size_t)(slash - s) >= sizeof(text))
+	if (n >= sizeof(text) || (!s[n] && !bare))
 		return -EINVAL;
-	memcpy(text, s, (size_t)(slash - s));
-	text[slash - s] = '\0';
-	if (inet_pton(AF_INET6, text, &r.addr) != 1)
+	memcpy(text, s, n);
+	text[n] = '\0';
+	if (inet_pton(family, text, addr) != 1)
 		return -EINVAL;
-	for (p = slash + 1; *p >= '0' && *p <= '9' && len <= 128; p++)
-		len = len * 10 + (unsigned)(*p - '0');
-	if (p == slash + 1 || *p != '\0' || len > 128)
+	*len = (uint8_t)max;
+	if (!s[n])
+		return 0;
+	for (p = s + n + 1; *p >= '0' && *p <= '9' && bits <= max; p++)
+		bits = bits * 10 + (unsigned)(*p - '0');
+	if (p == s + n + 1 || *p != '\0' || bits > max)
 		return -EINVAL;
-	r.len = (uint8_t)len;
-	*out = r;
+	*len = (uint8_t)bits;
 	return 0;
+}
+
+int prefix6_parse(const char *s, struct prefix6 *out)
+{
+	struct prefix6 r;
+	int err = parse(AF_INET6, s, false, 128, &r.addr, &r.len);
+
+	if (!err)
+		*out = r;
+	return err;
+}
+
+int prefix6_parse_bare(const char *s, struct prefix6 *out)
+{
+	struct prefix6 r;
+	int err = parse(AF_INET6, s, true, 128, &r.addr, &r.len);
+
+	if (!err)
+		*out = r;
+	return err;
+}
+
+/* --- IPv4 --- */
+
+static in_addr_t mask4(unsigned len)
+{
+	assert(len <= 32);
+	return len ? htonl(0xffffffffu << (32 - len)) : 0;
+}
+
+bool prefix4_has(const struct prefix4 *p, const struct in_addr *a)
+{
+	return ((p->addr.s_addr ^ a->s_addr) & mask4(p->len)) == 0;
+}
+
+bool prefix4_covers(const struct prefix4 *p, const struct prefix4 *in)
+{
+	return in->len >= p->len && prefix4_has(p, &in->addr);
+}
+
+bool prefix4_overlaps(const struct prefix4 *a, const struct prefix4 *b)
+{
+	return prefix4_covers(a, b) || prefix4_covers(b, a);
+}
+
+struct prefix4 prefix4_mask(struct prefix4 p)
+{
+	p.addr.s_addr &= mask4(p.len);
+	return p;
+}
+
+bool prefix4_is_masked(const struct prefix4 *p)
+{
+	return (p->addr.s_addr & ~mask4(p->len)) == 0;
+}
+
+const char *addr4_str(const struct in_addr *a, char *buf)
+{
+	inet_ntop(AF_INET, a, buf, INET_ADDRSTRLEN);
+	return buf;
+}
+
+const char *prefix4_str(const struct prefix4 *p, char *buf)
+{
+	size_t n;
+
+	addr4_str(&p->addr, buf);
+	n = strlen(buf);
+	snprintf(buf + n, PREFIX4_STRLEN - n, "/%u", p->len);
+	return buf;
+}
+
+int prefix4_parse_bare(const char *s, struct prefix4 *out)
+{
+	struct prefix4 r;
+	int err = parse(AF_INET, s, true, 32, &r.addr, &r.len);
+
+	if (!err)
+		*out = r;
+	return err;
 }

@@ -1,5 +1,5 @@
-/* addr.h - IPv6 addresses and prefixes as values.  Pure: no I/O, no clock, no allocation.
- * Host order has no meaning here: addresses are 16 octets in wire order throughout. */
+/* addr.h - IPv6 and IPv4 addresses and prefixes as values.  Pure: no I/O, no clock, no allocation.
+ * Host order has no meaning here: addresses are 16 or 4 octets in wire order throughout. */
 #pragma once
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -12,7 +12,13 @@ struct prefix6 {
 	uint8_t len;          /* 0..128 bits */
 };
 
+struct prefix4 {
+	struct in_addr addr;
+	uint8_t len; /* 0..32 bits */
+};
+
 #define PREFIX6_STRLEN (INET6_ADDRSTRLEN + 4) /* "addr/128" and its NUL */
+#define PREFIX4_STRLEN (INET_ADDRSTRLEN + 3)
 
 static inline bool addr6_eq(const struct in6_addr *a, const struct in6_addr *b)
 {
@@ -43,3 +49,13 @@ const char *addr6_str(const struct in6_addr *, char *buf);
 const char *prefix6_str(const struct prefix6 *, char *buf);
 /* "addr/len".  0, or -EINVAL: no prefix, a length over 128, or trailing text. */
 int prefix6_parse(const char *, struct prefix6 *out);
+int prefix6_parse_bare(const char *, struct prefix6 *out); /* or "addr": its /128 */
+
+bool prefix4_has(const struct prefix4 *, const struct in_addr *);
+bool prefix4_covers(const struct prefix4 *, const struct prefix4 *in); /* 'in' inside or equal? */
+bool prefix4_overlaps(const struct prefix4 *, const struct prefix4 *); /* any address shared? */
+bool prefix4_is_masked(const struct prefix4 *);
+struct prefix4 prefix4_mask(struct prefix4);
+const char *addr4_str(const struct in_addr *, char *buf);   /* INET_ADDRSTRLEN */
+const char *prefix4_str(const struct prefix4 *, char *buf); /* PREFIX4_STRLEN */
+int prefix4_parse_bare(const char *, struct prefix4 *out);  /* "addr/len" or "addr": its /32 */

@@ -1,6 +1,5 @@
 /* nemoctl - looks at and steers the daemons through their control sockets (doc/control.md).  A
  * command asks every daemon it is for, one that acts wants just one. */
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <glob.h>
@@ -14,6 +13,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "common/ctl/text.h"
 #include "common/os/daemon.h"
 
 #define RUN_DIR   "/run/nemo"
@@ -21,6 +21,7 @@
 #define MAX_FOUND 256
 #define HA        "nemo-ha"
 #define MR        "nemo-mr"
+#define NAT64     "nemo-nat64"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 
@@ -33,6 +34,9 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \
 	"refresh_in_s last_status last_status_text handovers engine protection uptime_s version"
 #define UPLINK_KEYS "interface preference state care_of router router_mac known_links"
+#define NAT64_KEYS \
+	"name engine why_tun interfaces forward prefixes mappings routes4 routes6 " \
+	"translated_6to4 translated_4to6 reloads reload_error loaded_s uptime_s version"
 #define HANDOVER_KEYS \
 	"n at cause from to uplink known_link ms.rs ms.ra ms.coa ms.bu ms.ba ms.first_packet"
 
@@ -41,6 +45,7 @@ struct command {
 	const char *kind;        /* the daemon it is for; NULL: all */
 	const char *cmd;         /* of the request */
 	bool acts;               /* changes something: only for a single daemon */
+	unsigned min, max;       /* arguments */
 	const char *help;
 	const char *keys;                                        /* what its table shows */
 	void (*show)(const struct command *, const json_t *doc); /* doc: see collect() */
@@ -170,13 +175,19 @@ static int find(const char *kind)
 }
 
 /* Sends the command to all peers: [{"daemon", "name", "data"}, ...]. */
-static json_t *collect(const struct command *c, const char *arg, int *code)
+static json_t *collect(const struct command *c, char **args, int *code)
 {
 	json_t *request = json_pack("{s:s}", "cmd", c->cmd), *doc = json_array(), *data;
+	bool is_explain = strcmp(c->cmd, "explain") == 0;
 	int e;
 
-	if (arg)
-		json_object_set_new(request, "uplink", json_string(arg));
+	if (args[0] && args[1]) {
+		json_object_set_new(request, "source", json_string(args[0]));
+		json_object_set_new(request, "destination", json_string(args[1]));
+	} else if (args[0]) {
+		json_object_set_new(
+			request, is_explain ? "address" : "uplink", json_string(args[0]));
+	}
 	if (strcmp(c->cmd, "stop") == 0)
 		json_object_set_new(request, "keep", json_boolean(g.keep));
 	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++) {
@@ -189,107 +200,6 @@ static json_t *collect(const struct command *c, const char *arg, int *code)
 	}
 	json_decref(request);
 	return doc;
-}
-
-/* --- tables: made of keys, since keys carry their units --- */
-
-#define KEY_SIZE  32
-#define TEXT_SIZE 4096 /* the longest, 32 prefixes, are 1500 octets */
-
-/* Takes the next of the keys in a list separated by blanks; false at the end. */
-static bool next_key(const char **keys, char key[KEY_SIZE])
-{
-	size_t n = strcspn(*keys, " ");
-
-	snprintf(key, KEY_SIZE, "%.*s", (int)n, *keys);
-	*keys += n + strspn(*keys + n, " ");
-	return n > 0;
-}
-
-static bool ends(const char *s, const char *end)
-{
-	return strlen(s) > strlen(end) && strcmp(s + strlen(s) - strlen(end), end) == 0;
-}
-
-/* "remaining_s" is "remaining", "ms.first_packet" is "first packet". */
-static void title(const char *key, bool upper, char text[TEXT_SIZE])
-{
-	const char *dot = strchr(key, '.');
-
-	snprintf(text, TEXT_SIZE, "%s", dot ? dot + 1 : key);
-	if (ends(text, "_s"))
-		text[strlen(text) - 2] = '\0';
-	for (char *p = text; *p; p++)
-		*p = *p == '_' ? ' ' : upper ? (char)toupper((unsigned char)*p) : *p;
-}
-
-static void duration(double s, char text[TEXT_SIZE])
-{
-	unsigned long n = s > 0 ? (unsigned long)(s + 0.5) : 0;
-
-	if (n < 60)
-		snprintf(text, TEXT_SIZE, "%lu s", n);
-	else if (n < 3600)
-		snprintf(text, TEXT_SIZE, "%lu min %lu s", n / 60, n % 60);
-	else if (n < 86400)
-		snprintf(text, TEXT_SIZE, "%lu h %lu min", n / 3600, n / 60 % 60);
-	else
-		snprintf(text, TEXT_SIZE, "%lu d %lu h", n / 86400, n / 3600 % 24);
-}
-
-static void cell(const char *key, const json_t *v, char text[TEXT_SIZE])
-{
-	const json_t *e;
-	size_t i, used = 0;
-	char one[TEXT_SIZE];
-
-	snprintf(text, TEXT_SIZE, "-");
-	if (json_is_number(v) && ends(key, "_s"))
-		duration(json_number_value(v), text);
-	else if (json_is_integer(v))
-		snprintf(text, TEXT_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	else if (json_is_real(v))
-		snprintf(text, TEXT_SIZE, "%.1f", json_real_value(v));
-	else if (json_is_boolean(v))
-		snprintf(text, TEXT_SIZE, json_is_true(v) ? "yes" : "no");
-	else if (json_is_string(v) && json_string_length(v))
-		snprintf(text, TEXT_SIZE, "%s", json_string_value(v));
-	json_array_foreach ((json_t *)v, i, e) {
-		cell(key, e, one);
-		if (used < TEXT_SIZE)
-			used += (size_t)snprintf(
-				text + used, TEXT_SIZE - used, "%s%s", i ? ", " : "", one);
-	}
-}
-
-static void field(const json_t *row, const char *key, char text[TEXT_SIZE])
-{
-	const char *dot = strchr(key, '.');
-
-	if (dot)
-		row = json_object_getn(row, key, (size_t)(dot - key));
-	cell(key, json_object_get(row, dot ? dot + 1 : key), text);
-}
-
-/* The first round finds the columns' widths, the second one prints. */
-static void table(const char *keys, const json_t *rows, const char *indent)
-{
-	char key[KEY_SIZE], text[TEXT_SIZE];
-	size_t width[32] = {0};
-
-	for (int round = 0; round < 2; round++)
-		for (size_t i = 0, j = 0; i <= json_array_size(rows); i++, j = 0)
-			for (const char *k = keys; next_key(&k, key); j++) {
-				if (i == 0)
-					title(key, true, text);
-				else
-					field(json_array_get(rows, i - 1), key, text);
-				if (round == 0 && strlen(text) > width[j])
-					width[j] = strlen(text);
-				if (round == 1)
-					printf("%s%-*s%s", j ? "  " : indent,
-						*k ? (int)width[j] : 0, text, *k ? "" : "\n");
-			}
 }
 
 /* --- commands --- */
@@ -320,7 +230,7 @@ static void show_table(const struct command *c, const json_t *doc)
 		}
 	}
 	snprintf(keys, sizeof(keys), "%s%s", g.n_peers > 1 ? "daemon " : "", c->keys);
-	table(keys, rows, "");
+	text_table(keys, rows, "");
 	json_decref(rows);
 }
 
@@ -332,22 +242,38 @@ static void show_summary(const struct command *c, const json_t *doc)
 
 	json_array_foreach ((json_t *)doc, i, one) {
 		json_t *row = json_object_get(one, "data");
-		json_int_t bound = 0, routers = 0;
+		json_int_t bound = 0, routers = 0, mappings = 0;
 
-		if (json_unpack(row, "{s:I, s:I}", "bindings", &bound, "routers", &routers) == 0)
+		if (json_unpack(row, "{s:I}", "mappings", &mappings) == 0)
+			json_object_set_new(row, "state",
+				json_sprintf("%d mappings, %zu prefixes", (int)mappings,
+					json_array_size(json_object_get(row, "prefixes"))));
+		else if (json_unpack(row, "{s:I, s:I}", "bindings", &bound, "routers", &routers) ==
+			 0)
 			json_object_set_new(row, "state",
 				json_sprintf("%d of %d routers bound", (int)bound, (int)routers));
 		else
 			json_object_set(row, "address", json_object_get(row, "home_address"));
 		json_array_append(rows, row);
 	}
-	table(c->keys, rows, "");
+	text_table(c->keys, rows, "");
 	json_decref(rows);
+}
+
+static void show_record(const struct command *c, const json_t *doc)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)doc, i, one) {
+		if (i)
+			putchar('\n');
+		text_record(c->keys, json_object_get(one, "data"));
+	}
 }
 
 static void show_mr(const struct command *c, const json_t *doc)
 {
-	char key[KEY_SIZE], name[TEXT_SIZE], text[TEXT_SIZE];
 	const json_t *one;
 	size_t i;
 
@@ -355,20 +281,15 @@ static void show_mr(const struct command *c, const json_t *doc)
 		json_t *status = json_object_get(one, "data");
 		json_t *last = json_object_get(status, "last_handover"),
 		       *rows = json_pack("[O]", last);
-		const char *keys = c->keys;
 
 		if (i)
 			putchar('\n');
-		while (next_key(&keys, key)) {
-			title(key, false, name);
-			field(status, key, text);
-			printf("%-18s%s\n", name, text);
-		}
+		text_record(c->keys, status);
 		printf("\nuplinks\n");
-		table(UPLINK_KEYS, json_object_get(status, "uplinks"), "  ");
+		text_table(UPLINK_KEYS, json_object_get(status, "uplinks"), "  ");
 		if (json_is_object(last)) {
 			printf("\nlast handover (phases in ms after the hint)\n");
-			table(HANDOVER_KEYS, rows, "  ");
+			text_table(HANDOVER_KEYS, rows, "  ");
 		}
 		json_decref(rows);
 	}
@@ -379,12 +300,37 @@ static void show_act(const struct command *c, const json_t *doc)
 	const json_t *one = json_array_get(doc, 0);
 	char uplinks[TEXT_SIZE];
 
-	field(json_object_get(one, "data"), "uplinks", uplinks);
+	text_field(json_object_get(one, "data"), "uplinks", uplinks);
 	if (strcmp(c->cmd, "stop") == 0)
 		printf("%s: stopping, %s\n", text_of(one, "name"),
 			g.keep ? "binding and tunnel stay" : "the binding is given up");
 	else
 		printf("%s: looking for a network on %s\n", text_of(one, "name"), uplinks);
+}
+
+static void show_reload(const struct command *c, const json_t *doc)
+{
+	const json_t *one = json_array_get(doc, 0);
+	char mappings[TEXT_SIZE], prefixes[TEXT_SIZE];
+
+	(void)c;
+	text_field(json_object_get(one, "data"), "mappings", mappings);
+	text_field(json_object_get(one, "data"), "prefixes", prefixes);
+	printf("%s: reloaded; mappings: %s; prefixes: %s\n", text_of(one, "name"), mappings,
+		prefixes);
+}
+
+static void show_explain(const struct command *c, const json_t *doc)
+{
+	const json_t *one;
+	size_t i;
+
+	(void)c;
+	json_array_foreach ((json_t *)doc, i, one) {
+		if (g.n_peers > 1)
+			printf("%s: ", text_of(one, "name"));
+		puts(text_of(json_object_get(one, "data"), "text"));
+	}
 }
 
 static void print_event(json_t *e)
@@ -437,24 +383,101 @@ static int monitor(void)
 }
 
 static const struct command commands[] = {
-	{"", "", NULL, "status", false, "without a command: every daemon in one table",
-		"daemon name address state care_of engine protection uptime_s", show_summary},
-	{"ha bindings", "", HA, "bindings", false, "registered mobile routers", BINDING_KEYS,
-		show_table},
-	{"ha routers", "", HA, "routers", false, "configured mobile routers, bound or not",
-		ROUTER_KEYS, show_table},
-	{"mr status", "", MR, "status", false, "registration, uplinks, last handover", MR_KEYS,
-		show_mr},
-	{"mr rehome", "[UPLINK]", MR, "rehome", true,
-		"look for a network again, as after a migration, on one uplink or all", "",
-		show_act},
-	{"mr stop", "[--keep]", MR, "stop", true,
-		"deregister and end; --keep: leave binding and tunnel in place", "", show_act},
-	{"mr handovers", "", MR, "handovers", false, "past handovers, phases in ms after the hint",
-		HANDOVER_KEYS, show_table},
-	{"stats", "", NULL, "stats", false, "all counters and what they count",
-		"group name value help", show_table},
-	{"monitor", "", NULL, "monitor", false, "events as they happen, one a line", "", NULL}};
+	{.name = "",
+		.args = "",
+		.cmd = "status",
+		.help = "without a command: every daemon in one table",
+		.keys = "daemon name address state care_of engine protection uptime_s",
+		.show = show_summary},
+	{.name = "ha bindings",
+		.args = "",
+		.kind = HA,
+		.cmd = "bindings",
+		.help = "registered mobile routers",
+		.keys = BINDING_KEYS,
+		.show = show_table},
+	{.name = "ha routers",
+		.args = "",
+		.kind = HA,
+		.cmd = "routers",
+		.help = "configured mobile routers, bound or not",
+		.keys = ROUTER_KEYS,
+		.show = show_table},
+	{.name = "mr status",
+		.args = "",
+		.kind = MR,
+		.cmd = "status",
+		.help = "registration, uplinks, last handover",
+		.keys = MR_KEYS,
+		.show = show_mr},
+	{.name = "mr rehome",
+		.args = "[UPLINK]",
+		.kind = MR,
+		.cmd = "rehome",
+		.acts = true,
+		.max = 1,
+		.help = "look for a network again, as after a migration, on one uplink or all",
+		.show = show_act},
+	{.name = "mr stop",
+		.args = "[--keep]",
+		.kind = MR,
+		.cmd = "stop",
+		.acts = true,
+		.help = "deregister and end; --keep: leave binding and tunnel in place",
+		.show = show_act},
+	{.name = "mr handovers",
+		.args = "",
+		.kind = MR,
+		.cmd = "handovers",
+		.help = "past handovers, phases in ms after the hint",
+		.keys = HANDOVER_KEYS,
+		.show = show_table},
+	{.name = "nat64 status",
+		.args = "",
+		.kind = NAT64,
+		.cmd = "status",
+		.help = "engine, routes, packets, last reload",
+		.keys = NAT64_KEYS,
+		.show = show_record},
+	{.name = "nat64 mappings",
+		.args = "",
+		.kind = NAT64,
+		.cmd = "mappings",
+		.help = "which addresses stand for which",
+		.keys = "kind ipv4 ipv6 hosts",
+		.show = show_table},
+	{.name = "nat64 explain",
+		.args = "A [B]",
+		.kind = NAT64,
+		.cmd = "explain",
+		.min = 1,
+		.max = 2,
+		.help = "what becomes of address A, or of a packet from A to B, and why",
+		.show = show_explain},
+	{.name = "nat64 stats",
+		.args = "",
+		.kind = NAT64,
+		.cmd = "stats",
+		.help = "packets by what became of them and by engine",
+		.keys = "name value tun ebpf help",
+		.show = show_table},
+	{.name = "nat64 reload",
+		.args = "",
+		.kind = NAT64,
+		.cmd = "reload",
+		.acts = true,
+		.help = "read the configuration again; a wrong one changes nothing",
+		.show = show_reload},
+	{.name = "stats",
+		.args = "",
+		.cmd = "stats",
+		.help = "all counters and what they count",
+		.keys = "group name value help",
+		.show = show_table},
+	{.name = "monitor",
+		.args = "",
+		.cmd = "monitor",
+		.help = "events as they happen, one a line"}};
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
 static int usage(FILE *f, const struct command *only)
@@ -462,7 +485,7 @@ static int usage(FILE *f, const struct command *only)
 	fputs("usage: nemoctl [-s SOCKET]... [--run DIR] [--json] [COMMAND]\n\n", f);
 	for (const struct command *c = commands; c < commands + N_COMMANDS; c++)
 		if (!only || c == only)
-			fprintf(f, "  %-12s %-8s  %s\n", c->name, c->args, c->help);
+			fprintf(f, "  %-14s %-8s  %s\n", c->name, c->args, c->help);
 	fputs("\n  -s, --socket SOCKET     ask the daemon at this socket; may be given again\n"
 	      "      --run DIR           look for sockets here (default: $NEMO_RUN, " RUN_DIR ")\n"
 	      "      --json              the daemons' data as one JSON document; events: one a "
@@ -473,21 +496,30 @@ static int usage(FILE *f, const struct command *only)
 	return f == stderr ? EXIT_USAGE : 0;
 }
 
-/* The command of the words, and its argument; NULL: there is no such. */
-static const struct command *lookup(char **words, const char **arg)
+/* How many of the words are the command's name; -1: they are not. */
+static int named_by(const struct command *c, char **words)
 {
-	static char line[256]; /* the argument is in it */
+	const char *name = c->name;
+	char word[TEXT_KEY_SIZE];
+	int n = 0;
 
-	for (size_t n = 0; *words && n < sizeof(line); words++)
-		n += (size_t)snprintf(line + n, sizeof(line) - n, "%s%s", n ? " " : "", *words);
+	for (; text_next_key(&name, word); n++)
+		if (!words[n] || strcmp(words[n], word) != 0)
+			return -1;
+	return n;
+}
+
+/* The command of the words, and its arguments; NULL: there is no such. */
+static const struct command *lookup(char **words, unsigned n_words, char ***args)
+{
 	for (const struct command *c = commands; c < commands + N_COMMANDS; c++) {
-		size_t n = strlen(c->name);
-		bool takes_arg = strcmp(c->args, "[UPLINK]") == 0;
+		int n = named_by(c, words);
+		unsigned left = n_words - (unsigned)n;
 
-		if (strncmp(line, c->name, n) != 0 || (g.keep && strcmp(c->args, "[--keep]") != 0))
+		if (n < 0 || (g.keep && strcmp(c->args, "[--keep]") != 0))
 			continue;
-		*arg = line[n] ? line + n + 1 : NULL;
-		if (!line[n] || (line[n] == ' ' && takes_arg))
+		*args = words + n;
+		if ((left >= c->min && left <= c->max) || (g.help && !left && *c->name))
 			return c;
 	}
 	return NULL;
@@ -528,7 +560,7 @@ static int options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct command *c;
-	const char *arg;
+	char **args;
 	json_t *doc;
 	int code;
 
@@ -536,7 +568,7 @@ int main(int argc, char **argv)
 	code = options(argc, argv);
 	if (code >= 0)
 		return code;
-	c = lookup(argv + optind, &arg);
+	c = lookup(argv + optind, (unsigned)(argc - optind), &args);
 	if (!c && !g.help)
 		fprintf(stderr, "nemoctl: no such command, or not with this argument or option\n");
 	if (g.help || !c)
@@ -552,7 +584,7 @@ int main(int argc, char **argv)
 	}
 	if (!c->show)
 		return monitor();
-	doc = collect(c, arg, &code);
+	doc = collect(c, args, &code);
 	if (g.json) {
 		json_dumpf(doc, stdout, JSON_INDENT(2));
 		putchar('\n');

@@ -1,7 +1,6 @@
 /* conf.c - libconfig does the syntax, the key table the rest.  Nothing stops at the first mistake
  * but a syntax error, after which libconfig has nothing to give. */
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libconfig.h>
@@ -11,148 +10,52 @@
 #include <stdlib.h>
 #include <arpa/inet.h>
 #include "common/os/conf.h"
+#include "common/os/conf_text.h"
 
 #define PATH_SIZE 128 /* "routers[12].prefixes[3]" */
-#define WHY_SIZE  256
+#define WHY_SIZE  512
 
-void conf_error(struct conf *c, unsigned line, const char *key, const char *fmt, ...)
+static void tell(struct conf *c, unsigned line, const char *key, const char *sort, const char *fmt,
+	va_list ap)
 {
 	char why[WHY_SIZE], text[WHY_SIZE + PATH_SIZE + PATH_MAX], at[16] = "";
-	va_list ap;
 
-	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
 	if (line)
 		snprintf(at, sizeof(at), "%u:", line);
-	snprintf(text, sizeof(text), "%s:%s%s%s%s %s", c->file, at, key ? " " : "", key ? key : "",
-		key ? ":" : "", why);
-	c->n_errors++;
+	snprintf(text, sizeof(text), "%s:%s%s%s%s %s%s", c->file, at, key ? " " : "",
+		key ? key : "", key ? ":" : "", sort, why);
 	if (c->report)
 		c->report(c->arg, text);
 	else
 		fprintf(stderr, "%s\n", text);
 }
 
-/* --- the file's text --- */
-
-static const char *skip_blank(const char *p) /* and comments */
+void conf_error(struct conf *c, unsigned line, const char *key, const char *fmt, ...)
 {
-	for (;;) {
-		if (isspace((unsigned char)*p)) {
-			p++;
-		} else if (*p == '#' || (p[0] == '/' && p[1] == '/')) {
-			p += strcspn(p, "\n");
-		} else if (p[0] == '/' && p[1] == '*') {
-			const char *end = strstr(p + 2, "*/");
+	va_list ap;
 
-			p = end ? end + 2 : p + strlen(p);
-		} else {
-			return p;
-		}
-	}
+	c->n_errors++;
+	va_start(ap, fmt);
+	tell(c, line, key, "", fmt, ap);
+	va_end(ap);
 }
 
-static const char *skip_string(const char *p) /* NULL: it never ends */
+void conf_warn(struct conf *c, unsigned line, const char *key, const char *fmt, ...)
 {
-	for (p++; *p && *p != '"'; p++)
-		if (p[0] == '\\' && p[1])
-			p++;
-	return *p ? p + 1 : NULL;
-}
+	va_list ap;
 
-/* Past what follows the first character of a name or a number. */
-static const char *skip_word(const char *p)
-{
-	while (isalnum((unsigned char)*p) || (*p && strchr("_*-+.", *p)))
-		p++;
-	return p;
-}
-
-/* libconfig 1.5 does two things to values that a reader of its results can't undo: it cuts
- * integers without the suffix L to 32 bits, and gives a string in a list the line of the token
- * after it.  So 'out' (room for twice 'in') gets the suffix where a number may need it, and
- * separators pulled up to the string they follow.  Line numbers stay.  Returns NULL, or the start
- * of a string that never ends: libconfig would blame the file's last line. */
-static const char *mend(char *in, char *out)
-{
-	const char *p = in, *end;
-
-	while (*p) {
-		end = skip_blank(p);
-		if (end == p)
-			end = *p == '"' ? skip_string(p) : skip_word(p);
-		if (!end)
-			return p;
-		if (end == p)
-			end++;
-		memcpy(out, p, (size_t)(end - p));
-		out += end - p;
-		if (*p == '"') {
-			char *next = in + (skip_blank(end) - in);
-
-			if (*next && strchr(",])", *next)) {
-				*out++ = *next;
-				*next = ' ';
-			}
-		} else if ((isdigit((unsigned char)*p) || strchr("+-", *p)) && end - p >= 8) {
-			bool hex = p[0] == '0' && (p[1] | 0x20) == 'x';
-			const char *digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
-			const char *from = p + (hex ? 2 : !isdigit((unsigned char)*p));
-
-			if (from + strspn(from, digits) == end)
-				*out++ = 'L';
-		}
-		p = end;
-	}
-	*out = '\0';
-	return NULL;
-}
-
-static unsigned line_of(const char *text, const char *p)
-{
-	unsigned line = 1;
-
-	while (text < p)
-		line += *text++ == '\n';
-	return line;
-}
-
-/* The file as a string to be freed; NULL: the mistake was reported. */
-static char *load(struct conf *c)
-{
-	FILE *f = fopen(c->file, "re");
-	char *text = NULL, *mended = NULL;
-	const char *open = NULL;
-	size_t room = 0;
-	ssize_t n;
-
-	errno = f ? 0 : errno;
-	n = f ? getdelim(&text, &room, '\0', f) : -1;
-	if (n < 0 && errno)
-		conf_error(c, 0, NULL, "%s", strerror(errno));
-	else if (n > 0 && text[n - 1] == '\0')
-		conf_error(c, 0, NULL, "is not a text file: it has a zero octet");
-	else if (!(mended = calloc(2, n > 0 ? (size_t)n + 1 : 1)))
-		conf_error(c, 0, NULL, "%s", strerror(ENOMEM));
-	else if (n > 0)
-		open = mend(text, mended);
-	if (open) {
-		conf_error(c, line_of(text, open), NULL, "string without its closing quote");
-		free(mended);
-		mended = NULL;
-	}
-	if (f)
-		fclose(f);
-	free(text);
-	return mended;
+	va_start(ap, fmt);
+	tell(c, line, key, "warning: ", fmt, ap);
+	va_end(ap);
 }
 
 /* --- values --- */
 
 static bool is_list(enum conf_type t)
 {
-	return t == CONF_GROUPS || t == CONF_STRINGS || t == CONF_ADDR6S || t == CONF_PREFIX6S;
+	return t == CONF_GROUPS || t == CONF_STRINGS || t == CONF_ADDR6S || t == CONF_PREFIX6S ||
+	       t == CONF_PREFIX4S;
 }
 
 static bool is_line_key(const struct conf_key *k)
@@ -190,20 +93,36 @@ static bool parse_enum(const struct conf_key *k, const char *s, int *out, char *
 	return false;
 }
 
-static bool parse_prefix(const char *s, struct prefix6 *out, char *why)
+static bool parse_prefix6(const struct conf_key *k, const char *s, struct prefix6 *out, char *why)
 {
-	struct prefix6 masked;
 	char text[PREFIX6_STRLEN];
 
-	if (prefix6_parse(s, out) < 0) {
+	if ((k->bare ? prefix6_parse_bare(s, out) : prefix6_parse(s, out)) < 0) {
 		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 prefix (address/length)", s);
 		return false;
 	}
-	masked = prefix6_mask(*out);
-	if (!prefix6_is_masked(out))
-		snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
-			prefix6_str(&masked, text));
-	return prefix6_is_masked(out);
+	if (prefix6_is_masked(out))
+		return true;
+	*out = prefix6_mask(*out);
+	snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
+		prefix6_str(out, text));
+	return false;
+}
+
+static bool parse_prefix4(const char *s, struct prefix4 *out, char *why)
+{
+	char text[PREFIX4_STRLEN];
+
+	if (prefix4_parse_bare(s, out) < 0) {
+		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv4 prefix (address/length)", s);
+		return false;
+	}
+	if (prefix4_is_masked(out))
+		return true;
+	*out = prefix4_mask(*out);
+	snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
+		prefix4_str(out, text));
+	return false;
 }
 
 /* One value written as a string; 'size' is the room for a CONF_STRING.  False: 'why' is filled. */
@@ -224,8 +143,13 @@ static bool parse_text(const struct conf_key *k, enum conf_type type, size_t siz
 	case CONF_ADDR6S:
 		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 address", s);
 		return inet_pton(AF_INET6, s, dst) == 1;
+	case CONF_ADDR4:
+		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv4 address", s);
+		return inet_pton(AF_INET, s, dst) == 1;
 	case CONF_PREFIX6:
-	case CONF_PREFIX6S: return parse_prefix(s, dst, why);
+	case CONF_PREFIX6S: return parse_prefix6(k, s, dst, why);
+	case CONF_PREFIX4:
+	case CONF_PREFIX4S: return parse_prefix4(s, dst, why);
 	case CONF_MAC:
 		snprintf(why, WHY_SIZE, "\"%s\" is not a MAC address (02:00:00:00:00:01)", s);
 		return parse_mac(s, dst);
@@ -236,6 +160,17 @@ static bool parse_text(const struct conf_key *k, enum conf_type type, size_t siz
 	}
 	assert(!"type is not written as a string");
 	return false;
+}
+
+bool conf_value(
+	struct conf *c, unsigned line, const struct conf_key *k, const char *text, void *out)
+{
+	char why[WHY_SIZE];
+	bool ok = parse_text(k, k->type, k->size, text, out, why);
+
+	if (!ok)
+		conf_error(c, line, k->name, "%s", why);
+	return ok;
 }
 
 /* A default is part of the program: a wrong one is the programmer's mistake. */
@@ -261,6 +196,28 @@ static void set_default(const struct conf_key *k, void *dst)
 
 		assert(ok || (k->type == CONF_STRING && !*text));
 	}
+}
+
+static void set_default_list(const struct conf_key *k, char *out)
+{
+	char text[WHY_SIZE], why[WHY_SIZE], *elems = NULL;
+	unsigned n = 0;
+
+	for (const char *s = k->def; s && *s; s += strspn(s, ", ")) {
+		size_t size = strcspn(s, ",");
+
+		snprintf(text, sizeof(text), "%.*s", (int)size, s);
+		elems = reallocarray(elems, n + 1, k->elem_size);
+		if (!elems)
+			abort();
+		bool ok = parse_text(k, k->type, k->elem_size, text, elems + n * k->elem_size, why);
+
+		assert(ok);
+		n++;
+		s += size;
+	}
+	memcpy(out + k->off, &elems, sizeof(elems));
+	memcpy(out + k->n_off, &n, sizeof(n));
 }
 
 static const char *setting_type(const config_setting_t *s)
@@ -438,7 +395,9 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 		set_default(k, out + k->off);
 		if (!s && k->required)
 			conf_error(c, line, buf, "is required and missing");
-		else if (s && is_list(k->type))
+		else if (!s && is_list(k->type))
+			set_default_list(k, out);
+		else if (is_list(k->type))
 			read_list(c, k, s, buf, out);
 		else if (s)
 			read_scalar(c, k, k->size, s, buf, out + k->off);
@@ -452,6 +411,8 @@ static void zero(const struct conf_key *keys, char *out)
 		static const size_t sizes[] = {
 			[CONF_ADDR6] = sizeof(struct in6_addr),
 			[CONF_PREFIX6] = sizeof(struct prefix6),
+			[CONF_ADDR4] = sizeof(struct in_addr),
+			[CONF_PREFIX4] = sizeof(struct prefix4),
 			[CONF_MAC] = 6,
 			[CONF_UINT] = sizeof(unsigned),
 			[CONF_BOOL] = sizeof(bool),
@@ -473,7 +434,7 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 	config_t cfg;
 
 	zero(keys, out);
-	text = load(c);
+	text = conf_load(c);
 	c->partial = !text;
 	if (!text)
 		return c->n_errors;
@@ -535,6 +496,8 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 		[CONF_STRING] = "string",
 		[CONF_ADDR6] = "address",
 		[CONF_PREFIX6] = "prefix",
+		[CONF_ADDR4] = "IPv4 address",
+		[CONF_PREFIX4] = "IPv4 prefix",
 		[CONF_MAC] = "MAC address",
 		[CONF_UINT] = "number",
 		[CONF_BOOL] = "bool",
@@ -543,6 +506,7 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 		[CONF_STRINGS] = "list of strings",
 		[CONF_ADDR6S] = "list of addresses",
 		[CONF_PREFIX6S] = "list of prefixes",
+		[CONF_PREFIX4S] = "list of IPv4 prefixes",
 	};
 
 	for (const struct conf_key *k = keys; k->name; k++) {

@@ -19,6 +19,9 @@ enum conf_type {
 	CONF_STRINGS,  /* list of strings: array of char[elem_size] */
 	CONF_ADDR6S,   /* list: array of struct in6_addr */
 	CONF_PREFIX6S, /* list: array of struct prefix6 */
+	CONF_ADDR4,    /* struct in_addr */
+	CONF_PREFIX4,  /* struct prefix4; an address alone is a /32; host bits set is a mistake */
+	CONF_PREFIX4S, /* list: array of struct prefix4 */
 };
 
 struct conf_key { /* a table ends with a NULL name */
@@ -27,7 +30,8 @@ struct conf_key { /* a table ends with a NULL name */
 	size_t off;  /* of the member in its struct */
 	size_t size; /* CONF_STRING: octets of the array */
 	bool required;
-	const char *def;   /* default as written in a file, for scalars; NULL: zero */
+	const char *def;   /* default as written in a file, NULL: zero; for lists (not of groups):
+			    * elements with ", " between them */
 	const char *help;  /* one sentence, with unit */
 	uint64_t min, max; /* CONF_UINT range; for lists, max = most elements (0: no limit) */
 	const char *const *choices; /* CONF_ENUM, ends with NULL */
@@ -35,6 +39,7 @@ struct conf_key { /* a table ends with a NULL name */
 	size_t elem_size;           /* list types */
 	size_t n_off; /* list types: offset of the 'unsigned' count; 'off' is then a pointer
 		       * member to a malloc'ed array, freed by conf_release() */
+	bool bare;    /* IPv6 prefixes: an address alone is a /128 */
 };
 /* A CONF_GROUPS struct may have a CONF_UINT key of this name with size = 1: it is set to the
  * group's line and can't be written. */
@@ -54,11 +59,17 @@ unsigned conf_read(struct conf *, const struct conf_key *keys, void *out);
  * Line 0 is left out, as for a key missing at the top level; so is a NULL key. */
 void conf_error(struct conf *, unsigned line, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The same for what works but hardly as meant; no mistake. */
+void conf_warn(struct conf *, unsigned line, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* After a mistake an address may be missing (::): it was reported already, later checks pass it by.
  */
 static inline bool conf_misread(const struct conf *conf, const struct in6_addr *a)
 {
 	return conf->partial && addr6_is_any(a);
 }
+/* One value of a type that is written as a string, from another file than libconfig's: a mistake
+ * is reported and false. */
+bool conf_value(struct conf *, unsigned line, const struct conf_key *, const char *text, void *out);
 void conf_release(const struct conf_key *keys, void *out);
 void conf_help(const struct conf_key *keys); /* table of keys on stdout: --config-help */

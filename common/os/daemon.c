@@ -27,6 +27,8 @@ static void usage(FILE *f, const struct daemon_info *info)
 		info->name, info->keep_help ? " [-k]" : "", info->summary, info->name);
 	if (info->keep_help)
 		fprintf(f, "  -k, --keep          %s\n", info->keep_help);
+	if (info->import)
+		fprintf(f, "      --import FILE   %s\n", info->import_help);
 	fputs("  -h, --help          this text\n"
 	      "      --config-help   every configuration key, with its type, default and range\n"
 	      "      --version       version\n",
@@ -35,27 +37,28 @@ static void usage(FILE *f, const struct daemon_info *info)
 
 int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
 {
-	enum { OPT_VERSION = 256, OPT_CONFIG_HELP };
-	static const struct option longs[] = {
+	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_IMPORT };
+	struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 't'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, OPT_VERSION},
 		{"config-help", no_argument, NULL, OPT_CONFIG_HELP},
-		{"keep", no_argument, NULL, 'k'}, /* last: left out if there is no such option */
+		{0}, /* --keep or --import, if the daemon has it */
 		{0},
 	};
 	static char conf[64]; /* one daemon per process; opts borrows it */
-	struct option some[sizeof(longs) / sizeof(*longs)];
+	struct option *optional = &longs[sizeof(longs) / sizeof(*longs) - 2];
 	int o;
 
-	memcpy(some, longs, sizeof(some));
-	if (!info->keep_help)
-		some[sizeof(longs) / sizeof(*longs) - 2] = (struct option){0};
+	if (info->keep_help)
+		*optional = (struct option){"keep", no_argument, NULL, 'k'};
+	else if (info->import)
+		*optional = (struct option){"import", required_argument, NULL, OPT_IMPORT};
 	snprintf(conf, sizeof(conf), "/etc/nemo/%s.conf", info->name);
 	*opts = (struct daemon_opts){.conf = conf};
-	while ((o = getopt_long(argc, argv, info->keep_help ? "c:tvkh" : "c:tvh", some, NULL)) !=
+	while ((o = getopt_long(argc, argv, info->keep_help ? "c:tvkh" : "c:tvh", longs, NULL)) !=
 		-1) {
 		switch (o) {
 		case 'c': opts->conf = optarg; break;
@@ -65,6 +68,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		case 'h': usage(stdout, info); return 0;
 		case OPT_VERSION: printf("%s %s\n", info->name, NEMO_VERSION); return 0;
 		case OPT_CONFIG_HELP: conf_help(info->keys); return 0;
+		case OPT_IMPORT: return info->import(optarg);
 		default: usage(stderr, info); return EXIT_USAGE;
 		}
 	}

@@ -15,9 +15,12 @@ struct daemon_opts {
 	bool debug;
 };
 struct daemon_info {
-	const char *name;            /* "nemo-ha" */
-	const char *summary;         /* one line for --help */
-	const char *keep_help;       /* text of -k, NULL: no such option */
+	const char *name;      /* "nemo-ha" */
+	const char *summary;   /* one line for --help */
+	const char *keep_help; /* text of -k, NULL: no such option */
+	/* --import FILE, NULL: no such option.  Returns the exit code. */
+	int (*import)(const char *file);
+	const char *import_help;
 	const struct conf_key *keys; /* for --config-help */
 };
 

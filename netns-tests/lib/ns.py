@@ -114,12 +114,12 @@ class Namespace:
         """sysctl(**{"net.ipv6.conf.all.forwarding": 1})"""
         self.run(["sysctl", "-qw", *(f"{k}={v}" for k, v in values.items())])
 
-    def batch(self, lines):
-        """ip(8) commands in this namespace, for IPv6."""
+    def batch(self, lines, family=6):
+        """ip(8) commands in this namespace, for IPv6 or IPv4."""
         lines = list(lines)
         if not lines:
             return
-        done = _ip("-6", "-n", self.ns, "-batch", "-", batch="\n".join(lines) + "\n")
+        done = _ip(f"-{family}", "-n", self.ns, "-batch", "-", batch="\n".join(lines) + "\n")
         if done.returncode:
             raise RuntimeError(f"{self.name}: {done.stderr.strip()}\n" + "\n".join(lines))
 

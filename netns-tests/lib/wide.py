@@ -13,6 +13,10 @@ conf/wide-cloud/ as they are.
   mr1  mr2 ...                            mobile routers: eth0 up, eth1 inside
    |    |
   host1 host2 ...                         hosts that serve
+
+With ipv4=True also an IPv4-only client, and a translator through which it reaches the hosts:
+
+    client4 --- core --- nat              IPv4 from client4 to nat, and both families on nat's eth0
 """
 
 import os
@@ -29,6 +33,9 @@ SITES = {
     "nezu": {"prefix": "2001:200:0:1c0a::/64", "hypervisors": ["nz1", "nz2", "nz3"]},
     "komatsu": {"prefix": "2001:200:0:1400::/64", "hypervisors": ["km1", "km2"]},
 }
+PREFIX4 = "2001:200:d00:100::/96"  # the IPv4 Internet as the networks see it
+CLIENT4, NAT, NAT4 = "198.51.100.2", "2001:200:0:64::2", "203.178.136.2"
+SERVICES4 = {n: f"203.178.138.{215 + n}" for n in range(1, 9)} | {9: "203.178.141.194"}
 VISITED = [("nezu", "site"), ("komatsu", "site")]
 
 
@@ -52,7 +59,7 @@ def conf(name):
         return f.read()
 
 
-def topology(routers=range(1, 11), second_uplink=(), bonded=(), ra_s=(200, 600)):
+def topology(routers=range(1, 11), second_uplink=(), bonded=(), ra_s=(200, 600), ipv4=False):
     """'second_uplink': routers with an eth2 at Komatsu; 'bonded': routers whose eth0 is a bond with
     a port at each site, which move by its failover; 'ra_s': interval of unsolicited RAs."""
     bridges = ["ha-sw"]
@@ -107,15 +114,37 @@ def topology(routers=range(1, 11), second_uplink=(), bonded=(), ra_s=(200, 600))
             links.append(
                 Link(f"mr{n}:eth2", f"fabric:mr{n}b@{hypervisor('komatsu', n)}", real_dad=True)
             )
+    if ipv4:
+        nodes += [Node("client4"), Node("nat", forward=True, routes=["default via 2001:200:0:64::1"])]
+        links += [Link("client4:eth0", "core:client4"),
+                  Link("nat:eth0", "core:nat", [f"{NAT}/64"], ["2001:200:0:64::1/64"])]
     radvds = [Radvd(f"{site}:site", s["prefix"], *ra_s) for site, s in SITES.items()]
     return Topology(nodes, links, radvds)
+
+
+def add_ipv4(net, routers):
+    """What of the testbed is IPv4: addresses and routes of client, core and translator, a service
+    address in each network that has an IPv4 one, and the way from the home agent to the translator."""
+    net["client4"].batch([f"addr add {CLIENT4}/24 dev eth0", "route add default via 198.51.100.1"], 4)
+    net["core"].sysctl(**{"net.ipv4.ip_forward": 1})
+    net["core"].batch(["addr add 198.51.100.1/24 dev client4", "addr add 203.178.136.1/30 dev nat",
+                       f"route add 203.178.138.216/29 via {NAT4}",
+                       f"route add 203.178.141.194/32 via {NAT4}"], 4)
+    net["nat"].sysctl(**{"net.ipv4.ip_forward": 1})
+    net["nat"].batch([f"addr add {NAT4}/30 dev eth0", "route add default via 203.178.136.1"], 4)
+    net["core"].batch([f"route add {PREFIX4} via {NAT}"])
+    net["ha"].batch([f"route add {PREFIX4} via 2001:200:0:1c01::fe"])
+    for n in routers:
+        if n in SERVICES4:
+            net[f"host{n}"].batch([f"addr add {inside(n, 0x80)}/64 dev eth0 nodad"])
 
 
 class Wide:
     """The testbed running: net, ha, mr[n], with signalling captures and a leak check."""
 
-    def __init__(self, net, routers, engine, settings=None):
-        """'settings': {n: {key: value}} replaces settings in MR-n's configuration."""
+    def __init__(self, net, routers, engine, settings=None, ipv4=None):
+        """'settings': {n: {key: value}} replaces settings in MR-n's configuration; 'ipv4': ones of
+        the translator's, None: there is none."""
         self.net = net
         self.leaks = LeakCheck(net, VISITED, [AGGREGATE])
         ha_conf = with_settings(conf("nemo-ha"), {"engine": engine})
@@ -128,6 +157,9 @@ class Wide:
             self.mr[n].start()
         for d in self.mr.values():
             d.wait_bound()
+        self.nat = None
+        if ipv4 is not None:
+            self.nat = Daemon(net, "nat", "nemo-nat64", with_settings(conf("nat64"), ipv4)).start()
 
     def move(self, *routers, to, carrier=True):
         """Live migration of routers to a site (or to one hypervisor)."""
@@ -139,11 +171,13 @@ class Wide:
         self.net.move(*moves, carrier=carrier)
 
 
-def build(routers, engine, keep_in=None, settings=None, **how):
-    """(Net, Wide): builds and starts everything; the caller closes the net."""
-    net = Net(topology(routers, **how), keep_in)
+def build(routers, engine, keep_in=None, settings=None, ipv4=None, **how):
+    """(Net, Wide): builds and starts everything; the caller closes the net.  'ipv4': see Wide."""
+    net = Net(topology(routers, ipv4=ipv4 is not None, **how), keep_in)
     try:
-        return net, Wide(net, routers, engine, settings)
+        if ipv4 is not None:
+            add_ipv4(net, routers)
+        return net, Wide(net, routers, engine, settings, ipv4)
     except BaseException:
         net.report()
         net.keep()

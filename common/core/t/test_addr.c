@@ -115,6 +115,49 @@ static void bad_prefix_text_is_refused(void **state)
 	assert_int_equal(p.len, 77);
 }
 
+static void ipv4_prefixes(void **state)
+{
+	static const char *const bad[] = {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0/8",
+		"10.0.0.0/8x", "10.0.0.0/-1", " 10.0.0.0/8", "2001:db8::/32"};
+	struct prefix4 p, whole, host, net;
+	struct in_addr a;
+	char text[PREFIX4_STRLEN];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(prefix4_parse_bare(bad[i], &p), -EINVAL);
+	assert_int_equal(prefix4_parse_bare("0.0.0.0/0", &whole), 0);
+	assert_int_equal(prefix4_parse_bare("192.0.2.130", &host), 0);
+	assert_int_equal(host.len, 32);
+	assert_int_equal(prefix4_parse_bare("192.0.2.130/25", &net), 0);
+	assert_false(prefix4_is_masked(&net));
+	net = prefix4_mask(net);
+	assert_true(prefix4_is_masked(&net));
+	assert_string_equal(prefix4_str(&net, text), "192.0.2.128/25");
+	assert_true(prefix4_covers(&net, &host));
+	assert_true(prefix4_covers(&whole, &net));
+	assert_false(prefix4_covers(&host, &net));
+	assert_true(prefix4_overlaps(&host, &net));
+	inet_pton(AF_INET, "192.0.2.127", &a);
+	assert_false(prefix4_has(&net, &a));
+	assert_true(prefix4_has(&whole, &a));
+	whole = prefix4_mask((struct prefix4){.addr = a, .len = 0});
+	assert_string_equal(prefix4_str(&whole, text), "0.0.0.0/0");
+}
+
+static void an_address_alone_may_be_a_prefix(void **state)
+{
+	struct prefix6 p;
+
+	(void)state;
+	assert_int_equal(prefix6_parse("2001:db8::1", &p), -EINVAL);
+	assert_int_equal(prefix6_parse_bare("2001:db8::1", &p), 0);
+	assert_int_equal(p.len, 128);
+	assert_int_equal(prefix6_parse_bare("2001:db8::/32", &p), 0);
+	assert_int_equal(p.len, 32);
+	assert_int_equal(prefix6_parse_bare("2001:db8::/", &p), -EINVAL);
+}
+
 static void address_of_prefix_and_mac_is_modified_eui64(void **state)
 {
 	/* RFC 4291 appendix A: the universal/local bit is inverted, ff:fe goes in the middle. */
@@ -137,6 +180,8 @@ int main(void)
 		cmocka_unit_test(prefixes_of_other_lengths_differ),
 		cmocka_unit_test(prefix_text_goes_both_ways),
 		cmocka_unit_test(bad_prefix_text_is_refused),
+		cmocka_unit_test(ipv4_prefixes),
+		cmocka_unit_test(an_address_alone_may_be_a_prefix),
 		cmocka_unit_test(address_of_prefix_and_mac_is_modified_eui64),
 	};
 

@@ -27,6 +27,11 @@ struct site {
 	struct router *routers;
 	char (*links)[16];
 	struct in6_addr *dns;
+	struct in_addr gateway;
+	struct prefix4 lan;
+	unsigned n_nets4, n_nets6;
+	struct prefix4 *nets4;
+	struct prefix6 *nets6;
 };
 
 static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
@@ -58,6 +63,14 @@ static const struct conf_key keys[] = {
 		.n_off = offsetof(struct site, n_links), .help = "interfaces"},
 	{"dns", CONF_ADDR6S, offsetof(struct site, dns), .elem_size = sizeof(struct in6_addr),
 		.n_off = offsetof(struct site, n_dns), .help = "servers"},
+	{"gateway", CONF_ADDR4, offsetof(struct site, gateway), .help = "gateway"},
+	{"lan", CONF_PREFIX4, offsetof(struct site, lan), .def = "\"192.168.0.0/16\"",
+		.help = "network"},
+	{"nets4", CONF_PREFIX4S, offsetof(struct site, nets4), .elem_size = sizeof(struct prefix4),
+		.def = "10.0.0.0/8, 192.0.2.1", .n_off = offsetof(struct site, n_nets4),
+		.help = "networks"},
+	{"nets6", CONF_PREFIX6S, offsetof(struct site, nets6), .elem_size = sizeof(struct prefix6),
+		.bare = true, .n_off = offsetof(struct site, n_nets6), .help = "networks"},
 	{0},
 };
 
@@ -170,6 +183,74 @@ static void defaults_fill_what_is_missing(void **state)
 	assert_int_equal(s.aggregate.len, 0);
 	assert_null(s.routers);
 	conf_release(keys, &s);
+}
+
+static void ipv4_and_addresses_as_prefixes(void **state)
+{
+	static const char text[] = ADDRESS "gateway = \"192.0.2.254\"\n"
+					   "lan = \"192.0.2.0/24\"\n"
+					   "nets4 = ( \"198.51.100.0/24\", \"203.0.113.7\" )\n"
+					   "nets6 = ( \"2001:db8::/32\", \"2001:db8::7\" )\n";
+	struct site s;
+
+	(void)state;
+	read_text(text, strlen(text), &s);
+	assert_string_equal(reported, "");
+	assert_int_equal(s.gateway.s_addr, inet_addr("192.0.2.254"));
+	assert_int_equal(s.lan.addr.s_addr, inet_addr("192.0.2.0"));
+	assert_int_equal(s.lan.len, 24);
+	assert_int_equal(s.n_nets4, 2);
+	assert_int_equal(s.nets4[0].len, 24);
+	assert_int_equal(s.nets4[1].len, 32);
+	assert_int_equal(s.nets4[1].addr.s_addr, inet_addr("203.0.113.7"));
+	assert_int_equal(s.n_nets6, 2);
+	assert_int_equal(s.nets6[1].len, 128);
+	conf_release(keys, &s);
+	check(ADDRESS "gateway = \"192.0.2\"\nlan = \"192.0.2.1/24\"\n"
+		      "nets4 = ( \"192.0.2.0/33\",\n \"x\" )\naggregate = \"2001:db8::\"\n",
+		"6: aggregate: \"2001:db8::\" is not an IPv6 prefix (address/length)\n"
+		"2: gateway: \"192.0.2\" is not an IPv4 address\n"
+		"3: lan: \"192.0.2.1/24\" has host bits set; did you mean 192.0.2.0/24?\n"
+		"4: nets4[0]: \"192.0.2.0/33\" is not an IPv4 prefix (address/length)\n"
+		"5: nets4[1]: \"x\" is not an IPv4 prefix (address/length)\n");
+}
+
+static void lists_have_defaults(void **state)
+{
+	struct site s;
+
+	(void)state;
+	read_text(ADDRESS, strlen(ADDRESS), &s);
+	assert_string_equal(reported, "");
+	assert_int_equal(s.n_nets4, 2);
+	assert_int_equal(s.nets4[0].addr.s_addr, inet_addr("10.0.0.0"));
+	assert_int_equal(s.nets4[0].len, 8);
+	assert_int_equal(s.nets4[1].len, 32);
+	assert_int_equal(s.lan.len, 16);
+	assert_int_equal(s.n_nets6, 0);
+	conf_release(keys, &s);
+	read_text(ADDRESS "nets4 = ( )\n", strlen(ADDRESS "nets4 = ( )\n"), &s);
+	assert_int_equal(s.n_nets4, 0);
+	conf_release(keys, &s);
+}
+
+static void warnings_and_single_values(void **state)
+{
+	static const struct conf_key key = {.name = "net", .type = CONF_PREFIX4};
+	struct conf c = {.file = path, .report = report};
+	struct prefix4 p;
+
+	(void)state;
+	reported[0] = '\0';
+	conf_warn(&c, 3, "lan", "is %s", "wide");
+	assert_int_equal(c.n_errors, 0);
+	assert_true(conf_value(&c, 4, &key, "192.0.2.0/24", &p));
+	assert_int_equal(p.len, 24);
+	assert_false(conf_value(&c, 5, &key, "192.0.2.0/", &p));
+	assert_int_equal(c.n_errors, 1);
+	assert_string_equal(reported,
+		"3: lan: warning: is wide\n"
+		"5: net: \"192.0.2.0/\" is not an IPv4 prefix (address/length)\n");
 }
 
 static void unknown_keys_name_the_nearest(void **state)
@@ -391,6 +472,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_type_is_read),
 		cmocka_unit_test(defaults_fill_what_is_missing),
+		cmocka_unit_test(ipv4_and_addresses_as_prefixes),
+		cmocka_unit_test(lists_have_defaults),
+		cmocka_unit_test(warnings_and_single_values),
 		cmocka_unit_test(unknown_keys_name_the_nearest),
 		cmocka_unit_test(wrong_types_are_mistakes),
 		cmocka_unit_test(ranges_are_kept),

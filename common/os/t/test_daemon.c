@@ -15,8 +15,11 @@ static const struct conf_key keys[] = {
 	{.name = "lifetime", .type = CONF_UINT, .help = "of a binding, s"},
 	{.name = NULL},
 };
-static const struct daemon_info plain = {"nemo-ha", "home agent", NULL, keys};
-static const struct daemon_info keeping = {"nemo-mr", "mobile router", "keep the tunnel", keys};
+static const struct daemon_info plain = {.name = "nemo-ha", .summary = "home agent", .keys = keys};
+static const struct daemon_info keeping = {.name = "nemo-mr",
+	.summary = "mobile router",
+	.keep_help = "keep the tunnel",
+	.keys = keys};
 
 static char printed[4096]; /* by the last run(), on stdout and stderr */
 

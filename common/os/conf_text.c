@@ -1,0 +1,118 @@
+/* conf_text.c - a configuration file's text, mended for libconfig. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/os/conf_text.h"
+
+static const char *skip_blank(const char *p) /* and comments */
+{
+	for (;;) {
+		if (isspace((unsigned char)*p)) {
+			p++;
+		} else if (*p == '#' || (p[0] == '/' && p[1] == '/')) {
+			p += strcspn(p, "\n");
+		} else if (p[0] == '/' && p[1] == '*') {
+			const char *end = strstr(p + 2, "*/");
+
+			p = end ? end + 2 : p + strlen(p);
+		} else {
+			return p;
+		}
+	}
+}
+
+static const char *skip_string(const char *p) /* NULL: it never ends */
+{
+	for (p++; *p && *p != '"'; p++)
+		if (p[0] == '\\' && p[1])
+			p++;
+	return *p ? p + 1 : NULL;
+}
+
+/* Past what follows the first character of a name or a number. */
+static const char *skip_word(const char *p)
+{
+	while (isalnum((unsigned char)*p) || (*p && strchr("_*-+.", *p)))
+		p++;
+	return p;
+}
+
+/* libconfig 1.5 does two things to values that a reader of its results can't undo: it cuts
+ * integers without the suffix L to 32 bits, and gives a string in a list the line of the token
+ * after it.  So 'out' (room for twice 'in') gets the suffix where a number may need it, and
+ * separators pulled up to the string they follow.  Line numbers stay.  Returns NULL, or the start
+ * of a string that never ends: libconfig would blame the file's last line. */
+static const char *mend(char *in, char *out)
+{
+	const char *p = in, *end;
+
+	while (*p) {
+		end = skip_blank(p);
+		if (end == p)
+			end = *p == '"' ? skip_string(p) : skip_word(p);
+		if (!end)
+			return p;
+		if (end == p)
+			end++;
+		memcpy(out, p, (size_t)(end - p));
+		out += end - p;
+		if (*p == '"') {
+			char *next = in + (skip_blank(end) - in);
+
+			if (*next && strchr(",])", *next)) {
+				*out++ = *next;
+				*next = ' ';
+			}
+		} else if ((isdigit((unsigned char)*p) || strchr("+-", *p)) && end - p >= 8) {
+			bool hex = p[0] == '0' && (p[1] | 0x20) == 'x';
+			const char *digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
+			const char *from = p + (hex ? 2 : !isdigit((unsigned char)*p));
+
+			if (from + strspn(from, digits) == end)
+				*out++ = 'L';
+		}
+		p = end;
+	}
+	*out = '\0';
+	return NULL;
+}
+
+static unsigned line_of(const char *text, const char *p)
+{
+	unsigned line = 1;
+
+	while (text < p)
+		line += *text++ == '\n';
+	return line;
+}
+
+char *conf_load(struct conf *c)
+{
+	FILE *f = fopen(c->file, "re");
+	char *text = NULL, *mended = NULL;
+	const char *open = NULL;
+	size_t room = 0;
+	ssize_t n;
+
+	errno = f ? 0 : errno;
+	n = f ? getdelim(&text, &room, '\0', f) : -1;
+	if (n < 0 && errno)
+		conf_error(c, 0, NULL, "%s", strerror(errno));
+	else if (n > 0 && text[n - 1] == '\0')
+		conf_error(c, 0, NULL, "is not a text file: it has a zero octet");
+	else if (!(mended = calloc(2, n > 0 ? (size_t)n + 1 : 1)))
+		conf_error(c, 0, NULL, "%s", strerror(ENOMEM));
+	else if (n > 0)
+		open = mend(text, mended);
+	if (open) {
+		conf_error(c, line_of(text, open), NULL, "string without its closing quote");
+		free(mended);
+		mended = NULL;
+	}
+	if (f)
+		fclose(f);
+	free(text);
+	return mended;
+}

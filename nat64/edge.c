@@ -1,0 +1,320 @@
+/* edge.c - sets the translator up, answers commands, and changes the configuration under way: new
+ * routes first, then the engines, then the routes that are not wanted any more, so that a packet
+ * finds either configuration as a whole. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include "common/os/ctl.h"
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+#include "nat64/dev.h"
+#include "nat64/edge.h"
+#include "nat64/engine.h"
+#include "nat64/routes.h"
+#include "nat64/show.h"
+
+#define WHY_SIZE 256
+
+struct nat64_edge {
+	const char *path; /* of the configuration */
+	sd_event *event;
+	struct nat64_file *file; /* owned: the running configuration */
+	struct ctl *ctl;
+	struct nat64_engine *tun;
+	struct nat64_bpf *bpf;  /* NULL: the TUN engine does it all */
+	char why_tun[WHY_SIZE]; /* and this is the reason */
+	char failed[WHY_SIZE];  /* why the last reload changed nothing; "" */
+	struct nat64_routes *routes;
+	uint64_t started, loaded; /* ms */
+	unsigned n_reloads;
+};
+
+static int reload(struct nat64_edge *e, char *why);
+
+/* --- commands --- */
+
+static json_t *text_or_null(const char *s)
+{
+	return s[0] ? json_string(s) : json_null();
+}
+
+static json_t *cmd_status(void *arg, const json_t *req, char *err)
+{
+	const struct nat64_edge *e = arg;
+	const struct nat64_file *f = e->file;
+	struct nat64_counters sum = {0};
+	json_t *interfaces = json_array();
+	uint64_t now = daemon_now();
+
+	(void)req, (void)err;
+	for (unsigned i = 0; i < f->n_interfaces && e->bpf; i++)
+		json_array_append_new(interfaces, json_string(f->interfaces[i]));
+	nat64_tun_counters(e->tun, &sum);
+	if (e->bpf)
+		nat64_bpf_counters(e->bpf, &sum);
+	return json_pack("{ss ss ss ss so so ss so sI sI sI sI sI si so sI sI}", "daemon",
+		"nemo-nat64", "version", NEMO_VERSION, "name", f->device, "engine",
+		e->bpf ? "ebpf" : "tun", "why_tun", text_or_null(e->why_tun), "interfaces",
+		interfaces, "forward", f->nat64.conf.forward_stack ? "stack" : "direct", "prefixes",
+		nat64_show_prefixes(&f->nat64), "mappings", (json_int_t)f->nat64.n_eams, "routes4",
+		(json_int_t)nat64_routes_count(e->routes, false), "routes6",
+		(json_int_t)nat64_routes_count(e->routes, true), "translated_6to4",
+		(json_int_t)sum.n[NAT64_translated_6to4], "translated_4to6",
+		(json_int_t)sum.n[NAT64_translated_4to6], "reloads", (int)e->n_reloads,
+		"reload_error", text_or_null(e->failed), "loaded_s",
+		(json_int_t)((now - e->loaded) / 1000), "uptime_s",
+		(json_int_t)((now - e->started) / 1000));
+}
+
+static json_t *cmd_stats(void *arg, const json_t *req, char *err)
+{
+	const struct nat64_edge *e = arg;
+	struct nat64_counters tun = {0}, ebpf = {0};
+	uint64_t own[NAT64_TUN_N_COUNTERS];
+
+	(void)req, (void)err;
+	nat64_tun_counters(e->tun, &tun);
+	if (e->bpf)
+		nat64_bpf_counters(e->bpf, &ebpf);
+	for (unsigned i = 0; i < NAT64_TUN_N_COUNTERS; i++)
+		own[i] = nat64_tun_counter(e->tun, i);
+	return json_pack("{so}", "counters", nat64_show_counters(&tun, &ebpf, own));
+}
+
+static json_t *cmd_mappings(void *arg, const json_t *req, char *err)
+{
+	const struct nat64_edge *e = arg;
+
+	(void)req, (void)err;
+	return nat64_show_mappings(&e->file->nat64);
+}
+
+static json_t *cmd_explain(void *arg, const json_t *req, char *err)
+{
+	const struct nat64_edge *e = arg;
+
+	return nat64_show_explain(&e->file->nat64, req, err);
+}
+
+static json_t *cmd_reload(void *arg, const json_t *req, char *err)
+{
+	struct nat64_edge *e = arg;
+
+	(void)req;
+	if (reload(e, err) < 0)
+		return NULL;
+	return json_pack("{sI so}", "mappings", (json_int_t)e->file->nat64.n_eams, "prefixes",
+		nat64_show_prefixes(&e->file->nat64));
+}
+
+static const struct ctl_cmd commands[] = {
+	{"status", "what this daemon is and does", cmd_status},
+	{"stats", "every counter with its meaning", cmd_stats},
+	{"mappings", "which addresses stand for which", cmd_mappings},
+	{"explain", "what becomes of an address or a packet, and why", cmd_explain},
+	{"reload", "read the configuration again", cmd_reload},
+	{NULL, NULL, NULL},
+};
+
+/* --- reload --- */
+
+/* The first key that differs and that only a restart changes; NULL: none. */
+static const char *changed(const struct nat64_file *a, const struct nat64_file *b)
+{
+	bool same = a->n_interfaces == b->n_interfaces;
+
+	for (unsigned i = 0; i < a->n_interfaces && same; i++)
+		same = strcmp(a->interfaces[i], b->interfaces[i]) == 0;
+	return strcmp(a->control, b->control) != 0            ? "control"
+	       : strcmp(a->device, b->device) != 0            ? "device"
+	       : a->engine != b->engine                       ? "engine"
+	       : !same                                        ? "interfaces"
+	       : a->mtu != b->mtu                             ? "mtu"
+	       : a->queues != b->queues                       ? "queues"
+	       : a->errors_per_second != b->errors_per_second ? "errors_per_second"
+							      : NULL;
+}
+
+static void file_free(struct nat64_file *file)
+{
+	if (file)
+		nat64_conf_free(file);
+	free(file);
+}
+
+/* Steps that can fail come first, and can be undone. */
+static int change_to(struct nat64_edge *e, struct nat64_file *file, char *why)
+{
+	const char *key = changed(e->file, file);
+	int r;
+
+	if (key) {
+		snprintf(why, WHY_SIZE, "%s: only a restart can change it", key);
+		return -EBUSY;
+	}
+	r = nat64_routes_stage(e->routes, &file->nat64, why);
+	if (r < 0)
+		return r;
+	r = e->bpf ? nat64_bpf_swap(e->bpf, &file->nat64) : 0;
+	if (r < 0) {
+		snprintf(why, WHY_SIZE, "eBPF engine: %s", strerror(-r));
+		nat64_routes_revert(e->routes);
+		return r;
+	}
+	nat64_tun_swap(e->tun, &file->nat64);
+	nat64_routes_commit(e->routes);
+	return 0;
+}
+
+static int reload(struct nat64_edge *e, char *why)
+{
+	struct nat64_file *file = calloc(1, sizeof(*file)), *old = e->file;
+	unsigned n_bad = file ? nat64_conf_read(e->path, file) : 0;
+	int r = file ? 0 : -ENOMEM;
+
+	if (n_bad) {
+		snprintf(why, WHY_SIZE, "%.150s: %u mistakes, see the log or nemo-nat64 -t",
+			e->path, n_bad);
+		r = -EINVAL;
+	} else if (r < 0) {
+		snprintf(why, WHY_SIZE, "out of memory");
+	} else {
+		r = change_to(e, file, why);
+	}
+	if (r < 0) {
+		log_err("reload: %s; the running configuration stays", why);
+		memcpy(e->failed, why, WHY_SIZE);
+		file_free(file);
+		return r;
+	}
+	e->file = file;
+	e->loaded = daemon_now();
+	e->n_reloads++;
+	e->failed[0] = '\0';
+	file_free(old);
+	nat64_edge_ready(e);
+	return 0;
+}
+
+void nat64_edge_reload(struct nat64_edge *e)
+{
+	char why[WHY_SIZE] = "";
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
+	if (reload(e, why) < 0)
+		nat64_edge_ready(e); /* with what it has */
+}
+
+/* --- start and stop --- */
+
+static int open_engines(struct nat64_edge *e)
+{
+	const struct nat64_file *f = e->file;
+	struct nat64_engine_conf conf = {
+		.mtu = f->mtu,
+		.queues = f->queues,
+		.n_interfaces = f->n_interfaces,
+		.interfaces = (const char(*)[IFNAMSIZ])f->interfaces,
+		.error_rate = f->errors_per_second,
+	};
+	int r;
+
+	snprintf(conf.dev, sizeof(conf.dev), "%s", f->device);
+	r = nat64_tun_open(&e->tun, e->event, &conf, &f->nat64);
+	if (r < 0)
+		return r;
+	if (f->engine == NAT64_ENGINE_TUN) {
+		snprintf(e->why_tun, WHY_SIZE, "engine = \"tun\" in the configuration");
+	} else if (!f->n_interfaces) {
+		snprintf(e->why_tun, WHY_SIZE,
+			"no interfaces in the configuration for the eBPF engine");
+		r = f->engine == NAT64_ENGINE_EBPF ? -EINVAL : 0;
+	} else {
+		r = nat64_bpf_open(
+			&e->bpf, &conf, &f->nat64, nat64_tun_ifindex(e->tun), e->why_tun);
+		if (r < 0 && !e->why_tun[0])
+			snprintf(e->why_tun, WHY_SIZE, "%s", strerror(-r));
+		if (r == 0)
+			e->why_tun[0] = '\0';
+		else if (f->engine == NAT64_ENGINE_AUTO)
+			r = 0;
+	}
+	if (r < 0)
+		log_err("engine ebpf can't be used here: %s", e->why_tun);
+	else if (!e->bpf)
+		log_info("engine tun: %s", e->why_tun);
+	return r;
+}
+
+static int open_routes(struct nat64_edge *e)
+{
+	char why[WHY_SIZE] = "";
+	int r = nat64_routes_open(&e->routes, nat64_tun_ifindex(e->tun));
+
+	if (r == 0)
+		r = nat64_routes_stage(e->routes, &e->file->nat64, why);
+	if (r < 0)
+		log_err("%s", why[0] ? why : strerror(-r));
+	else
+		nat64_routes_commit(e->routes);
+	return r;
+}
+
+int nat64_edge_open(
+	struct nat64_edge **out, sd_event *event, const char *path, struct nat64_file *file)
+{
+	struct nat64_edge *e = calloc(1, sizeof(*e));
+	int r;
+
+	*out = e;
+	if (!e) {
+		file_free(file);
+		return -ENOMEM;
+	}
+	e->path = path;
+	e->event = event;
+	e->file = file;
+	e->started = e->loaded = daemon_now();
+	/* First of all: a second translator must not take the first one's device. */
+	r = ctl_open(&e->ctl, event, file->control, commands, e);
+	if (r < 0) {
+		log_err("control: %s: %s", file->control, strerror(-r));
+		return r;
+	}
+	r = daemon_lock(file->device);
+	if (r == 0)
+		r = open_engines(e);
+	if (r == 0)
+		r = open_routes(e);
+	if (r == 0)
+		nat64_dev_check_host();
+	return r;
+}
+
+void nat64_edge_ready(const struct nat64_edge *e)
+{
+	char status[128];
+
+	snprintf(status, sizeof(status), "device %s, engine %s: %zu mappings, %u prefixes",
+		e->file->device, e->bpf ? "ebpf" : "tun", e->file->nat64.n_eams,
+		e->file->nat64.conf.n_prefixes);
+	daemon_ready(status);
+}
+
+void nat64_edge_close(struct nat64_edge *e)
+{
+	if (!e)
+		return;
+	ctl_close(e->ctl);
+	nat64_bpf_close(e->bpf);
+	nat64_tun_close(e->tun); /* the routes go with the device */
+	nat64_routes_close(e->routes);
+	file_free(e->file);
+	free(e);
+}

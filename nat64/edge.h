@@ -1,0 +1,15 @@
+/* edge.h - the translator's I/O: device, programs, routes, commands. */
+#pragma once
+#include <systemd/sd-event.h>
+#include "nat64/conf.h"
+
+struct nat64_edge;
+/* Sets everything up and starts to translate.  Takes 'file' (of malloc), which was read from
+ * 'path', over in any case; 'path' is borrowed.  0, or -errno after a line in the log;
+ * nat64_edge_close() in any case. */
+int nat64_edge_open(struct nat64_edge **, sd_event *, const char *path, struct nat64_file *file);
+/* Reads the configuration again.  Either all of it counts from some packet on, or nothing changes
+ * and the log says why.  Tells readiness again. */
+void nat64_edge_reload(struct nat64_edge *);
+void nat64_edge_ready(const struct nat64_edge *); /* tells it to systemd and the log */
+void nat64_edge_close(struct nat64_edge *);       /* accepts NULL */

@@ -1,0 +1,229 @@
+/* engine_ebpf.c - loads bpf/xlat.bpf.c, keeps its configuration and mappings, and puts it at the
+ * ingress of the interfaces.  A filter that a crashed run left does nothing, since no route leads
+ * to that run's TUN device any more, and is replaced by the next run's. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <net/if_arp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "nat64/bpf/maps.h"
+#include "nat64/engine.h"
+#include "xlat.skel.h"
+
+#define WHY_SIZE    256
+#define TC_HANDLE   1
+#define TC_PRIORITY 140  /* after the tunnel's programs */
+#define BATCH       4096 /* keys per system call */
+
+struct nat64_bpf {
+	struct xlat_bpf *skel;
+	int n_cpus;
+	uint32_t slot; /* in use */
+	unsigned n_links;
+	unsigned links[]; /* interfaces */
+};
+
+/* --- configuration --- */
+
+/* Both prefixes of mappings from..from + n - 1. */
+static int table_fill(int fd, const struct nat64_eam *eams, __u32 n)
+{
+	struct nat64_key *keys = calloc(2 * n, sizeof(*keys));
+	struct nat64_eam *values = calloc(2 * n, sizeof(*values));
+	__u32 count = 2 * n;
+	int rc = keys && values ? 0 : -ENOMEM;
+
+	for (__u32 i = 0; i < n && !rc; i++) {
+		const struct nat64_eam *eam = &eams[i];
+
+		keys[2 * i] = (struct nat64_key){4, eam->v4.len, {{eam->v4.addr}}};
+		keys[2 * i + 1] = (struct nat64_key){6, eam->v6.len, eam->v6.addr};
+		values[2 * i] = values[2 * i + 1] = *eam;
+	}
+	if (!rc && bpf_map_update_batch(fd, keys, values, &count, NULL) < 0)
+		rc = -errno;
+	free(keys);
+	free(values);
+	return rc;
+}
+
+/* Descriptor of a new table, or -errno. */
+static int table_make(const struct nat64 *n)
+{
+	__u32 size = n->n_eams ? 2 * (__u32)n->n_eams : 1;
+	int rc = 0, fd = bpf_map_create(BPF_MAP_TYPE_HASH, "nat64_table", sizeof(struct nat64_key),
+			    sizeof(struct nat64_eam), size, NULL);
+
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < n->n_eams && !rc; i += BATCH)
+		rc = table_fill(
+			fd, n->eams + i, (__u32)(n->n_eams - i < BATCH ? n->n_eams - i : BATCH));
+	if (rc < 0)
+		close(fd);
+	return rc < 0 ? rc : fd;
+}
+
+/* Into a slot that no program looks at. */
+static int slot_fill(struct nat64_bpf *b, uint32_t slot, const struct nat64 *n)
+{
+	int rc = 0, table = table_make(n);
+
+	if (table < 0)
+		return table;
+	if (bpf_map_update_elem(bpf_map__fd(b->skel->maps.confs), &slot, &n->conf, BPF_ANY) < 0 ||
+		bpf_map_update_elem(bpf_map__fd(b->skel->maps.tables), &slot, &table, BPF_ANY) < 0)
+		rc = -errno;
+	close(table); /* the slot holds it */
+	return rc;
+}
+
+int nat64_bpf_swap(struct nat64_bpf *b, const struct nat64 *n)
+{
+	uint32_t old = b->slot, new = !old;
+	int rc = slot_fill(b, new, n);
+
+	if (rc < 0)
+		return rc;
+	__atomic_store_n(&b->skel->bss->active, new, __ATOMIC_SEQ_CST);
+	b->slot = new;
+	/* Returns when the programs that read the old number have ended. */
+	bpf_map_delete_elem(bpf_map__fd(b->skel->maps.tables), &old);
+	return 0;
+}
+
+void nat64_bpf_counters(const struct nat64_bpf *b, struct nat64_counters *add)
+{
+	__u64 *cpu = calloc((size_t)b->n_cpus, sizeof(*cpu));
+
+	for (__u32 why = 0; cpu && why < NAT64_N_REASONS; why++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(b->skel->maps.counters), &why, cpu) < 0)
+			continue;
+		for (int i = 0; i < b->n_cpus; i++)
+			add->n[why] += cpu[i];
+	}
+	free(cpu);
+}
+
+int nat64_bpf_prog(const struct nat64_bpf *b)
+{
+	return bpf_program__fd(b->skel->progs.nat64_ingress);
+}
+
+/* --- interfaces --- */
+
+static bool is_ethernet(const char *name)
+{
+	struct ifreq ifr = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool yes;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	yes = fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0 &&
+	      ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+static int attach(struct nat64_bpf *b, const char *name, char *why)
+{
+	unsigned ifindex = if_nametoindex(name);
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+		.prog_fd = nat64_bpf_prog(b), .flags = BPF_TC_F_REPLACE);
+	int rc;
+
+	if (!ifindex) {
+		snprintf(why, WHY_SIZE, "interface %s: %s", name, strerror(errno));
+		return -ENODEV;
+	}
+	if (!is_ethernet(name)) {
+		snprintf(why, WHY_SIZE, "interface %s: not of Ethernet's kind", name);
+		return -EOPNOTSUPP;
+	}
+	rc = bpf_tc_hook_create(&hook);
+	if (rc >= 0 || rc == -EEXIST)
+		rc = bpf_tc_attach(&hook, &opts);
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "interface %s: tc: %s", name, strerror(-rc));
+		return rc;
+	}
+	b->links[b->n_links++] = ifindex;
+	return 0;
+}
+
+static void detach(unsigned ifindex)
+{
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	bpf_tc_detach(&hook, &opts);
+}
+
+/* --- open and close --- */
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level, (void)fmt, (void)ap; /* errors come back as results */
+	return 0;
+}
+
+static int load(struct nat64_bpf *b, const struct nat64 *n, unsigned tun_ifindex, char *why)
+{
+	int rc;
+
+	libbpf_set_print(quiet);
+	b->skel = xlat_bpf__open();
+	if (!b->skel) {
+		rc = -errno;
+	} else {
+		b->skel->rodata->tun_ifindex = tun_ifindex;
+		rc = xlat_bpf__load(b->skel);
+	}
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "loading the BPF program: %s", strerror(-rc));
+		return -EOPNOTSUPP;
+	}
+	b->n_cpus = libbpf_num_possible_cpus();
+	rc = b->n_cpus < 0 ? b->n_cpus : slot_fill(b, b->slot, n);
+	if (rc < 0)
+		snprintf(why, WHY_SIZE, "filling the BPF maps: %s", strerror(-rc));
+	return rc;
+}
+
+int nat64_bpf_open(struct nat64_bpf **out, const struct nat64_engine_conf *conf,
+	const struct nat64 *n, unsigned tun_ifindex, char *why)
+{
+	struct nat64_bpf *b = calloc(1, sizeof(*b) + conf->n_interfaces * sizeof(b->links[0]));
+	int rc = b ? load(b, n, tun_ifindex, why) : -ENOMEM;
+
+	if (!b)
+		snprintf(why, WHY_SIZE, "out of memory");
+	for (unsigned i = 0; i < conf->n_interfaces && rc >= 0; i++)
+		rc = attach(b, conf->interfaces[i], why);
+	if (rc < 0) {
+		nat64_bpf_close(b);
+		return rc;
+	}
+	*out = b;
+	return 0;
+}
+
+void nat64_bpf_close(struct nat64_bpf *b)
+{
+	if (!b)
+		return;
+	for (unsigned i = 0; i < b->n_links; i++)
+		detach(b->links[i]);
+	xlat_bpf__destroy(b->skel);
+	free(b);
+}

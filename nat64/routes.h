@@ -1,0 +1,19 @@
+/* routes.h - the kernel's routes into the translator's device, with a protocol number of their own:
+ * `ip route show proto 140`, and BIRD or FRR can announce them.  They go with the device. */
+#pragma once
+#include <stdbool.h>
+#include "nat64/table.h"
+
+#define NAT64_ROUTE_PROTO 140 /* rtm_protocol */
+
+struct nat64_routes;
+
+int nat64_routes_open(struct nat64_routes **, unsigned ifindex); /* 0 or -errno */
+/* Installs the routes that 'n' wants and the present configuration does not.  0; or -errno, with
+ * 'why' (256 octets): those installed are then removed again. */
+int nat64_routes_stage(struct nat64_routes *, const struct nat64 *n, char *why);
+void nat64_routes_commit(struct nat64_routes *); /* removes those that only the old one wanted */
+void nat64_routes_revert(struct nat64_routes *); /* removes the staged ones again */
+/* Routes installed of a family. */
+size_t nat64_routes_count(const struct nat64_routes *, bool is6);
+void nat64_routes_close(struct nat64_routes *); /* leaves routes alone; accepts NULL */

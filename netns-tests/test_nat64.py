@@ -1,0 +1,762 @@
+"""nemo-nat64 with real traffic, by each engine.
+
+    c4 ------ r4 ------ box ------ r6 ------ h6, g6        (addresses: lib/lab64.py)
+        IPv4      IPv4       IPv6       IPv6
+"""
+
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoRequest, ICMPv6PacketTooBig,
+                                IPv6)
+from scapy.packet import Raw
+
+from lib import lab64, siit
+from lib.daemon import BUILD, Daemon, libconfig_file
+from lib.lab64 import (BOX4, BOX6, C4, C6, G4, G6, H4, H6, IP_PMTUDISC_DO, IP_PMTUDISC_DONT,
+                       IP_PMTUDISC_PROBE, PREFIX, R6, SETTINGS, Lab, Tap, Udp, ping)
+from lib.topo import Net
+from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
+from lib.wait import until, wait_for
+
+ENGINES = os.environ.get("NEMO_NAT64_ENGINES", "tun,ebpf").split(",")
+NAT64, NEMOCTL = os.path.join(BUILD, "nemo-nat64"), os.path.join(BUILD, "nemoctl")
+MAPPED_H4 = "::ffff:" + H4  # for tools that know IPv6 sockets only
+
+
+def can_not(engine, error):
+    """Skips if this kernel has not got what the engine needs; by the daemon's own words."""
+    why = [line for line in str(error).splitlines() if "can't be used here" in line]
+    if engine == "ebpf" and why:
+        pytest.skip(why[0])
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def running(request):
+    net = lab64.build()
+    try:
+        lab = Lab(net, request.param)
+    except RuntimeError as e:
+        net.close()
+        can_not(request.param, e)
+        raise
+    except BaseException:
+        net.report()
+        net.close()
+        raise
+    # Neighbours are known from here on.
+    wait_for(lambda: " 0% packet loss" in ping(net, "c4", H4), 10, "c4 reaches h6")
+    wait_for(lambda: " 0% packet loss" in ping(net, "h6", C6), 10, "h6 reaches c4")
+    wait_for(lambda: " 0% packet loss" in ping(net, "c4", G4), 10, "c4 reaches g6")
+    yield lab
+    net.close()
+
+
+@pytest.fixture
+def lab(running, request):
+    yield running
+    if getattr(request.node, "failed_call", True):
+        running.net.report()
+    if running.box.running():
+        running.configure()
+    running.mtu()
+
+
+@pytest.fixture
+def opened():
+    """opened(socket-like) closes it at the end."""
+    things = []
+
+    def keep(thing):
+        things.append(thing)
+        return thing
+
+    yield keep
+    for t in things:
+        t.close()
+
+
+@pytest.fixture
+def transfer(lab):
+    """transfer("4to6", packets) runs a TCP connection until so many packets were translated."""
+    servers = []
+
+    def run(way, packets, address=None, other=None):
+        node, default, to = ("c4", "h6", MAPPED_H4) if way == "4to6" else ("h6", "c4", C6)
+        servers.append(Server(lab.net, other or default, 5000 + len(servers)))
+        tcp = TcpTransfer(lab.net, node, address or to, servers[-1], kbps=60000)
+        start = translated(lab)
+
+        def flowed():
+            assert tcp.proc.poll() is None, tcp.stop()
+            return translated(lab) > start + packets
+
+        wait_for(flowed, 20, "TCP flows")
+        return tcp.stop()
+
+    yield run
+    for s in servers:
+        s.stop()
+
+
+def translated(lab):
+    c = lab.counters()
+    return c["translated_4to6"] + c["translated_6to4"] + c["hairpinned"]
+
+
+# --- ordinary traffic ---
+
+
+def test_the_engine_is_the_one_asked_for(lab):
+    assert lab.box.status()["engine"] == lab.engine
+    before = lab.moved({})
+    udp = Udp(lab.net, "c4", 4)
+    for _ in range(10):
+        udp.sendto(b"x" * 100, H4, 9)
+    wait_for(lambda: lab.moved(before)[lab.engine] >= 10, 3, f"ten packets translated by {lab.engine}")
+    udp.close()
+
+
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_tcp(transfer, way):
+    got = transfer(way, 3000)
+    assert not got["broken"] and not got["corrupt"] and got["received"] == got["sent"] > 1 << 20
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 1452])
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_udp_there_and_back(lab, opened, way, size):
+    a, b = opened(Udp(lab.net, "c4", 4)), opened(Udp(lab.net, "h6", 6))
+    data = os.urandom(size)
+    if way == "4to6":
+        a.sendto(data, H4, b.port)
+        assert b.wait("at h6") == (data, (same_address(C6), a.port))
+        b.sendto(data, C6, a.port)
+        assert a.wait("back at c4") == (data, (H4, b.port))
+    else:
+        b.sendto(data, C6, a.port)
+        assert a.wait("at c4") == (data, (H4, b.port))
+        a.sendto(data, H4, b.port)
+        assert b.wait("back at h6") == (data, (same_address(C6), a.port))
+
+
+def same_address(a6):
+    """As the kernel writes it."""
+    return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, a6))
+
+
+@pytest.mark.parametrize("size", [1, 56, 1400])
+def test_ping_both_ways(lab, size):
+    for node, address in (("c4", H4), ("h6", C6)):
+        assert " 0% packet loss" in ping(lab.net, node, address, "-s", str(size)), address
+
+
+@pytest.mark.parametrize("size", [2000, 4000, 30000, 60000])
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_fragments(lab, opened, way, size):
+    """The sender's own fragments: reassembled at the other end, whole and unchanged."""
+    a, b = opened(Udp(lab.net, "c4", 4, discover=IP_PMTUDISC_DONT)), opened(Udp(lab.net, "h6", 6))
+    data = os.urandom(size)
+    if way == "4to6":
+        a.sendto(data, H4, b.port)
+        got, _ = b.wait("all fragments at h6")
+    else:
+        b.sendto(data, C6, a.port)
+        got, _ = a.wait("all fragments at c4")
+    assert got == data
+
+
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_packets_stay_in_order(lab, opened, way):
+    a, b = opened(Udp(lab.net, "c4", 4)), opened(Udp(lab.net, "h6", 6))
+    sender, receiver, to = (a, b, H4) if way == "4to6" else (b, a, C6)
+    for n in range(2000):
+        # Sizes mix, so that both engines take part where there are two.
+        sender.sendto(struct.pack("!I", n) + bytes(n * 7 % 1400), to, receiver.port)
+    got = []
+
+    def all_came():
+        got.extend(struct.unpack_from("!I", d)[0] for d, _ in receiver.received())
+        return len(got) == 2000
+
+    wait_for(all_came, 10, lambda: f"2000 datagrams; {len(got)} came")
+    assert got == sorted(got)
+
+
+def test_identifications_differ(lab, opened):
+    """RFC 7915 s5.1: packets without a fragment header get one from a generator."""
+    tap, h6 = opened(Tap(lab.net, "c4", "eth0")), opened(Udp(lab.net, "h6", 6))
+    for n in range(200):
+        h6.sendto(bytes(100), C6, 9)
+    wait_for(lambda: len(mine(tap)) >= 200, 5, "200 packets")
+    ids = [p[4:6] for p in mine(tap)]
+    assert len(set(ids)) > 190, "as good as random"
+
+
+def mine(tap):
+    return [p for p in tap.packets() if p[0] == 0x45 and p[9] == 17]
+
+
+# --- sizes ---
+
+
+@pytest.mark.parametrize("df", [True, False])
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_every_size_around_the_mtu(lab, opened, way, df):
+    """Each size arrives whole, or the sender is told the size that would pass: never silence."""
+    if way == "4to6":
+        lab.mtu(c4=9000, left=9000)
+        mtu = 1480  # of IPv4 packets over an IPv6 link of 1500
+    else:
+        lab.mtu(h6=9000, right=9000)
+        mtu = 1520
+    # PROBE: sent whole whatever the kernel believes about the path.
+    mode = IP_PMTUDISC_PROBE if df else IP_PMTUDISC_DONT
+    a = opened(Udp(lab.net, "c4", 4, discover=mode))
+    b = opened(Udp(lab.net, "h6", 6, discover=mode))
+    sender, receiver, to, head = (a, b, H4, 28) if way == "4to6" else (b, a, C6, 48)
+    errors = opened(Tap(lab.net, "c4" if way == "4to6" else "h6", "eth0"))
+    sizes = range(mtu - 100, mtu + 101)
+    for size in sizes:
+        sender.sendto(struct.pack("!H", size) + bytes(size - head - 2), to, receiver.port)
+    # IPv4 without DF always passes; an IPv6 sender makes fragments only after it was told.
+    expected = {n for n in sizes if n <= mtu or (way == "4to6" and not df)}
+    got = set()
+
+    def told_sizes():
+        told = {}
+        for p in errors.packets():
+            e = IP(p) if p[0] >> 4 == 4 else IPv6(p)
+            if way == "4to6" and e.haslayer(ICMP) and e[ICMP].type == 3 and e[ICMP].code == 4:
+                told[struct.unpack_from("!H", p, 20 + 8 + 2)[0]] = e[ICMP].nexthopmtu
+            elif e.haslayer(ICMPv6PacketTooBig):
+                told[struct.unpack_from("!H", p, 48 + 4)[0] + 40] = e[ICMPv6PacketTooBig].mtu
+        return told
+
+    def complete():
+        for data, _ in receiver.received():
+            size, = struct.unpack_from("!H", data)
+            assert len(data) == size - head
+            got.add(size)
+        return got >= expected and got | set(told_sizes()) >= set(sizes)
+
+    wait_for(complete, 10, lambda: f"missing {sorted(expected - got)}, silent about "
+                                   f"{sorted(set(sizes) - got - set(told_sizes()))}")
+    if df:
+        assert got == expected, f"too big for the link, but came: {sorted(got - expected)}"
+    assert set(told_sizes().values()) <= {mtu}
+
+
+def test_path_mtu_from_ipv4(lab, opened):
+    """A small link behind the translator: "fragmentation needed" says 20 octets less."""
+    lab.mtu(h6=1300)
+    a, b = opened(Udp(lab.net, "c4", 4, discover=IP_PMTUDISC_DO)), opened(Udp(lab.net, "h6", 6))
+    a.connect(H4, b.port)
+    assert a.send(bytes(1452)) is None
+    assert a.error("too big") == errno.EMSGSIZE
+    wait_for(lambda: a.path_mtu() == 1280, 3, lambda: f"path MTU 1280, not {a.path_mtu()}")
+    assert a.send(bytes(1280 - 28)) is None
+    assert len(b.wait("what fits")[0]) == 1280 - 28
+
+
+def test_path_mtu_from_ipv6(lab, opened):
+    lab.mtu(c4=1400)
+    a, b = opened(Udp(lab.net, "c4", 4)), opened(Udp(lab.net, "h6", 6, discover=IP_PMTUDISC_DO))
+    b.connect(C6, a.port)
+    assert b.send(bytes(1452)) is None
+    assert b.error("too big") == errno.EMSGSIZE
+    wait_for(lambda: b.path_mtu() == 1420, 3, lambda: f"path MTU 1420, not {b.path_mtu()}")
+    assert b.send(bytes(1420 - 48)) is None
+    assert len(a.wait("what fits")[0]) == 1420 - 48
+
+
+@pytest.mark.parametrize("links", [{"h6": 1300}, {"c4": 1300}, {"c4": 1000}, {"right": 1280, "c4": 1400}])
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_tcp_over_small_links(lab, transfer, links, way):
+    lab.mtu(**links)
+    got = transfer(way, 1000)
+    assert not got["broken"] and not got["corrupt"]
+
+
+def test_small_ipv4_links(lab, opened):
+    """RFC 7915 s5, s5.1.1: IPv6 knows no MTU below 1280, so IPv4 fragments."""
+    lab.mtu(c4=1000)
+    a, b = opened(Udp(lab.net, "c4", 4)), opened(Udp(lab.net, "h6", 6, discover=IP_PMTUDISC_DO))
+    b.sendto(bytes(1232), C6, a.port)
+    assert len(a.wait("1280 octets over 1000")[0]) == 1232
+    lab.mtu(left=700, c4=700)
+    b.sendto(bytes(1232), C6, a.port)
+    assert len(a.wait("1280 octets over 700")[0]) == 1232
+
+
+# --- errors ---
+
+
+def test_port_unreachable(lab, opened):
+    a = opened(Udp(lab.net, "c4", 4)).connect(H4, 4321)
+    a.send(b"nobody there")
+    assert a.error("from IPv6") == errno.ECONNREFUSED
+    b = opened(Udp(lab.net, "h6", 6)).connect(C6, 4321)
+    b.send(b"nobody there")
+    assert b.error("from IPv4") == errno.ECONNREFUSED
+
+
+def hops(net, node, address, limit=12):
+    """Who answers to echo requests with rising TTL, the destination last."""
+    found = []
+    for ttl in range(1, limit):
+        out = ping(net, node, address, "-t", str(ttl))
+        who = re.search(r"From (\S+):? icmp_seq=\d+ Time to live exceeded"
+                        r"|From (\S+):? icmp_seq=\d+ Time exceeded", out)
+        if " 0% packet loss" in out:
+            return found + [address]
+        found.append((who.group(1) or who.group(2)).rstrip(":") if who else "*")
+    return found
+
+
+def test_traceroute_from_ipv4(lab):
+    """Every hop answers; those in IPv6 with the address of the pool (RFC 6791)."""
+    found = hops(lab.net, "c4", H4)
+    assert found[0] == "203.0.113.1" and found[-1] == H4
+    assert "*" not in found
+    assert set(found[1:-1]) == {BOX4}
+
+
+def test_traceroute_from_ipv6(lab):
+    found = hops(lab.net, "h6", C6)
+    assert found[0] == "2001:db8:12:34::fe" and found[-1] == C6
+    assert "*" not in found
+    assert same_address(PREFIX + "203.0.113.1") not in found[:1]
+    assert {a for a in found[1:-1]} <= {BOX6, *(same_address(PREFIX + a) for a in
+                                              (lab64.R4, BOX4))}
+
+
+def test_the_pool_is_used_at_random(lab, opened):
+    """RFC 6791 s5."""
+    last = str(len(hops(lab.net, "c4", H4)) - 1)  # where r6 answers, which has no IPv4 address
+    lab.configure({"pool4": ["198.51.100.64/30", "198.51.100.99"]})
+    tap = opened(Tap(lab.net, "c4", "eth0"))
+    before = tap.mark()
+    for _ in range(60):
+        ping(lab.net, "c4", H4, "-t", last)
+    sources = {IP(p).src for p in tap.packets()[before:] if IP(p).haslayer(ICMP) and IP(p)[ICMP].type == 11}
+    pool = {f"198.51.100.{n}" for n in (64, 65, 66, 67, 99)}
+    assert sources <= pool and len(sources) >= 3
+
+
+NARROW = {"prefixes": [{"prefix": PREFIX + "/96", "ipv4": "203.0.113.0/24"}]}
+
+
+def test_what_has_no_mapping_is_refused(lab, opened):
+    """RFC 7915 s4.4, s5.4: "administratively prohibited", but not about ICMPv6."""
+    lab.configure(NARROW)
+    lab.net["box"].run("ip -4 route replace 192.0.2.77 dev nat64")
+    a = opened(Udp(lab.net, "c4", 4))
+    tap = opened(Tap(lab.net, "c4", "eth0"))
+    a.sendto(b"x", "192.0.2.77", 9)
+    e = IP(tap.wait(lambda p: p[9] == 1, "an error"))
+    assert (e[ICMP].type, e[ICMP].code, e.dst) == (3, 13, C4)
+    lab.net["h6"].batch([f"addr add 2001:db8:12:34::99/64 dev eth0 nodad"])
+    tap6 = opened(Tap(lab.net, "h6", "eth0"))
+    b = opened(Udp(lab.net, "h6", 6))
+    b.s.close()
+    b.s = lab64.socket_in(lab.net["h6"], socket.AF_INET6, socket.SOCK_DGRAM, 0)
+    b.s.bind(("2001:db8:12:34::99", 0))
+    b.sendto(b"x", C6, 9)
+    e = IPv6(tap6.wait(lambda p: p[6] == 58 and p[40] == 1, "an error"))
+    assert (e[ICMPv6DestUnreach].code, e.dst) == (1, "2001:db8:12:34::99")
+    mark, drops = tap6.mark(), lab.counters()["unmapped_src6"]
+    ping(lab.net, "h6", C6, "-I", "2001:db8:12:34::99", "-W", "1")
+    wait_for(lambda: lab.counters()["unmapped_src6"] > drops, 3, "the echo request is counted")
+    assert not [p for p in tap6.packets()[mark:] if p[6] == 58 and p[40] == 1]
+    lab.net["h6"].batch(["addr del 2001:db8:12:34::99/64 dev eth0"])
+    lab.net["box"].run("ip -4 route del 192.0.2.77 dev nat64")
+
+
+@pytest.mark.parametrize("rate", [0, 10])
+def test_errors_are_limited_or_left_out(make_net, opened, rate):
+    """RFC 7915 s4.4, s5.4; RFC 4443 s2.4 (f)."""
+    net = lab64.build()
+    with net:
+        lab = Lab(net, "tun", {"errors_per_second": rate, **NARROW})
+        net["box"].run("ip -4 route replace 192.0.2.77 dev nat64")
+        wait_for(lambda: " 0% packet loss" in ping(net, "c4", H4), 10, "c4 reaches h6")
+        a, tap = opened(Udp(net, "c4", 4)), opened(Tap(net, "c4", "eth0"))
+        for _ in range(200):
+            a.sendto(b"x", "192.0.2.77", 9)
+        wait_for(lambda: lab.counters()["unmapped_dst4"] == 200, 5, "all are refused")
+        errors = sum(IP(p).haslayer(ICMP) for p in tap.packets())
+        c = lab.counters()
+        assert c["errors_sent"] + c["errors_limited"] == 200
+        assert c["errors_sent"] == 0 if rate == 0 else 1 <= c["errors_sent"] <= 20
+        assert errors <= c["errors_sent"]
+
+
+# --- bad packets ---
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp", "icmp"])
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_wrong_checksums_stay_wrong(lab, opened, way, proto):
+    """By as much as they were: nobody repairs what is broken on the way."""
+    at4, at6 = opened(Tap(lab.net, "c4", "eth0", ("r4", "client"))), \
+        opened(Tap(lab.net, "h6", "eth0", ("r6", "site")))
+    mark = os.urandom(16)
+    if way == "4to6":
+        head, source, target = IP(src=C4, dst=H4), at4, at6
+        message = {"udp": UDP(sport=1, dport=9), "tcp": TCP(sport=1, dport=9), "icmp": ICMP()}[proto]
+    else:
+        head, source, target = IPv6(src=H6, dst=C6), at6, at4
+        message = {"udp": UDP(sport=1, dport=9), "tcp": TCP(sport=1, dport=9),
+                   "icmp": ICMPv6EchoRequest()}[proto]
+    sums = {}
+    for error in 0, 1, 0x1000:
+        p = (head.__class__(bytes(head / message / Raw(mark))))
+        layer = p.payload
+        field = "cksum" if isinstance(layer, ICMPv6EchoRequest) else "chksum"
+        right = getattr(layer, field)
+        setattr(layer, field, (right + error) % 0xFFFF)
+        n = target.mark()
+        source.send(bytes(p))
+        came = target.wait(lambda d: mark in d, f"with an error of {error}", n)
+        got = (IPv6 if way == "4to6" else IP)(came)
+        layer = got.payload
+        field = "cksum" if "ICMPv6" in layer.name else "chksum"
+        seen = getattr(layer, field)
+        fresh = got.__class__(bytes(got))
+        delattr(fresh.payload, field)
+        correct = getattr(got.__class__(bytes(fresh)).payload, field)
+        sums[error] = (seen - correct) % 0xFFFF
+    assert sums == {0: 0, 1: 1, 0x1000: 0x1000}
+
+
+# --- hairpin ---
+
+
+def test_hairpin(lab, opened, transfer):
+    """RFC 7757 s4: h6 reaches g6 by g6's IPv4 address, and each sees the other's."""
+    h, g = opened(Udp(lab.net, "h6", 6)), opened(Udp(lab.net, "g6", 6))
+    h.sendto(b"there", PREFIX + G4, g.port)
+    assert g.wait("at g6") == (b"there", (same_address(PREFIX + H4), h.port))
+    g.sendto(b"back", PREFIX + H4, h.port)
+    assert h.wait("at h6") == (b"back", (same_address(PREFIX + G4), g.port))
+    got = transfer("6to4", 500, PREFIX + G4, "g6")
+    assert not got["broken"] and not got["corrupt"]
+    refused = opened(Udp(lab.net, "h6", 6)).connect(PREFIX + G4, 4321)
+    refused.send(b"x")
+    assert refused.error("from g6") == errno.ECONNREFUSED
+
+
+def test_a_hairpin_loop_ends(lab, opened):
+    """A mapping whose IPv6 side lies inside the prefix sends packets back to the translator."""
+    lab.configure({"mappings": SETTINGS["mappings"] + [{"ipv4": "192.0.2.66", "ipv6": PREFIX + "192.0.2.66"}]})
+    h, before = opened(Udp(lab.net, "h6", 6)), lab.counters()
+    h.sendto(b"round and round", PREFIX + "192.0.2.66", 9)
+    wait_for(lambda: sum(lab.counters().values()) > sum(before.values()), 3, "it is seen")
+    now = lab.counters()
+    assert sum(now.values()) - sum(before.values()) <= 70, "the hop limit ends it"
+
+
+# --- routes ---
+
+
+def routes(net, family, node="box"):
+    return {line.split()[0] for line in net[node].out(f"ip -{family} route show proto 140").splitlines()}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_routes_come_and_go(sig, make_net):
+    """Protocol 140, into the device; gone with the daemon, however it ends."""
+    with lab64.build() as net:
+        lab = Lab(net, "tun", {"prefixes": [{"prefix": PREFIX + "/96", "hosts": ["192.0.2.128/26"]}],
+                               "mappings": SETTINGS["mappings"] + [
+                                   {"ipv4": "10.9.0.1", "ipv6": "2001:db8:99::1", "side": "ipv4"}]})
+        assert routes(net, 6) == {PREFIX + "/96", "2001:db8:99::1"}
+        assert routes(net, 4) == {H4, G4, "192.0.2.128/26"}
+        assert all("dev nat64" in line for f in (4, 6) for line in
+                   net["box"].out(f"ip -{f} route show proto 140").splitlines())
+        lab.configure({"mappings": SETTINGS["mappings"][:1]})
+        assert routes(net, 6) == {PREFIX + "/96"} and routes(net, 4) == {H4}
+        lab.box.stop(sig)
+        wait_for(lambda: not routes(net, 4) | routes(net, 6), 3, "no route of the daemon")
+        assert "nat64" not in net["box"].out("ip link")
+
+
+def test_a_more_specific_route_wins(lab, opened):
+    """RFC 7915 s4.6, s5.6: forwarded untranslated."""
+    lab.configure({"prefixes": [{"prefix": PREFIX + "/96", "hosts": ["192.0.2.128/26"]}]})
+    h, a = opened(Udp(lab.net, "h6", 6)), opened(Udp(lab.net, "c4", 4))
+    at4, at6 = opened(Tap(lab.net, "r4", "box")), opened(Tap(lab.net, "r6", "box"))
+    lab.net["box"].run(f"ip -4 route add 192.0.2.130 via {lab64.R4}")
+    lab.net["r4"].run("ip -4 route add blackhole 192.0.2.130")  # instead of back again
+    lab.net["box"].batch([f"route add {C6}/128 via {R6}"])
+    lab.net["r6"].batch([f"route add blackhole {C6}/128"])
+    try:
+        before = translated(lab)
+        # r6 and r4 would not give them back, so they are given to the box here.
+        source = Tap(lab.net, "r6", "box", ("box", "right"))
+        source.send(bytes(IPv6(src=H6, dst=C6) / UDP(dport=9) / Raw(b"untranslated")))
+        at6.wait(lambda p: b"untranslated" in p and p[0] >> 4 == 6, "IPv6 again")
+        source.close()
+        source = Tap(lab.net, "r4", "box", ("box", "left"))
+        source.send(bytes(IP(src=C4, dst="192.0.2.130") / UDP(dport=9) / Raw(b"unchanged")))
+        at4.wait(lambda p: b"unchanged" in p and p[0] >> 4 == 4, "IPv4 again")
+        source.close()
+        assert translated(lab) == before
+    finally:
+        lab.net["box"].batch([f"route del {C6}/128 via {R6}"])
+        lab.net["r6"].batch([f"route del blackhole {C6}/128"])
+        lab.net["box"].run(f"ip -4 route del 192.0.2.130 via {lab64.R4}")
+        lab.net["r4"].run("ip -4 route del blackhole 192.0.2.130")
+    a.sendto(b"translated again", "192.0.2.130", 9)
+    wait_for(lambda: translated(lab) > before, 3, "without the routes")
+
+
+# --- operation ---
+
+
+def test_reload_under_load(lab, opened):
+    """10,000 packets a second; none is lost, each is translated wholly by one configuration."""
+    old, new = "2001:db8:46::", "2001:db8:47::"
+    a6, b6 = "2001:db8:12:34::a", "2001:db8:12:34::b"
+    lab.net["h6"].batch([f"addr add {a}/64 dev eth0 nodad" for a in (a6, b6)])
+    by = [{"prefixes": [{"prefix": p + "/96"}], "mappings": [{"ipv4": H4, "ipv6": m}], "address6": p + BOX4}
+          for p, m in ((old, a6), (new, b6))]
+    lab.configure(by[0])
+    for by_now in by[1], by[0]:  # neighbours are known
+        lab.configure(by_now)
+        udp = opened(Udp(lab.net, "c4", 4))
+        address = by_now["mappings"][0]["ipv6"]
+        tap = opened(Tap(lab.net, "h6", "eth0"))
+        udp.sendto(b"first", H4, 9)
+        tap.wait(lambda p: b"first" in p, f"at {address}")
+    server = Server(lab.net, "h6")
+    tap = opened(Tap(lab.net, "h6", "eth0"))
+    probe = UdpProbe(lab.net, "c4", MAPPED_H4, server, interval_us=100)
+    sent, n_reloads = wait_for(lambda: tap.mark(), 5, "packets come"), 20
+    for n in range(n_reloads):
+        lab.configure(by[(n + 1) % 2])
+        here = tap.mark()
+        wait_for(lambda: tap.mark() > here + 200, 5, "packets come")
+    probe.stop()
+    pairs_seen, numbers = set(), []
+
+    def read():
+        numbers.clear()
+        for p in tap.packets():
+            if p[0] >> 4 == 6 and p[6] == 17 and struct.unpack_from("!H", p, 42)[0] == server.port:
+                pairs_seen.add((p[8:24], p[24:40]))
+                numbers.append(struct.unpack_from("=Q", p, 48)[0])
+        return len(numbers) >= probe.sent
+
+    wait_for(read, 5, lambda: f"{probe.sent} packets; {len(numbers)} came")
+    six = [tuple(socket.inet_pton(socket.AF_INET6, x) for x in (p + C4, m))
+           for p, m in ((old, a6), (new, b6))]
+    assert pairs_seen == set(six), "translated by a mixture"
+    assert sorted(numbers) == list(range(min(numbers), min(numbers) + probe.sent))
+    server.stop()
+    lab.net["h6"].batch([f"addr del {a}/64 dev eth0" for a in (a6, b6)])
+
+
+def test_a_bad_reload_changes_nothing(lab, opened):
+    before = lab.box.ask("mappings")
+    with open(lab.box.conf_path, "a") as f:
+        f.write('lowest_ipv6_mtu = 12;\n')
+    with pytest.raises(Exception):
+        lab.box.ask("reload")
+    lab.box.proc.send_signal(signal.SIGHUP)
+    wait_for(lambda: "lowest_ipv6_mtu" in lab.box.log(), 3, "the reason is in the log")
+    assert lab.box.ask("mappings") == before
+    assert " 0% packet loss" in ping(lab.net, "c4", H4)
+    assert lab.box.status()["reload_error"]
+
+
+def test_explain(lab):
+    x = lab.box.ask("explain", address=H4)["addresses"][0]
+    assert (x["verdict"], x["becomes"]) == ("mapped", H6)
+    x = lab.box.ask("explain", address="64:ff9b::192.0.2.33")["addresses"][0]
+    assert x["verdict"] == "unmapped" and x["becomes"] is None
+    x = lab.box.ask("explain", address=C6)["addresses"][0]
+    assert x["becomes"] == C4
+    packet = lab.box.ask("explain", source=C4, destination=H4)["packet"]
+    assert packet["translated"] and (packet["source"], packet["destination"]) == \
+        (same_address(C6), H6)
+    packet = lab.box.ask("explain", source="2001:db8:ffff::1", destination=C6)["packet"]
+    assert not packet["translated"] and packet["counter"] == "unmapped_src6" and packet["meaning"]
+    out = lab.net["box"].out([NEMOCTL, "--socket", lab.box.control, "nat64", "explain", C4, H4])
+    assert H6 in out and same_address(C6) in out
+
+
+def test_mappings_and_stats(lab):
+    rows = lab.box.ask("mappings")
+    assert {(r["ipv4"], r["ipv6"]) for r in rows if r["kind"] == "mapping"} == \
+        {(H4 + "/32", H6 + "/128"), (G4 + "/32", G6 + "/128")} or \
+        {(r["ipv4"], r["ipv6"]) for r in rows if r["kind"] == "mapping"} == {(H4, H6), (G4, G6)}
+    counters = lab.box.ask("stats")["counters"]
+    assert len({c["name"] for c in counters}) == len(counters)
+    assert all(len(c["help"]) > 10 for c in counters)
+    for command in "status", "stats", "mappings":
+        out = lab.net["box"].out([NEMOCTL, "--socket", lab.box.control, "nat64", command])
+        assert out.strip()
+        json.loads(lab.net["box"].out([NEMOCTL, "--json", "--socket", lab.box.control, "nat64", command]))
+
+
+MISTAKES = [  # settings, what the message must name
+    ({"prefixes": [{"prefix": "2001:db8::/33"}]}, "/33"),
+    ({"prefixes": [{"prefix": "64:ff9b::/64"}]}, "64:ff9b"),
+    ({"prefixes": [{"prefix": "2001:db8:1:2:ff00::/96"}]}, "2001:db8:1:2:ff00::"),
+    ({"mappings": [{"ipv4": "192.0.2.0/24", "ipv6": "2001:db8::/124"}]}, "192.0.2.0/24"),
+    ({"mappings": [{"ipv4": "192.0.2.1/24", "ipv6": "2001:db8::/120"}]}, "192.0.2."),
+    ({"mappings": [{"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"},
+                   {"ipv4": "192.0.2.1", "ipv6": "2001:db8::2"}]}, "192.0.2.1"),
+    ({"mappings": [{"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"},
+                   {"ipv4": "192.0.2.2", "ipv6": "2001:db8::1"}]}, "2001:db8::1"),
+    ({"lowest_ipv6_mtu": 1279}, "lowest_ipv6_mtu"), ({"mtu": 100}, "mtu"),
+    ({"tos_6to4": "256"}, "tos_6to4"), ({"hairpin": "perhaps"}, "hairpin"),
+    ({"unknown_key": 1}, "unknown_key"), ({"mappings_file": "/nowhere/at/all"}, "/nowhere/at/all"),
+    ({"address4": "127.0.0.1.1"}, "address4"), ({"queues": 0}, "queues"),
+]
+
+
+@pytest.mark.parametrize("settings, names", MISTAKES, ids=[n for _, n in MISTAKES])
+def test_check_of_the_configuration(tmp_path, settings, names):
+    path = tmp_path / "bad.conf"
+    path.write_text(libconfig_file({"prefixes": [{"prefix": PREFIX + "/96"}], **settings}))
+    done = subprocess.run([NAT64, "-t", "-c", str(path)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert names in done.stderr and "bad.conf:" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("settings, names", [
+    ({"mappings": [{"ipv4": "198.51.100.0/24", "ipv6": "2001:db8:1::/120"},
+                   {"ipv4": "198.51.100.64", "ipv6": "2001:db8::abcd"}]}, "198.51.100.64"),
+    ({"pool4": ["10.0.0.1"]}, "10.0.0.1"), ({"pool4": ["100.64.0.1"]}, "100.64.0.1"),
+    ({"prefixes": [{"prefix": "64:ff9b::/96", "hosts": ["8.8.8.0/24"]}]}, "well-known"),
+], ids=["overlap", "private pool", "shared pool", "hosts in the well-known prefix"])
+def test_warnings_of_the_check(tmp_path, settings, names):
+    path = tmp_path / "odd.conf"
+    path.write_text(libconfig_file({"prefixes": [{"prefix": PREFIX + "/96"}], **settings}))
+    done = subprocess.run([NAT64, "-t", "-c", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert names in done.stderr, done.stderr
+
+
+def test_a_good_configuration_passes_in_silence(tmp_path):
+    path = tmp_path / "good.conf"
+    (tmp_path / "more").write_text("# more mappings\n203.0.113.7 2001:db8:7::7\n"
+                                   "203.0.113.8/31 2001:db8:8::/127 both  # two\n")
+    path.write_text(libconfig_file({**SETTINGS, "engine": "auto", "mappings_file": "more"}))
+    done = subprocess.run([NAT64, "-t", "-c", str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+IMPORTS = {
+    "map646": """# a dead translator's
+tunnel-device tun646
+mapping-prefix 2001:db8:646::
+map-static 192.0.2.1 2001:db8:12:34::1
+map-static 192.0.2.2 2001:db8:12:34::2
+""",
+    "tayga": """tun-device nat64
+ipv4-addr 198.51.100.2
+ipv6-addr 2001:db8:b::64
+prefix 2001:db8:46::/96
+map 192.0.2.1 2001:db8:12:34::1
+map 192.0.2.2 2001:db8:12:34::2
+data-dir /var/spool/tayga
+""",
+    "jool": json.dumps({
+        "instance": "default", "framework": "netfilter",
+        "global": {"manually-enabled": True, "pool6": "2001:db8:46::/96", "lowest-ipv6-mtu": 1400,
+                   "amend-udp-checksum-zero": True, "eam-hairpin-mode": "simple"},
+        "eamt": [{"ipv6 prefix": "2001:db8:12:34::1/128", "ipv4 prefix": "192.0.2.1/32"},
+                 {"ipv6 prefix": "2001:db8:12:34::2/128", "ipv4 prefix": "192.0.2.2/32"}],
+        "denylist4": ["203.0.113.0/24"], "pool6791v4": ["198.51.100.2/32"]}),
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTS)
+def test_import(tmp_path, kind):
+    foreign, ours = tmp_path / f"{kind}.conf", tmp_path / "ours.conf"
+    foreign.write_text(IMPORTS[kind])
+    done = subprocess.run([NAT64, "--import", str(foreign)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours.write_text(done.stdout)
+    check = subprocess.run([NAT64, "-t", "-c", str(ours)], capture_output=True, text=True)
+    assert check.returncode == 0, check.stderr + done.stdout
+    with Net(lab64.Topology([lab64.Node("box")], [])) as net:
+        d = Daemon(net, "box", "nemo-nat64", done.stdout + 'engine = "tun";\n'
+                   if "engine" not in done.stdout else done.stdout).start()
+        rows = {(r["ipv4"].removesuffix("/32"), r["ipv6"].removesuffix("/128"))
+                for r in d.ask("mappings") if r["kind"] == "mapping"}
+        assert rows == {(H4, H6), (G4, G6)}
+        prefix = {"map646": "2001:db8:646::/96"}.get(kind, "2001:db8:46::/96")
+        assert d.status()["prefixes"] == [prefix]
+
+
+def test_import_refuses_what_it_does_not_know(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("hello = world\n")
+    done = subprocess.run([NAT64, "--import", str(other)], capture_output=True, text=True)
+    assert done.returncode != 0 and done.stderr and not done.stdout
+
+
+# --- many boxes ---
+
+SPREAD = """table inet spread {{
+    chain before {{ type filter hook prerouting priority -150;
+        iifname "{inside}" meta mark set numgen inc mod 2 map {{ 0 : 1, 1 : 2 }}; }}
+}}"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_two_translators_side_by_side(make_net, engine, way):
+    """Packets of one connection are spread packet by packet over both, in each direction; one is
+    killed and the connection goes on."""
+    net = make_net(lab64.topology(("box1", "box2")))
+    net["c4"].batch([f"addr add {C4}/24 dev eth0", "route add default via 203.0.113.1"], 4)
+    net["r4"].batch(["addr add 203.0.113.1/24 dev client"], 4)
+    boxes = {}
+    for n, box in enumerate(("box1", "box2")):
+        net["r4"].batch([f"addr add 198.51.{n}.1/24 dev {box}"], 4)
+        net[box].batch([f"addr add 198.51.{n}.2/24 dev left", f"route add default via 198.51.{n}.1"], 4)
+        net[box].batch([f"route add 2001:db8:12:34::/64 via 2001:db8:b{n}::2"])
+        for router, family, to in (("r4", 4, f"192.0.2.0/24 via 198.51.{n}.2"),
+                                   ("r6", 6, f"{PREFIX}/96 via 2001:db8:b{n}::1")):
+            net[router].run(f"ip -{family} route add {to} table {n + 1}")
+            net[router].run(f"ip -{family} rule add fwmark {n + 1} lookup {n + 1}")
+        daemon = Daemon(net, box, "nemo-nat64", {**SETTINGS, "engine": engine}, name=box)
+        try:
+            boxes[box] = daemon.start()
+        except RuntimeError as e:
+            can_not(engine, e)
+            raise
+    for router, inside in (("r4", "client"), ("r6", "site")):
+        net[router].run(["nft", "-f", "-"], input=SPREAD.format(inside=inside))
+    node, other, address = ("c4", "h6", MAPPED_H4) if way == "4to6" else ("h6", "c4", C6)
+    server = Server(net, other)
+    transfer = TcpTransfer(net, node, address, server, kbps=50000)
+
+    def both_ways(box):
+        c = {c["name"]: c["value"] for c in boxes[box].ask("stats")["counters"]}
+        return min(c["translated_6to4"], c["translated_4to6"])
+
+    wait_for(lambda: all(both_ways(b) > 500 for b in boxes), 20, "both translate both ways")
+    boxes["box1"].stop(signal.SIGKILL)
+    # What an IGP does when a router has gone.
+    for router, inside in (("r4", "client"), ("r6", "site")):
+        net[router].run("nft flush ruleset")
+        net[router].run(["nft", "-f", "-"], input=SPREAD.format(inside=inside).replace("0 : 1", "0 : 2"))
+    before = both_ways("box2")
+    wait_for(lambda: both_ways("box2") > before + 1000, 20, "the connection goes on")
+    got = transfer.stop()
+    assert not got["broken"] and not got["corrupt"] and got["received"] == got["sent"]
