@@ -115,9 +115,10 @@ $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 check-unit: $(UNIT_BINS) ## unit tests and simulator, under ASan and UBSan
 	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
 
-check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores
+check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores, traceability
 	@clang-format --dry-run -Werror $(SOURCES)
 	@$(PYTHON) netns-tests/lib/purity.py $(B)/obj $(PURE)
+	@$(PYTHON) netns-tests/lib/trace.py
 
 PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest netns-tests $(if $(K),-k '$(K)')
 

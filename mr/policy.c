@@ -5,6 +5,7 @@
 
 #define PRIO_UPLINK  1000
 #define PRIO_INSIDE  1010
+#define PRIO_HOME    1012
 #define PRIO_OUTER   1015
 #define PRIO_TUNNEL  1020
 #define PRIO_SPOOFED 1030
@@ -41,7 +42,7 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 		memcpy(add(rules, PRIO_UPLINK, 0)->iif, c->uplinks[i].interface, IFNAMSIZ);
 	for (unsigned i = 0; i < c->n_has; i++)
 		own(add(rules, PRIO_OUTER, MAIN_TABLE))->to = prefix6_host(&c->has[i]);
-	add(rules, PRIO_TUNNEL, f->table)->from = prefix6_host(&c->hoa);
+	add(rules, PRIO_HOME, f->table)->from = prefix6_host(&c->hoa);
 	own(add(rules, PRIO_TUNNEL, f->table))->mark = TUNNEL_MARK;
 	for (unsigned i = 0; i < c->n_networks; i++) {
 		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->networks[i].prefix;

@@ -3,8 +3,9 @@
  *
  *     from an uplink, to be forwarded            -> dropped: in through the tunnel only
  *     to a mobile network                        -> main table; unreachable if the link is down
+ *     from the home address                      -> table of the tunnel; unreachable without one
  *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
- *     from a mobile network or the home address  -> table of the tunnel; unreachable without one
+ *     from a mobile network                      -> table of the tunnel; unreachable without one
  *     own ICMPv6 errors about tunnelled packets  -> table of the tunnel: they quote those packets
  *     from a mobile network's interface, else    -> dropped: spoofed source
  *

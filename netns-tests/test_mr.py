@@ -668,6 +668,8 @@ def test_nothing_of_the_network_is_ever_seen_outside_the_tunnel(away):
     a.bound()
     stage("bound")
     a.site.wait("there was traffic", proto=TUNNEL)
+    a.net["mr"].run(f"ping -6 -c 1 -W 1 -I {HOA} {HA}", check=False)
+    stage("the router's own, from its home address to the home agent")
     a.carrier(False)
     stage("no carrier")
     a.mr.wait_event("mr.lost", 5)

@@ -27,6 +27,10 @@ def testbed(request):
     net.close()
 
 
+def counter(w, name):
+    return next(c["value"] for c in w.nat.ask("stats")["counters"] if c["name"] == name)
+
+
 def test_tcp_survives_moves(testbed):
     w = testbed
     server = Server(w.net, "host1")
@@ -39,6 +43,8 @@ def test_tcp_survives_moves(testbed):
         wait_for(lambda: w.mr[1].ask("handovers")[-1]["n"] > before, 20, f"handover to {site}")
         probe.wait_flowing(20)
     probe.stop()
+    translated = counter(w, "translated_4to6")
+    wait_for(lambda: counter(w, "translated_4to6") > translated + 500, 20, "TCP flows on")
     got = tcp.stop()
     server.stop()
     assert not got["broken"] and not got["corrupt"] and got["received"] == got["sent"] > 1 << 20

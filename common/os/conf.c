@@ -512,7 +512,9 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 	for (const struct conf_key *k = keys; k->name; k++) {
 		char key[PATH_SIZE], range[WHY_SIZE], sub[PATH_SIZE + 2];
 		const char *def = k->required ? "required" : k->def ? k->def : "-";
-		const char *cols[N_COLS] = {join(path, k->name, key), types[k->type], def, range};
+		bool is_long = strlen(def) > 30; /* it would push the meanings off the screen */
+		const char *cols[N_COLS] = {
+			join(path, k->name, key), types[k->type], is_long ? "as told" : def, range};
 
 		if (is_line_key(k))
 			continue;
@@ -521,9 +523,10 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 			if ((int)strlen(cols[i]) > width[i])
 				width[i] = (int)strlen(cols[i]);
 		if (f)
-			fprintf(f, "%-*s  %-*s  %-*s  %-*s  %s\n", width[0], cols[0], width[1],
+			fprintf(f, "%-*s  %-*s  %-*s  %-*s  %s%s%s\n", width[0], cols[0], width[1],
 				cols[1], width[2], cols[2], width[3], cols[3],
-				k->help ? k->help : "");
+				k->help ? k->help : "", is_long ? "; default: " : "",
+				is_long ? def : "");
 		snprintf(sub, sizeof(sub), "%s[]", key);
 		if (k->type == CONF_GROUPS)
 			help_rows(f, k->sub, sub, width);

@@ -319,6 +319,108 @@ static void simple_hairpin(void **state)
 	nat64_release(&n);
 }
 
+/* The IPv6 packet of 'size' octets from A6 to B6 by its IPv4 address; 'frag' -1: no fragment. */
+static size_t to_b6(uint8_t *pkt, size_t size, int frag)
+{
+	memset(pkt, 0x55, size);
+	from_hex("60000000 0000 c8 40" A6 WKP("c0000202"), pkt);
+	if (frag >= 0) {
+		pkt[6] = 44;
+		from_hex("c8 00 0000 12345678", pkt + 40);
+		put_word(pkt + 42, (unsigned)frag);
+	}
+	seal(pkt, size);
+	return size;
+}
+
+/* Only the links that it goes over count: it is IPv6 there, and the sender speaks IPv6. */
+static void hairpins_and_sizes(void **state)
+{
+	struct nat64 n = figure1();
+	static struct caught c;
+	uint8_t pkt[1600], expected[48];
+
+	(void)state;
+	n.conf.mtu4 = 576;
+	expect_reason(run(&n, pkt, to_b6(pkt, 1500, -1), &c), hairpinned);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.size[0], 1500);
+	assert_int_equal(c.pkt[0][6], 200);
+	expect_reason(run(&n, pkt, to_b6(pkt, 1500, 8 | 1), &c), hairpinned);
+	assert_int_equal(c.n, 1);
+	from_hex("c8 00 0009 00005678", expected);
+	assert_memory_equal(c.pkt[0] + 40, expected, 8);
+	n.conf.mtu6 = 1400;
+	inet_pton(AF_INET6, "2001:db8:ffff::1", &n.conf.own6);
+	expect_reason(run(&n, pkt, to_b6(pkt, 1500, -1), &c), too_big);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.n_errors, 1);
+	check_valid(c.pkt[0], c.size[0], true);
+	from_hex("20010db8ffff00000000000000000001" A6 "0200", expected);
+	assert_memory_equal(c.pkt[0] + 8, expected, 34);
+	assert_int_equal(word(c.pkt[0] + 46), 1400);
+	assert_memory_equal(c.pkt[0] + 48, pkt, 1232);
+	nat64_release(&n);
+}
+
+/* A message tells of one incoming interface (RFC 5837 s4.4); other objects may stand beside it. */
+static void origin_beside_other_objects(void **state)
+{
+	static const struct {
+		const char *object;
+		size_t added;
+	} table[] = {
+		{"0008 01 01 00012fff", 24}, /* MPLS */
+		{"0008 02 48 00000001", 24}, /* another role */
+		{"0008 02 08 00000001", 0},
+		{"0009 01 01 00012fff", 0}, /* no extension at all */
+		{"0002 01 01 00012fff", 0},
+	};
+	struct nat64 n = figure1();
+	static struct caught c;
+	uint8_t pkt[400];
+
+	(void)state;
+	n.conf.origin_object = 1;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		size_t size = from_hex("60000000 0000 3a 40 20010db8000000000000000000001234"
+				       "0064ff9b0000000000000000c0000263 03 00 0000 10000000"
+				       "60000000 0400 11 01 0064ff9b0000000000000000c0000263" A6
+				       "00*88 2000 0000",
+			pkt);
+
+		size += from_hex(table[i].object, pkt + size);
+		put_word(pkt + size - 10, ~sum16(pkt + size - 12, 12, 0) & 0xffff);
+		seal(pkt, size);
+		expect_reason(run(&n, pkt, size, &c), translated_6to4);
+		assert_int_equal(c.size[0], 20 + 8 + 128 + 12 + table[i].added);
+		assert_int_equal(sum16(c.pkt[0] + 156, 12 + table[i].added, 0), 0xffff);
+		check_valid(c.pkt[0], c.size[0], true);
+	}
+	nat64_release(&n);
+}
+
+/* An error is not worth fragments: its quote is cut. */
+static void errors_fit_the_link(void **state)
+{
+	struct nat64 n = translator(P40);
+	static struct caught c;
+	uint8_t pkt[1300] = {0};
+
+	(void)state;
+	from_hex("60000000 0000 3a 40" H6 H4 "0100 0000 00000000 60000000 0500 11 01" H4 H6, pkt);
+	seal(pkt, 1280);
+	expect_reason(run(&n, pkt, 1280, &c), translated_6to4);
+	assert_int_equal(c.size[0], 1240);
+	check_valid(c.pkt[0], 1240, true);
+	n.conf.mtu4 = 576;
+	expect_reason(run(&n, pkt, 1280, &c), translated_6to4);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.size[0], 576);
+	check_valid(c.pkt[0], 576, true);
+	nat64_release(&n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +435,9 @@ int main(void)
 		cmocka_unit_test(hairpins),
 		cmocka_unit_test(hairpinned_errors),
 		cmocka_unit_test(simple_hairpin),
+		cmocka_unit_test(hairpins_and_sizes),
+		cmocka_unit_test(origin_beside_other_objects),
+		cmocka_unit_test(errors_fit_the_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,8 @@ static void ipv4_rules(void **state)
 			NAT64_translated_4to6, 0, 0, 0},
 		{"4600 0000 0001 0000 40 11 0000" A4 "01010183" UDP, NAT64_translated_4to6, 0, 0,
 			0},
+		{"4700 0000 0001 0000 40 11 0000" A4 "8307 07 c0000209 00" UDP, NAT64_source_route,
+			3, 5, 0},
 		/* an error's sender is told nothing, nor is that of a later fragment */
 		{"4700 0000 0001 0000 40 01 0000" A4 "8307 04 c0000209 00 0b00 0000 00000000",
 			NAT64_source_route, 0, 0, 0},
