@@ -15,22 +15,6 @@
 #define TUN_PATH   "/dev/net/tun"
 #define QUEUE_SIZE 2000 /* packets that wait for the daemon: some ms of small ones */
 
-static int sysctl4_get(const char *ifname, const char *key)
-{
-	char path[128];
-	int value = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", ifname, key);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	if (fscanf(f, "%d", &value) != 1)
-		value = -1;
-	fclose(f);
-	return value;
-}
-
 static int sysctl4_put(const char *ifname, const char *key, const char *value)
 {
 	char path[128];
@@ -88,7 +72,6 @@ static int queue_open(const char *dev, bool multi, int *out)
  * error has an address of this host as its source, and that of a pool is routed elsewhere. */
 static int settings(const char *dev)
 {
-	bool filters = sysctl4_get("all", "rp_filter") > 0; /* the stricter of both would count */
 	int r = net_sysctl6(dev, "addr_gen_mode", "1");
 
 	if (r == -ENOENT) {
@@ -104,7 +87,7 @@ static int settings(const char *dev)
 	if (r == 0)
 		r = sysctl4_put(dev, "accept_local", "1");
 	if (r == 0)
-		r = sysctl4_put(dev, "rp_filter", filters ? "2" : "0"); /* 2, loose, beats 1 */
+		r = sysctl4_put(dev, "rp_filter", "0");
 	if (r < 0)
 		log_err("device %s: its settings in /proc/sys/net: %s", dev, strerror(-r));
 	return r;
@@ -160,24 +143,34 @@ int nat64_dev_open(
 	return r;
 }
 
+/* First character of a setting; '?': there is none. */
+static int setting(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	int c = f ? fgetc(f) : EOF;
+
+	if (f)
+		fclose(f);
+	return c == EOF ? '?' : c;
+}
+
 void nat64_dev_check_host(void)
 {
 	static const struct {
 		const char *path, *name, *family;
-	} wanted[] = {
+	} forwarding[] = {
 		{"/proc/sys/net/ipv4/ip_forward", "net.ipv4.ip_forward", "IPv4"},
 		{"/proc/sys/net/ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding", "IPv6"},
 	};
 
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-		FILE *f = fopen(wanted[i].path, "re");
-		int c = f ? fgetc(f) : EOF;
-
-		if (f)
-			fclose(f);
-		if (c == '0' || c == EOF)
+	for (size_t i = 0; i < sizeof(forwarding) / sizeof(*forwarding); i++)
+		if (setting(forwarding[i].path) == '0')
 			log_warn("this host does not forward %s: nothing will be translated; run "
 				 "`sysctl -w %s=1`",
-				wanted[i].family, wanted[i].name);
-	}
+				forwarding[i].family, forwarding[i].name);
+	/* It goes before the device's own; loose mode too wants a device with an IPv4 address. */
+	if (setting("/proc/sys/net/ipv4/conf/all/rp_filter") != '0')
+		log_warn("net.ipv4.conf.all.rp_filter is on: this host will drop ICMP errors from "
+			 "address4 and pool4; run `sysctl -w net.ipv4.conf.all.rp_filter=0` and "
+			 "set it for the interfaces that need it");
 }

@@ -10,6 +10,7 @@
 #include "common/os/ctl.h"
 #include "common/os/daemon.h"
 #include "common/os/log.h"
+#include "common/os/net.h"
 #include "nat64/dev.h"
 #include "nat64/edge.h"
 #include "nat64/engine.h"
@@ -23,6 +24,8 @@ struct nat64_edge {
 	sd_event *event;
 	struct nat64_file *file; /* owned: the running configuration */
 	struct ctl *ctl;
+	struct net *net; /* for what happens to the device */
+	bool down;
 	struct nat64_engine *tun;
 	struct nat64_bpf *bpf;  /* NULL: the TUN engine does it all */
 	char why_tun[WHY_SIZE]; /* and this is the reason */
@@ -213,6 +216,23 @@ void nat64_edge_reload(struct nat64_edge *e)
 
 /* --- start and stop --- */
 
+/* The kernel removes the routes of a device that is switched off, and leaves it at that. */
+static void on_link(void *arg, const struct net_link *l)
+{
+	struct nat64_edge *e = arg;
+	char why[WHY_SIZE] = "";
+
+	if (l->ifindex != nat64_tun_ifindex(e->tun) || l->gone || l->running == !e->down)
+		return;
+	e->down = !l->running;
+	if (e->down)
+		log_warn("device %s was switched off: nothing is translated", l->name);
+	else if (nat64_routes_restore(e->routes, why) < 0)
+		log_err("device %s is up again, but not all routes: %s", l->name, why);
+	else
+		log_info("device %s is up again, its routes too", l->name);
+}
+
 static int open_engines(struct nat64_edge *e)
 {
 	const struct nat64_file *f = e->file;
@@ -255,8 +275,11 @@ static int open_engines(struct nat64_edge *e)
 static int open_routes(struct nat64_edge *e)
 {
 	char why[WHY_SIZE] = "";
+	const struct net_handlers on = {.link = on_link, .arg = e};
 	int r = nat64_routes_open(&e->routes, nat64_tun_ifindex(e->tun));
 
+	if (r == 0)
+		r = net_open(&e->net, e->event, &on);
 	if (r == 0)
 		r = nat64_routes_stage(e->routes, &e->file->nat64, why);
 	if (r < 0)
@@ -312,6 +335,7 @@ void nat64_edge_close(struct nat64_edge *e)
 	if (!e)
 		return;
 	ctl_close(e->ctl);
+	net_close(e->net);
 	nat64_bpf_close(e->bpf);
 	nat64_tun_close(e->tun); /* the routes go with the device */
 	nat64_routes_close(e->routes);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,7 +23,8 @@
 
 #define BATCH      64 /* packets between two chances for a new configuration */
 #define MAX_PACKET (40 + 65535)
-#define HEADROOM   6 /* before the offload header of 10: the packet is aligned */
+#define NICE       -10 /* of the threads: forwarding goes before the host's ordinary processes */
+#define HEADROOM   6   /* before the offload header of 10: the packet is aligned */
 
 struct queue {
 	struct nat64_engine *engine;
@@ -155,6 +157,7 @@ static void *run(void *arg)
 	struct pollfd fds[2] = {{q->fd, POLLIN, 0}, {q->engine->stop, POLLIN, 0}};
 	int e = 0;
 
+	setpriority(PRIO_PROCESS, 0, NICE); /* this thread's; without the right to it, as it is */
 	while (e != EBADFD && poll(fds, 2, -1) >= 0 && !fds[1].revents)
 		e = drain(q);
 	if (e == EBADFD)

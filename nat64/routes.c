@@ -64,6 +64,13 @@ static int put(void *arg, const struct draw *d)
 	return e;
 }
 
+static int put_again(void *arg, const struct draw *d)
+{
+	int e = put(arg, d);
+
+	return e == -EEXIST ? 0 : e;
+}
+
 static int drop(void *arg, const struct draw *d)
 {
 	struct nat64_routes *r = arg;
@@ -131,6 +138,14 @@ void nat64_routes_revert(struct nat64_routes *r)
 {
 	draws_minus(&r->staged, &r->now, take_back, r);
 	draws_release(&r->staged);
+}
+
+int nat64_routes_restore(struct nat64_routes *r, char *why)
+{
+	const struct draws none = {0};
+
+	r->why = why;
+	return draws_minus(&r->now, &none, put_again, r);
 }
 
 size_t nat64_routes_count(const struct nat64_routes *r, bool is6)

@@ -14,6 +14,8 @@ int nat64_routes_open(struct nat64_routes **, unsigned ifindex); /* 0 or -errno 
 int nat64_routes_stage(struct nat64_routes *, const struct nat64 *n, char *why);
 void nat64_routes_commit(struct nat64_routes *); /* removes those that only the old one wanted */
 void nat64_routes_revert(struct nat64_routes *); /* removes the staged ones again */
+/* Installs all again, after the device was down.  0 or -errno, with 'why'. */
+int nat64_routes_restore(struct nat64_routes *, char *why);
 /* Routes installed of a family. */
 size_t nat64_routes_count(const struct nat64_routes *, bool is6);
 void nat64_routes_close(struct nat64_routes *); /* leaves routes alone; accepts NULL */

@@ -92,7 +92,7 @@ bool vnet_write(const struct virtio_net_hdr *was, const struct nat64_in *in,
 	if (p->is_error || !in->partial_csum)
 		return true;
 	if (!p->csum_start) /* the translation completed it: it had to split the packet */
-		return !in->is_gso;
+		return true;
 	if (p->size - p->csum_start != in->size - was->csum_start)
 		return false; /* it found another transport header than the kernel did */
 	out->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;

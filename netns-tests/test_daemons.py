@@ -152,7 +152,8 @@ TESTBED = sorted(glob.glob(os.path.join(ROOT, "conf", "wide-cloud", "*.conf")))
 
 @pytest.mark.parametrize("path", TESTBED, ids=os.path.basename)
 def test_the_testbeds_configurations_are_right(path):
-    done = run("nemo-ha" if "nemo-ha" in path else "nemo-mr", "-t", "-c", path)
+    program = next(p for p in ("nemo-ha", "nemo-mr", "nemo-nat64") if p[5:] in os.path.basename(path))
+    done = run(program, "-t", "-c", path)
     assert (done.returncode, done.stderr) == (0, "")
 
 

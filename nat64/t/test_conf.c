@@ -142,7 +142,7 @@ static void defaults(void **state)
 	assert_string_equal(f.device, "nat64");
 	assert_string_equal(f.control, "/run/nemo/nat64.sock");
 	assert_int_equal(f.engine, NAT64_ENGINE_AUTO);
-	assert_int_equal(f.mtu, 1500);
+	assert_int_equal(f.mtu, 65535);
 	assert_int_equal(f.errors_per_second, 100);
 	assert_int_equal(c->lowest_mtu6, 1280);
 	assert_int_equal(c->hairpin, NAT64_HAIRPIN_INTRINSIC); /* RFC7757-4.2/2 */

@@ -63,167 +63,149 @@ static void expect_rules(const struct nat64 *n, const struct rule *rules, size_t
 
 #define EXPECT_RULES(n, rules) expect_rules(n, rules, sizeof(rules) / sizeof((rules)[0]))
 
+static const struct rule ipv4_table[] = {
+	{"4500 0000 0001 0000 40 11 0000" A4 UDP, NAT64_translated_4to6, 0, 0, 0},
+	/* TTL */
+	{"4500 0000 0001 0000 02 11 0000" A4 UDP, NAT64_translated_4to6, 0, 0, 0},
+	{"4500 0000 0001 0000 01 11 0000" A4 UDP, NAT64_hop_limit, 11, 0, 0},
+	{"4500 0000 0001 0000 00 11 0000" A4 UDP, NAT64_hop_limit, 11, 0, 0},
+	{"4500 0000 0001 0000 01 01 0000" A4 "0800 0000 00010001", NAT64_hop_limit, 11, 0, 0},
+	/* protocols */
+	{"4500 0000 0001 0000 40 02 0000" A4 "1600 0000 00000000", NAT64_igmp, 0, 0, 0},
+	{"4500 0000 0001 0000 40 3a 0000" A4 "8000 0000 00000000", NAT64_bad_protocol, 3, 13, 0},
+	{"4500 0000 0001 0000 40 00 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
+	{"4500 0000 0001 0000 40 2b 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
+	{"4500 0000 0001 0000 40 2c 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
+	{"4500 0000 0001 0000 40 3c 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
+	{"4500 0000 0001 0000 40 32 0000" A4 "1234", NAT64_translated_4to6, 0, 0, 0},
+	{"4500 0000 0001 0000 40 33 0000" A4 "1234", NAT64_translated_4to6, 0, 0, 0},
+	{"4500 0000 0001 0000 40 ff 0000" A4, NAT64_translated_4to6, 0, 0, 0},
+	{"4500 0000 0001 0000 40 06 0000" A4 "1234 0050 00000001", NAT64_short_transport, 0, 0, 0},
+	{"4500 0000 0001 0000 40 11 0000" A4 "1234", NAT64_short_transport, 0, 0, 0},
+	/* ICMP that has no counterpart, in parts, or too short */
+	{"4500 0000 0001 0000 40 01 0000" A4 "0d00 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"4500 0000 0001 0000 40 01 0000" A4 "0500 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"4500 0000 0001 0000 40 01 0000" A4 "0900 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"4500 0000 0001 2000 40 01 0000" A4 "0800 0000 00000000", NAT64_icmp_fragment, 0, 0, 0},
+	{"4500 0000 0001 0001 40 01 0000" A4 "0800 0000 00000000", NAT64_icmp_fragment, 0, 0, 0},
+	{"4500 0000 0001 0000 40 01 0000" A4 "0800 0000 000000", NAT64_short_icmp, 0, 0, 0},
+	{"4500 0000 0001 0000 40 01 0000" A4, NAT64_short_icmp, 0, 0, 0},
+	/* addresses */
+	{"4500 0000 0001 0000 40 11 0000 00000000 c0000221" UDP, NAT64_illegal_src4, 0, 0, 0},
+	{"4500 0000 0001 0000 40 11 0000 7f000001 c0000221" UDP, NAT64_illegal_src4, 0, 0, 0},
+	{"4500 0000 0001 0000 40 11 0000 e0000001 c0000221" UDP, NAT64_illegal_src4, 0, 0, 0},
+	{"4500 0000 0001 0000 40 11 0000 ffffffff c0000221" UDP, NAT64_illegal_src4, 0, 0, 0},
+	{"4500 0000 0001 0000 40 11 0000 c6336402 e0000001" UDP, NAT64_illegal_dst4, 0, 0, 0},
+	{"4500 0000 0001 0000 40 11 0000 c6336402 7f000001" UDP, NAT64_illegal_dst4, 3, 13, 0},
+	/* options: no-operation, a record route; source routes at their end and not */
+	{"4800 0000 0001 0000 40 11 0000" A4 "01010101 07070400 00000000" UDP,
+		NAT64_translated_4to6, 0, 0, 0},
+	{"4700 0000 0001 0000 40 11 0000" A4 "8307 08 c0000209 00" UDP, NAT64_translated_4to6, 0, 0,
+		0},
+	{"4700 0000 0001 0000 40 11 0000" A4 "8307 04 c0000209 00" UDP, NAT64_source_route, 3, 5,
+		0},
+	{"4700 0000 0001 0000 40 11 0000" A4 "01 8907 04 c0000209" UDP, NAT64_source_route, 3, 5,
+		0},
+	{"4700 0000 0001 0000 40 11 0000" A4 "00 8907 04 c0000209" UDP, NAT64_translated_4to6, 0, 0,
+		0},
+	{"4700 0000 0001 0000 40 11 0000" A4 "07ff 04 c0000209 00" UDP, NAT64_translated_4to6, 0, 0,
+		0},
+	{"4600 0000 0001 0000 40 11 0000" A4 "01010183" UDP, NAT64_translated_4to6, 0, 0, 0},
+	{"4700 0000 0001 0000 40 11 0000" A4 "8307 07 c0000209 00" UDP, NAT64_source_route, 3, 5,
+		0},
+	/* an error's sender is told nothing, nor is that of a later fragment */
+	{"4700 0000 0001 0000 40 01 0000" A4 "8307 04 c0000209 00 0b00 0000 00000000",
+		NAT64_source_route, 0, 0, 0},
+	{"4500 0000 0001 0001 01 11 0000" A4 UDP, NAT64_hop_limit, 0, 0, 0},
+	{"4500 0000 0001 0000 01 11 0000 00000001 c0000221" UDP, NAT64_illegal_src4, 0, 0, 0},
+};
+
 static void ipv4_rules(void **state)
 {
-	static const struct rule rules[] = {
-		{"4500 0000 0001 0000 40 11 0000" A4 UDP, NAT64_translated_4to6, 0, 0, 0},
-		/* TTL */
-		{"4500 0000 0001 0000 02 11 0000" A4 UDP, NAT64_translated_4to6, 0, 0, 0},
-		{"4500 0000 0001 0000 01 11 0000" A4 UDP, NAT64_hop_limit, 11, 0, 0},
-		{"4500 0000 0001 0000 00 11 0000" A4 UDP, NAT64_hop_limit, 11, 0, 0},
-		{"4500 0000 0001 0000 01 01 0000" A4 "0800 0000 00010001", NAT64_hop_limit, 11, 0,
-			0},
-		/* protocols */
-		{"4500 0000 0001 0000 40 02 0000" A4 "1600 0000 00000000", NAT64_igmp, 0, 0, 0},
-		{"4500 0000 0001 0000 40 3a 0000" A4 "8000 0000 00000000", NAT64_bad_protocol, 3,
-			13, 0},
-		{"4500 0000 0001 0000 40 00 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
-		{"4500 0000 0001 0000 40 2b 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
-		{"4500 0000 0001 0000 40 2c 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
-		{"4500 0000 0001 0000 40 3c 0000" A4 "0000", NAT64_bad_protocol, 3, 13, 0},
-		{"4500 0000 0001 0000 40 32 0000" A4 "1234", NAT64_translated_4to6, 0, 0, 0},
-		{"4500 0000 0001 0000 40 33 0000" A4 "1234", NAT64_translated_4to6, 0, 0, 0},
-		{"4500 0000 0001 0000 40 ff 0000" A4, NAT64_translated_4to6, 0, 0, 0},
-		{"4500 0000 0001 0000 40 06 0000" A4 "1234 0050 00000001", NAT64_short_transport, 0,
-			0, 0},
-		{"4500 0000 0001 0000 40 11 0000" A4 "1234", NAT64_short_transport, 0, 0, 0},
-		/* ICMP that has no counterpart, in parts, or too short */
-		{"4500 0000 0001 0000 40 01 0000" A4 "0d00 0000 00000000", NAT64_icmp_type, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 01 0000" A4 "0500 0000 00000000", NAT64_icmp_type, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 01 0000" A4 "0900 0000 00000000", NAT64_icmp_type, 0, 0,
-			0},
-		{"4500 0000 0001 2000 40 01 0000" A4 "0800 0000 00000000", NAT64_icmp_fragment, 0,
-			0, 0},
-		{"4500 0000 0001 0001 40 01 0000" A4 "0800 0000 00000000", NAT64_icmp_fragment, 0,
-			0, 0},
-		{"4500 0000 0001 0000 40 01 0000" A4 "0800 0000 000000", NAT64_short_icmp, 0, 0, 0},
-		{"4500 0000 0001 0000 40 01 0000" A4, NAT64_short_icmp, 0, 0, 0},
-		/* addresses */
-		{"4500 0000 0001 0000 40 11 0000 00000000 c0000221" UDP, NAT64_illegal_src4, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 11 0000 7f000001 c0000221" UDP, NAT64_illegal_src4, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 11 0000 e0000001 c0000221" UDP, NAT64_illegal_src4, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 11 0000 ffffffff c0000221" UDP, NAT64_illegal_src4, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 11 0000 c6336402 e0000001" UDP, NAT64_illegal_dst4, 0, 0,
-			0},
-		{"4500 0000 0001 0000 40 11 0000 c6336402 7f000001" UDP, NAT64_illegal_dst4, 3, 13,
-			0},
-		/* options: no-operation, a record route; source routes at their end and not */
-		{"4800 0000 0001 0000 40 11 0000" A4 "01010101 07070400 00000000" UDP,
-			NAT64_translated_4to6, 0, 0, 0},
-		{"4700 0000 0001 0000 40 11 0000" A4 "8307 08 c0000209 00" UDP,
-			NAT64_translated_4to6, 0, 0, 0},
-		{"4700 0000 0001 0000 40 11 0000" A4 "8307 04 c0000209 00" UDP, NAT64_source_route,
-			3, 5, 0},
-		{"4700 0000 0001 0000 40 11 0000" A4 "01 8907 04 c0000209" UDP, NAT64_source_route,
-			3, 5, 0},
-		{"4700 0000 0001 0000 40 11 0000" A4 "00 8907 04 c0000209" UDP,
-			NAT64_translated_4to6, 0, 0, 0},
-		{"4700 0000 0001 0000 40 11 0000" A4 "07ff 04 c0000209 00" UDP,
-			NAT64_translated_4to6, 0, 0, 0},
-		{"4600 0000 0001 0000 40 11 0000" A4 "01010183" UDP, NAT64_translated_4to6, 0, 0,
-			0},
-		{"4700 0000 0001 0000 40 11 0000" A4 "8307 07 c0000209 00" UDP, NAT64_source_route,
-			3, 5, 0},
-		/* an error's sender is told nothing, nor is that of a later fragment */
-		{"4700 0000 0001 0000 40 01 0000" A4 "8307 04 c0000209 00 0b00 0000 00000000",
-			NAT64_source_route, 0, 0, 0},
-		{"4500 0000 0001 0001 01 11 0000" A4 UDP, NAT64_hop_limit, 0, 0, 0},
-		{"4500 0000 0001 0000 01 11 0000 00000001 c0000221" UDP, NAT64_illegal_src4, 0, 0,
-			0},
-	};
 	struct nat64 n = usual();
 
 	(void)state;
-	EXPECT_RULES(&n, rules);
+	EXPECT_RULES(&n, ipv4_table);
 	nat64_release(&n);
 }
 
 #define DST_OPT(next)       next "00 0104 00000000"
 #define ROUTING(next, left) next "00 02" left "00000000"
 
+static const struct rule ipv6_table[] = {
+	{"60000000 0000 11 40" A6 UDP, NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 11 02" A6 UDP, NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 11 01" A6 UDP, NAT64_hop_limit, 3, 0, 0},
+	{"60000000 0000 11 00" A6 UDP, NAT64_hop_limit, 3, 0, 0},
+	{"60000000 0000 3a 01" A6 "8000 0000 00010001", NAT64_hop_limit, 3, 0, 0},
+	{"60000000 0000 01 40" A6 "0800 0000 00010001", NAT64_bad_protocol, 1, 1, 0},
+	{"60000000 0000 3b 40" A6, NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 33 40" A6 "1234", NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 87 40" A6 "1234", NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 06 40" A6 "1234 0050 00000001", NAT64_short_transport, 0, 0, 0},
+	/* chains */
+	{"60000000 0000 00 40" A6 DST_OPT("3c") DST_OPT("2b") ROUTING("11", "00") UDP,
+		NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 2b 40" A6 ROUTING("11", "01") UDP, NAT64_segments_left, 4, 0, 43},
+	{"60000000 0000 00 40" A6 DST_OPT("2b") ROUTING("11", "01") UDP, NAT64_segments_left, 4, 0,
+		51},
+	{"60000000 0000 2b 40" A6 ROUTING("3a", "01") "0300 0000 00000000", NAT64_segments_left, 0,
+		0, 0},
+	{"60000000 0000 3c 40" A6 "1101 0104 00000000", NAT64_bad_chain, 0, 0, 0},
+	{"60000000 0000 3c 40" A6 "1100 01", NAT64_bad_chain, 0, 0, 0},
+	{"60000000 0000 3c 40" A6, NAT64_bad_chain, 0, 0, 0},
+	{"60000000 0000 2c 40" A6 "11 00 0000 000000", NAT64_bad_chain, 0, 0, 0},
+	{"60000000 0000 00 40" A6, NAT64_jumbogram, 0, 0, 0},
+	/* fragment headers: atomic ones; what may stand behind them */
+	{"60000000 0000 2c 40" A6 "11 00 0000 12345678" UDP, NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 8000 0000 00010001", NAT64_translated_6to4,
+		0, 0, 0},
+	{"60000000 0000 2c 40" A6 "3a 00 0001 12345678 8000 0000 00010001", NAT64_icmp_fragment, 0,
+		0, 0},
+	{"60000000 0000 2c 40" A6 "3a 00 0008 12345678 8000 0000 00010001", NAT64_icmp_fragment, 0,
+		0, 0},
+	{"60000000 0000 2c 40" A6 "32 00 0001 12345678 00112233", NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 2c 40" A6 "33 00 0001 12345678 00112233", NAT64_fragment_chain, 1, 1, 0},
+	{"60000000 0000 2c 40" A6 "3c 00 0000 12345678" DST_OPT("11") UDP, NAT64_fragment_chain, 1,
+		1, 0},
+	{"60000000 0000 2c 40" A6 "2c 00 0000 12345678 11 00 0000 12345678" UDP,
+		NAT64_fragment_chain, 1, 1, 0},
+	{"60000000 0000 2c 40" A6 "87 00 0000 12345678 1234", NAT64_fragment_chain, 1, 1, 0},
+	/* ICMPv6 that has no counterpart; never "prohibited" about ICMPv6 */
+	{"60000000 0000 3a 40" A6 "8200 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"60000000 0000 3a 40" A6 "8700 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"60000000 0000 3a 40" A6 "8900 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"60000000 0000 3a 40" A6 "6400 0000 00000000", NAT64_icmp_type, 0, 0, 0},
+	{"60000000 0000 3a 40" A6 "8000 0000 000100", NAT64_short_icmp, 0, 0, 0},
+	{"60000000 0000 3a 40" H6 "20010db9000000000000000000000001 8000 0000 00010001",
+		NAT64_unmapped_dst6, 0, 0, 0},
+	/* addresses */
+	{"60000000 0000 11 40" H6 "20010db9000000000000000000000001" UDP, NAT64_unmapped_dst6, 1, 1,
+		0},
+	{"60000000 0000 11 40 20010db9000000000000000000000001" H4 UDP, NAT64_unmapped_src6, 1, 1,
+		0},
+	{"60000000 0000 3a 40 20010db9000000000000000000000001" H4 "8100 0000 00010001",
+		NAT64_unmapped_src6, 0, 0, 0},
+	{"60000000 0000 11 40 00000000000000000000000000000001" H4 UDP, NAT64_illegal_src6, 0, 0,
+		0},
+	{"60000000 0000 11 40 fe800000000000000000000000000001" H4 UDP, NAT64_illegal_src6, 0, 0,
+		0},
+	{"60000000 0000 11 40" H6 "ff020000000000000000000000000001" UDP, NAT64_illegal_dst6, 0, 0,
+		0},
+	{"60000000 0000 11 40 20010db8017f00000001000000000000" H4 UDP, NAT64_illegal_src6, 0, 0,
+		0},
+	{"60000000 0000 11 40" H6 "20010db8017f00000001000000000000" UDP, NAT64_illegal_dst6, 1, 1,
+		0},
+	{"60000000 0000 11 40" H6 "20010db801ffffff00ff000000000000" UDP, NAT64_illegal_dst6, 1, 1,
+		0},
+};
+
 static void ipv6_rules(void **state)
 {
-	static const struct rule rules[] = {
-		{"60000000 0000 11 40" A6 UDP, NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 11 02" A6 UDP, NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 11 01" A6 UDP, NAT64_hop_limit, 3, 0, 0},
-		{"60000000 0000 11 00" A6 UDP, NAT64_hop_limit, 3, 0, 0},
-		{"60000000 0000 3a 01" A6 "8000 0000 00010001", NAT64_hop_limit, 3, 0, 0},
-		{"60000000 0000 01 40" A6 "0800 0000 00010001", NAT64_bad_protocol, 1, 1, 0},
-		{"60000000 0000 3b 40" A6, NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 33 40" A6 "1234", NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 87 40" A6 "1234", NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 06 40" A6 "1234 0050 00000001", NAT64_short_transport, 0, 0, 0},
-		/* chains */
-		{"60000000 0000 00 40" A6 DST_OPT("3c") DST_OPT("2b") ROUTING("11", "00") UDP,
-			NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 2b 40" A6 ROUTING("11", "01") UDP, NAT64_segments_left, 4, 0, 43},
-		{"60000000 0000 00 40" A6 DST_OPT("2b") ROUTING("11", "01") UDP,
-			NAT64_segments_left, 4, 0, 51},
-		{"60000000 0000 2b 40" A6 ROUTING("3a", "01") "0300 0000 00000000",
-			NAT64_segments_left, 0, 0, 0},
-		{"60000000 0000 3c 40" A6 "1101 0104 00000000", NAT64_bad_chain, 0, 0, 0},
-		{"60000000 0000 3c 40" A6 "1100 01", NAT64_bad_chain, 0, 0, 0},
-		{"60000000 0000 3c 40" A6, NAT64_bad_chain, 0, 0, 0},
-		{"60000000 0000 2c 40" A6 "11 00 0000 000000", NAT64_bad_chain, 0, 0, 0},
-		{"60000000 0000 00 40" A6, NAT64_jumbogram, 0, 0, 0},
-		/* fragment headers: atomic ones; what may stand behind them */
-		{"60000000 0000 2c 40" A6 "11 00 0000 12345678" UDP, NAT64_translated_6to4, 0, 0,
-			0},
-		{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 8000 0000 00010001",
-			NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 2c 40" A6 "3a 00 0001 12345678 8000 0000 00010001",
-			NAT64_icmp_fragment, 0, 0, 0},
-		{"60000000 0000 2c 40" A6 "3a 00 0008 12345678 8000 0000 00010001",
-			NAT64_icmp_fragment, 0, 0, 0},
-		{"60000000 0000 2c 40" A6 "32 00 0001 12345678 00112233", NAT64_translated_6to4, 0,
-			0, 0},
-		{"60000000 0000 2c 40" A6 "33 00 0001 12345678 00112233", NAT64_fragment_chain, 1,
-			1, 0},
-		{"60000000 0000 2c 40" A6 "3c 00 0000 12345678" DST_OPT("11") UDP,
-			NAT64_fragment_chain, 1, 1, 0},
-		{"60000000 0000 2c 40" A6 "2c 00 0000 12345678 11 00 0000 12345678" UDP,
-			NAT64_fragment_chain, 1, 1, 0},
-		{"60000000 0000 2c 40" A6 "87 00 0000 12345678 1234", NAT64_fragment_chain, 1, 1,
-			0},
-		/* ICMPv6 that has no counterpart; never "prohibited" about ICMPv6 */
-		{"60000000 0000 3a 40" A6 "8200 0000 00000000", NAT64_icmp_type, 0, 0, 0},
-		{"60000000 0000 3a 40" A6 "8700 0000 00000000", NAT64_icmp_type, 0, 0, 0},
-		{"60000000 0000 3a 40" A6 "8900 0000 00000000", NAT64_icmp_type, 0, 0, 0},
-		{"60000000 0000 3a 40" A6 "6400 0000 00000000", NAT64_icmp_type, 0, 0, 0},
-		{"60000000 0000 3a 40" A6 "8000 0000 000100", NAT64_short_icmp, 0, 0, 0},
-		{"60000000 0000 3a 40" H6 "20010db9000000000000000000000001 8000 0000 00010001",
-			NAT64_unmapped_dst6, 0, 0, 0},
-		/* addresses */
-		{"60000000 0000 11 40" H6 "20010db9000000000000000000000001" UDP,
-			NAT64_unmapped_dst6, 1, 1, 0},
-		{"60000000 0000 11 40 20010db9000000000000000000000001" H4 UDP, NAT64_unmapped_src6,
-			1, 1, 0},
-		{"60000000 0000 3a 40 20010db9000000000000000000000001" H4 "8100 0000 00010001",
-			NAT64_unmapped_src6, 0, 0, 0},
-		{"60000000 0000 11 40 00000000000000000000000000000001" H4 UDP, NAT64_illegal_src6,
-			0, 0, 0},
-		{"60000000 0000 11 40 fe800000000000000000000000000001" H4 UDP, NAT64_illegal_src6,
-			0, 0, 0},
-		{"60000000 0000 11 40" H6 "ff020000000000000000000000000001" UDP,
-			NAT64_illegal_dst6, 0, 0, 0},
-		{"60000000 0000 11 40 20010db8017f00000001000000000000" H4 UDP, NAT64_illegal_src6,
-			0, 0, 0},
-		{"60000000 0000 11 40" H6 "20010db8017f00000001000000000000" UDP,
-			NAT64_illegal_dst6, 1, 1, 0},
-		{"60000000 0000 11 40" H6 "20010db801ffffff00ff000000000000" UDP,
-			NAT64_illegal_dst6, 1, 1, 0},
-	};
 	struct nat64 n = usual();
 
 	(void)state;
-	EXPECT_RULES(&n, rules);
+	EXPECT_RULES(&n, ipv6_table);
 	nat64_release(&n);
 }
 
@@ -398,73 +380,63 @@ static void chain_of_a_hundred(void **state)
 #define Q4       "4500 0021 1234 0000 3c 11 0000 c0000221 c6336402"
 #define Q6       "60000000 000d 11 3c" H4 H6
 
+static const struct rule quoted_table[] = {
+	{UNREACH4 Q4 UDP, NAT64_translated_4to6, 0, 0, 0},
+	{UNREACH4, NAT64_bad_quote, 0, 0, 0}, /* nothing quoted at all */
+	{UNREACH4 "6500 0021 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0, 0},
+	{UNREACH4 "4400 0021 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0, 0},
+	{UNREACH4 "4600 0021 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0, 0},
+	{UNREACH4 "4500 0013 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0, 0},
+	{UNREACH4 "4500 0038 1234 0000 3c 01 0000 c0000221 c6336402 0301 0000 00000000" Q4,
+		NAT64_quoted_error, 0, 0, 0},
+	{UNREACH4 "4500 0038 1234 0000 3c 01 0000 c0000221 c6336402 0d", NAT64_quoted_protocol, 0,
+		0, 0},
+	{UNREACH4 "4500 0038 1234 0000 3c 01 0000 c0000221 c6336402 08", NAT64_translated_4to6, 0,
+		0, 0},
+	{UNREACH4 "4500 0038 1234 0000 3c 02 0000 c0000221 c6336402", NAT64_quoted_protocol, 0, 0,
+		0},
+	{UNREACH4 "4500 0021 1234 0000 3c 11 0000 7f000001 c6336402 9c40", NAT64_translated_4to6, 0,
+		0, 0}, /* not for its addresses */
+	{"4500 0000 0001 0000 40 01 0000 7f000001 c0000221 0301 0000 00000000" Q4,
+		NAT64_translated_4to6, 0, 0, 0}, /* RFC 7915 s4.1 */
+	{UNREACH6 Q6 UDP, NAT64_translated_6to4, 0, 0, 0},
+	{UNREACH6, NAT64_bad_quote, 0, 0, 0},
+	{UNREACH6 "40000000 000d 11 3c" H4 H6, NAT64_bad_quote, 0, 0, 0},
+	{UNREACH6 "60000000 0038 3a 3c" H4 H6 "0100 0000 00000000" Q6, NAT64_quoted_error, 0, 0, 0},
+	{UNREACH6 "60000000 0038 3a 3c" H4 H6 "87", NAT64_quoted_protocol, 0, 0, 0},
+	{UNREACH6 "60000000 0038 3a 3c" H4 H6 "80", NAT64_translated_6to4, 0, 0, 0},
+	{UNREACH6 "60000000 000d 11 3c 20010db9000000000000000000000001" H6, NAT64_quoted_address,
+		0, 0, 0},
+	{UNREACH6 "60000000 0030 2b 3c" H4 H6 ROUTING("11", "01") UDP, NAT64_quoted_protocol, 0, 0,
+		0},
+	/* behind an atomic fragment header; the quoted one has more to follow */
+	{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 0100 0000 00000000" Q6 UDP,
+		NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 0100 0000 00000000", NAT64_bad_quote, 0, 0,
+		0},
+	{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 0100 0000", NAT64_short_icmp, 0, 0, 0},
+	{UNREACH6 "60000000 05b4 2c 3c" H4 H6 "11 00 0001 12345678 9c40", NAT64_translated_6to4, 0,
+		0, 0},
+	{UNREACH6 "60000000 05b4 2c 3c" H4 H6 "11 00 0001 123456", NAT64_bad_quote, 0, 0, 0},
+	{UNREACH6 "60000000 05b4 3c 3c" H4 H6 "11 05 0104 00000000", NAT64_bad_quote, 0, 0, 0},
+	/* length octets: more than there is, less than 128, nothing behind it */
+	{"4500 0000 0001 0000 40 01 0000" A4 "0b00 0000 00ff0000" Q4 UDP, NAT64_translated_4to6, 0,
+		0, 0},
+	{"4500 0000 0001 0000 40 01 0000" A4 "0b00 0000 00050000" Q4 UDP, NAT64_translated_4to6, 0,
+		0, 0},
+	{"60000000 0000 3a 40" A6 "0300 0000 ff000000" Q6 UDP, NAT64_translated_6to4, 0, 0, 0},
+	{"60000000 0000 3a 40" A6 "0300 0000 05000000" Q6 UDP, NAT64_translated_6to4, 0, 0, 0},
+	/* used up on the way: nobody is told */
+	{"4500 0000 0001 0000 01 01 0000" A4 "0301 0000 00000000" Q4, NAT64_hop_limit, 0, 0, 0},
+	{"60000000 0000 3a 01" A6 "0100 0000 00000000" Q6, NAT64_hop_limit, 0, 0, 0},
+};
+
 static void quoted_packets(void **state)
 {
-	static const struct rule rules[] = {
-		{UNREACH4 Q4 UDP, NAT64_translated_4to6, 0, 0, 0},
-		{UNREACH4, NAT64_bad_quote, 0, 0, 0}, /* nothing quoted at all */
-		{UNREACH4 "6500 0021 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0,
-			0},
-		{UNREACH4 "4400 0021 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0,
-			0},
-		{UNREACH4 "4600 0021 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0,
-			0},
-		{UNREACH4 "4500 0013 1234 0000 3c 11 0000 c0000221 c6336402", NAT64_bad_quote, 0, 0,
-			0},
-		{UNREACH4 "4500 0038 1234 0000 3c 01 0000 c0000221 c6336402 0301 0000 00000000" Q4,
-			NAT64_quoted_error, 0, 0, 0},
-		{UNREACH4 "4500 0038 1234 0000 3c 01 0000 c0000221 c6336402 0d",
-			NAT64_quoted_protocol, 0, 0, 0},
-		{UNREACH4 "4500 0038 1234 0000 3c 01 0000 c0000221 c6336402 08",
-			NAT64_translated_4to6, 0, 0, 0},
-		{UNREACH4 "4500 0038 1234 0000 3c 02 0000 c0000221 c6336402", NAT64_quoted_protocol,
-			0, 0, 0},
-		{UNREACH4 "4500 0021 1234 0000 3c 11 0000 7f000001 c6336402 9c40",
-			NAT64_translated_4to6, 0, 0, 0}, /* not for its addresses */
-		{"4500 0000 0001 0000 40 01 0000 7f000001 c0000221 0301 0000 00000000" Q4,
-			NAT64_translated_4to6, 0, 0, 0}, /* RFC 7915 s4.1 */
-		{UNREACH6 Q6 UDP, NAT64_translated_6to4, 0, 0, 0},
-		{UNREACH6, NAT64_bad_quote, 0, 0, 0},
-		{UNREACH6 "40000000 000d 11 3c" H4 H6, NAT64_bad_quote, 0, 0, 0},
-		{UNREACH6 "60000000 0038 3a 3c" H4 H6 "0100 0000 00000000" Q6, NAT64_quoted_error,
-			0, 0, 0},
-		{UNREACH6 "60000000 0038 3a 3c" H4 H6 "87", NAT64_quoted_protocol, 0, 0, 0},
-		{UNREACH6 "60000000 0038 3a 3c" H4 H6 "80", NAT64_translated_6to4, 0, 0, 0},
-		{UNREACH6 "60000000 000d 11 3c 20010db9000000000000000000000001" H6,
-			NAT64_quoted_address, 0, 0, 0},
-		{UNREACH6 "60000000 0030 2b 3c" H4 H6 ROUTING("11", "01") UDP,
-			NAT64_quoted_protocol, 0, 0, 0},
-		/* behind an atomic fragment header; the quoted one has more to follow */
-		{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 0100 0000 00000000" Q6 UDP,
-			NAT64_translated_6to4, 0, 0, 0},
-		{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 0100 0000 00000000", NAT64_bad_quote,
-			0, 0, 0},
-		{"60000000 0000 2c 40" A6 "3a 00 0000 12345678 0100 0000", NAT64_short_icmp, 0, 0,
-			0},
-		{UNREACH6 "60000000 05b4 2c 3c" H4 H6 "11 00 0001 12345678 9c40",
-			NAT64_translated_6to4, 0, 0, 0},
-		{UNREACH6 "60000000 05b4 2c 3c" H4 H6 "11 00 0001 123456", NAT64_bad_quote, 0, 0,
-			0},
-		{UNREACH6 "60000000 05b4 3c 3c" H4 H6 "11 05 0104 00000000", NAT64_bad_quote, 0, 0,
-			0},
-		/* length octets: more than there is, less than 128, nothing behind it */
-		{"4500 0000 0001 0000 40 01 0000" A4 "0b00 0000 00ff0000" Q4 UDP,
-			NAT64_translated_4to6, 0, 0, 0},
-		{"4500 0000 0001 0000 40 01 0000" A4 "0b00 0000 00050000" Q4 UDP,
-			NAT64_translated_4to6, 0, 0, 0},
-		{"60000000 0000 3a 40" A6 "0300 0000 ff000000" Q6 UDP, NAT64_translated_6to4, 0, 0,
-			0},
-		{"60000000 0000 3a 40" A6 "0300 0000 05000000" Q6 UDP, NAT64_translated_6to4, 0, 0,
-			0},
-		/* used up on the way: nobody is told */
-		{"4500 0000 0001 0000 01 01 0000" A4 "0301 0000 00000000" Q4, NAT64_hop_limit, 0, 0,
-			0},
-		{"60000000 0000 3a 01" A6 "0100 0000 00000000" Q6, NAT64_hop_limit, 0, 0, 0},
-	};
 	struct nat64 n = usual();
 
 	(void)state;
-	EXPECT_RULES(&n, rules);
+	EXPECT_RULES(&n, quoted_table);
 	nat64_release(&n);
 }
 

@@ -33,7 +33,6 @@ SETTINGS = {
     "mappings": [{"ipv4": H4, "ipv6": H6}, {"ipv4": G4, "ipv6": G6}],
     "pool4": [BOX4], "address6": PREFIX + BOX4,
     "interfaces": ["left", "right"], "errors_per_second": 100000,
-    "mtu": 9000,  # the links decide, not the device
 }
 LINKS = {"c4": ("c4:eth0", "r4:client"), "left": ("r4:box", "box:left"),
          "right": ("box:right", "r6:box"), "h6": ("r6:site", "site:r6")}
