@@ -222,6 +222,8 @@ static void on_link(void *arg, const struct net_link *l)
 	struct nat64_edge *e = arg;
 	char why[WHY_SIZE] = "";
 
+	if (e->bpf)
+		nat64_bpf_link(e->bpf, l);
 	if (l->ifindex != nat64_tun_ifindex(e->tun) || l->gone || l->running == !e->down)
 		return;
 	e->down = !l->running;
@@ -268,7 +270,8 @@ static int open_engines(struct nat64_edge *e)
 	if (r < 0)
 		log_err("engine ebpf can't be used here: %s", e->why_tun);
 	else if (!e->bpf)
-		log_info("engine tun: %s", e->why_tun);
+		log_msg(f->engine == NAT64_ENGINE_AUTO && f->n_interfaces ? LOG_WARNING : LOG_INFO,
+			"engine tun: %s", e->why_tun);
 	return r;
 }
 

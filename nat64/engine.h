@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
+#include "common/os/net.h"
 #include "nat64/core/plan.h"
 #include "nat64/table.h"
 
@@ -48,12 +49,15 @@ unsigned nat64_tun_ifindex(const struct nat64_engine *);
 void nat64_tun_close(struct nat64_engine *); /* the device and its routes go; accepts NULL */
 
 /* eBPF: loads the programs and puts them on the interfaces; -EOPNOTSUPP with 'why' (256 octets) if
- * this kernel can't.  Packets it leaves go on into the TUN device by the routes. */
+ * this kernel can't, or one isn't of Ethernet's kind.  One that isn't there gets them when
+ * nat64_bpf_link() is told that it is.  Packets it leaves go on into the TUN device by the routes.
+ */
 struct nat64_bpf;
 int nat64_bpf_open(struct nat64_bpf **out, const struct nat64_engine_conf *, const struct nat64 *n,
 	unsigned tun_ifindex, char *why);
 /* 0: from now on every packet is translated by 'n', none by a mixture; else the old one stays. */
 int nat64_bpf_swap(struct nat64_bpf *, const struct nat64 *n);
+void nat64_bpf_link(struct nat64_bpf *, const struct net_link *); /* an interface came or went */
 /* A packet of many segments (GSO) counts once, as at a network device. */
 void nat64_bpf_counters(const struct nat64_bpf *, struct nat64_counters *add);
 int nat64_bpf_prog(const struct nat64_bpf *); /* borrowed descriptor, for BPF_PROG_TEST_RUN */

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "common/os/log.h"
 #include "nat64/bpf/maps.h"
 #include "nat64/engine.h"
 #include "xlat.skel.h"
@@ -26,7 +27,10 @@ struct nat64_bpf {
 	int n_cpus;
 	uint32_t slot; /* in use */
 	unsigned n_links;
-	unsigned links[]; /* interfaces */
+	struct link {
+		char name[IFNAMSIZ];
+		unsigned ifindex; /* where the program is; 0: there is no such interface */
+	} links[];
 };
 
 /* --- configuration --- */
@@ -132,32 +136,55 @@ static bool is_ethernet(const char *name)
 	return yes;
 }
 
-static int attach(struct nat64_bpf *b, const char *name, char *why)
+static int attach(const struct nat64_bpf *b, struct link *link, unsigned ifindex, char *why)
 {
-	unsigned ifindex = if_nametoindex(name);
 	DECLARE_LIBBPF_OPTS(
 		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
 		.prog_fd = nat64_bpf_prog(b), .flags = BPF_TC_F_REPLACE);
 	int rc;
 
-	if (!ifindex) {
-		snprintf(why, WHY_SIZE, "interface %s: %s", name, strerror(errno));
-		return -ENODEV;
-	}
-	if (!is_ethernet(name)) {
-		snprintf(why, WHY_SIZE, "interface %s: not of Ethernet's kind", name);
+	if (!is_ethernet(link->name)) {
+		snprintf(why, WHY_SIZE, "interface %s: not of Ethernet's kind", link->name);
 		return -EOPNOTSUPP;
 	}
 	rc = bpf_tc_hook_create(&hook);
 	if (rc >= 0 || rc == -EEXIST)
 		rc = bpf_tc_attach(&hook, &opts);
 	if (rc < 0) {
-		snprintf(why, WHY_SIZE, "interface %s: tc: %s", name, strerror(-rc));
+		snprintf(why, WHY_SIZE, "interface %s: tc: %s", link->name, strerror(-rc));
 		return rc;
 	}
-	b->links[b->n_links++] = ifindex;
+	link->ifindex = ifindex;
 	return 0;
+}
+
+static int attach_if_there(const struct nat64_bpf *b, struct link *link, char *why)
+{
+	unsigned ifindex = if_nametoindex(link->name);
+
+	if (ifindex)
+		return attach(b, link, ifindex, why);
+	log_warn("interface %s isn't there yet", link->name);
+	return 0;
+}
+
+void nat64_bpf_link(struct nat64_bpf *b, const struct net_link *l)
+{
+	char why[WHY_SIZE];
+
+	for (unsigned i = 0; i < b->n_links; i++) {
+		struct link *link = &b->links[i];
+
+		if (l->gone && link->ifindex == l->ifindex)
+			link->ifindex = 0;
+		if (l->gone || link->ifindex == l->ifindex || strcmp(link->name, l->name) != 0)
+			continue;
+		if (attach(b, link, l->ifindex, why) < 0)
+			log_warn("%s: what comes in there goes through the TUN engine", why);
+		else
+			log_info("interface %s is there", link->name);
+	}
 }
 
 static void detach(unsigned ifindex)
@@ -208,8 +235,12 @@ int nat64_bpf_open(struct nat64_bpf **out, const struct nat64_engine_conf *conf,
 
 	if (!b)
 		snprintf(why, WHY_SIZE, "out of memory");
-	for (unsigned i = 0; i < conf->n_interfaces && rc >= 0; i++)
-		rc = attach(b, conf->interfaces[i], why);
+	for (unsigned i = 0; i < conf->n_interfaces && rc >= 0; i++) {
+		struct link *link = &b->links[b->n_links++];
+
+		memcpy(link->name, conf->interfaces[i], sizeof(link->name));
+		rc = attach_if_there(b, link, why);
+	}
 	if (rc < 0) {
 		nat64_bpf_close(b);
 		return rc;
@@ -222,8 +253,10 @@ void nat64_bpf_close(struct nat64_bpf *b)
 {
 	if (!b)
 		return;
-	for (unsigned i = 0; i < b->n_links; i++)
-		detach(b->links[i]);
+	for (unsigned i = 0; i < b->n_links; i++) {
+		if (b->links[i].ifindex)
+			detach(b->links[i].ifindex);
+	}
 	xlat_bpf__destroy(b->skel);
 	free(b);
 }
