@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from lib import ROOT
-from lib.daemon import BUILD, Daemon
+from lib.daemon import BUILD, ControlError, Daemon
 from lib.topo import Link, Node, Radvd, Topology
 from lib.wait import wait_for
 
@@ -169,6 +169,60 @@ MR = {
     "rehome": {"uplinks": ["eth0", "eth1"]},
     "stop": {},
 }
+NAT64 = {
+    "status": {
+        "daemon": "nemo-nat64",
+        "version": "0.1.0",
+        "name": "nat64",
+        "engine": "tun",
+        "why_tun": "no interfaces in the configuration for the eBPF engine",
+        "interfaces": [],
+        "forward": "direct",
+        "prefixes": ["64:ff9b::/96", "2001:db8:64::/96"],
+        "mappings": 100000,
+        "routes4": 391,
+        "routes6": 2,
+        "translated_6to4": 12,
+        "translated_4to6": 34,
+        "reloads": 1,
+        "reload_error": None,
+        "loaded_s": 61,
+        "uptime_s": 3600,
+    },
+    "mappings": [
+        {"kind": "mapping", "ipv4": "192.0.2.1/32", "ipv6": "2001:db8::1/128", "hosts": "ipv6"},
+        {"kind": "prefix", "ipv4": "203.0.113.0/24", "ipv6": None, "hosts": "ipv6"},
+    ],
+    "stats": {
+        "counters": [
+            {
+                "name": "hop_limit",
+                "value": 7,
+                "tun": 5,
+                "ebpf": 2,
+                "group": "translation",
+                "help": "packets whose TTL or hop limit is used up",
+            }
+        ]
+    },
+    "explain": {
+        "text": "192.0.2.1 becomes 2001:db8::1.",
+        "addresses": [
+            {
+                "address": "192.0.2.1",
+                "becomes": "2001:db8::1",
+                "verdict": "mapped",
+                "by": "mapping",
+                "rule": "192.0.2.1/32 - 2001:db8::1/128",
+                "one_way": False,
+                "drawn": True,
+                "text": "192.0.2.1 becomes 2001:db8::1.",
+            }
+        ],
+        "packet": None,
+    },
+    "reload": {"mappings": 100000, "prefixes": ["64:ff9b::/96"]},
+}
 EVENT = {
     "time": "2026-11-21T10:00:00.123Z",
     "daemon": "nemo-ha",
@@ -257,7 +311,7 @@ def named(status, name):
 
 def test_the_cardboard_is_as_documented():
     known = schemas()
-    for kind, answers in ("nemo-ha", HA), ("nemo-mr", MR):
+    for kind, answers in ("nemo-ha", HA), ("nemo-mr", MR), ("nemo-nat64", NAT64):
         for cmd, data in answers.items():
             schema = known.get(f"{kind} {cmd}") or known[f"any {cmd}"]
             assert not mistakes(data, schema), f"{kind} {cmd}"
@@ -357,6 +411,41 @@ def test_rehome_and_stop(fake, ctl):
     ]
 
 
+def test_nat64_tables(fake, ctl):
+    fake("a", HA)
+    fake("n", NAT64)
+    _, _, row = ctl().splitlines()
+    assert "100000 mappings, 2 prefixes" in row and "1 h 0 min" in row
+    out = ctl("nat64", "status")
+    assert re.search(r"^translated 4to6 +34$", out, re.M)
+    assert re.search(r"^loaded +1 min 1 s$", out, re.M)
+    assert re.search(r"^prefixes +64:ff9b::/96, 2001:db8:64::/96$", out, re.M)
+    assert "DAEMON" not in out and "no interfaces" in out
+    head, one, two = ctl("nat64", "mappings").splitlines()
+    assert head.split() == ["KIND", "IPV4", "IPV6", "HOSTS"]
+    assert one.split() == ["mapping", "192.0.2.1/32", "2001:db8::1/128", "ipv6"]
+    assert two.split() == ["prefix", "203.0.113.0/24", "-", "ipv6"]
+    head, row = ctl("nat64", "stats").splitlines()
+    assert row.split()[:4] == ["hop_limit", "7", "5", "2"]
+    (one,) = json.loads(ctl("nat64", "stats", "--json"))
+    assert one == {"daemon": "nemo-nat64", "name": "nat64", "data": NAT64["stats"]}
+
+
+def test_nat64_explain_and_reload(fake, ctl):
+    nat64 = fake("n", NAT64)
+    assert ctl("nat64", "explain", "192.0.2.1") == "192.0.2.1 becomes 2001:db8::1.\n"
+    ctl("nat64", "explain", "192.0.2.1", "203.0.113.5")
+    assert "100000" in ctl("nat64", "reload")
+    assert [r for r in nat64.requests if r["cmd"] != "status"] == [
+        {"cmd": "explain", "address": "192.0.2.1"},
+        {"cmd": "explain", "source": "192.0.2.1", "destination": "203.0.113.5"},
+        {"cmd": "reload"},
+    ]
+    fake("m", {"status": {**NAT64["status"], "name": "other"}})
+    assert "choose one" in ctl("nat64", "reload", code=2)
+    assert "no explain here" in ctl("nat64", "explain", "192.0.2.1", code=1)
+
+
 def test_acting_wants_one_daemon(fake, ctl):
     one = fake("b", MR)
     two = fake("c", named(MR, "bus"))
@@ -446,6 +535,9 @@ def test_usage(ctl):
         "mr status --keep",
         "mr stop eth0",
         "monitor now",
+        "nat64 explain",
+        "nat64 explain a b c",
+        "nat64",
         "--nonsense",
     ):
         assert "usage:" in ctl(*line.split(), code=2)
@@ -546,3 +638,38 @@ def test_live_answers_are_as_documented(make_net, engine):
     for event in ha.events.poll():
         assert not mistakes(event, known["any event"])
     assert "binding.accepted" in [e["event"] for e in ha.events.seen]
+
+
+def test_live_translator_answers_as_documented(make_net):
+    net = make_net(Topology(nodes=[Node("box", forward=True)], links=[]))
+    settings = {
+        "engine": "tun",
+        "prefixes": [{"prefix": "64:ff9b::/96", "hosts": ["198.51.100.0/24"]}],
+        "mappings": [{"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}],
+    }
+    nat64 = Daemon(net, "box", "nemo-nat64", settings).start()
+    known = schemas()
+    packet = {"source": "198.51.100.7", "destination": "192.0.2.1"}
+    arguments = {"explain": [{"address": "192.0.2.1"}, {"address": "2001:db8:dead::1"}, packet]}
+    for command in nat64.ask("help"):
+        cmd = command["name"]
+        if cmd == "monitor":
+            continue
+        schema = known.get(f"nemo-nat64 {cmd}") or known.get(f"any {cmd}")
+        assert schema, f"nemo-nat64 {cmd} is not in doc/control.md"
+        for fields in arguments.get(cmd, [{}]):
+            assert not mistakes(nat64.ask(cmd, **fields), schema), f"nemo-nat64 {cmd} {fields}"
+    assert nat64.status()["routes4"] == 2 and nat64.status()["routes6"] == 1
+    assert [m["kind"] for m in nat64.ask("mappings")] == ["mapping", "prefix", "prefix"]
+    with pytest.raises(ControlError, match="is no IPv4 or IPv6 address"):
+        nat64.ask("explain", address="nonsense")
+    with pytest.raises(ControlError, match="of one family"):
+        nat64.ask("explain", source="192.0.2.1", destination="2001:db8::1")
+    with open(nat64.conf_path, "a") as f:
+        f.write("nonsense = 1;\n")
+    with pytest.raises(ControlError, match="1 mistakes"):
+        nat64.ask("reload")
+    status = nat64.status()
+    assert "1 mistakes" in status["reload_error"] and status["reloads"] == 1
+    assert not mistakes(status, known["nemo-nat64 status"])
+    assert nat64.stop() == 0
