@@ -27,6 +27,8 @@ from lib.siit import Reference
 from lib.topo import Link, Net, Node, Topology
 from lib.wait import wait_for
 
+pytestmark = pytest.mark.novm("thousands of packets one by one; that the programs load and translate "
+                              "there is in test_nat64.py")
 ALL = pairs.load()
 CORE = os.path.join(BUILD, "tools", "nat64-core")
 TESTRUN = os.path.join(BUILD, "tools", "nat64-testrun")
@@ -205,7 +207,6 @@ def core(tmp_path_factory):
     return found
 
 
-@pytest.mark.novm("no kernel takes part")
 @pytest.mark.parametrize("file", sorted({p["file"] for p in ALL}))
 def test_core(core, file):
     failures({p["name"]: pairs.difference(p, *core[p["name"]]) for p in ALL if p["file"] == file})

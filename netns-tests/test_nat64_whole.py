@@ -12,6 +12,7 @@ from lib.lab64 import IP_PMTUDISC_DO, Udp, ping
 from lib.traffic import Server, TcpTransfer, UdpProbe
 from lib.wait import wait_for
 
+pytestmark = pytest.mark.novm("its parts are tested there one by one")
 TUNNEL_MTU = 1460
 MAPPED = "::ffff:" + wide.SERVICES4[1]
 
