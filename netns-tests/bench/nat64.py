@@ -5,7 +5,8 @@ Debian's TAYGA, over the same namespaces.
                                  b: 198.51.100.2 = 2001:db8:64::198.51.100.2, 2001:db8:b::2
 
 "6to4" is from a to b, "4to6" from b to a.  In a round every translator (and the kernel's own
-forwarding) is measured once, right after each other; medians over the rounds are compared.
+forwarding) is measured once, right after each other; the figures are medians of the rounds'
+ratios.
 """
 
 import contextlib
@@ -141,8 +142,8 @@ def measure(net):
     modes = {
         "plain6": (PLAIN6, plain),
         "ebpf": (TRANSLATED, lambda: ours(net, "ebpf")),
-        "plain4": (PLAIN4, plain),
         "ebpf100k": (TRANSLATED, lambda: ours(net, "ebpf", mappings)),
+        "plain4": (PLAIN4, plain),
         "tun": (TRANSLATED, lambda: ours(net, "tun")),
         "tayga": (TRANSLATED, lambda: tayga(net)),
     }
@@ -160,33 +161,34 @@ def measure(net):
                         results.setdefault((mode, what, way), []).append(value)
                         line.append(f"{what} {way} {value:8.2f}")
             print(f"  round {n + 1}/{ROUNDS}  {mode:<9} {'  '.join(line)}", flush=True)
-    return {k: statistics.median(v) for k, v in results.items()}
+    return results
 
 
-def summarize(m):
-    def ratio(mode, what, base):
-        return {w: round(m[mode, what, w] / base(what, w), 3) for w in WAYS}
+def summarize(results):
+    """Ratios are medians of the rounds' ratios: what drifts between rounds does not matter."""
 
-    def kernel(what, way):
-        return (m["plain6", what, way] + m["plain4", what, way]) / 2
+    def ratio(mode, what, way, *base):
+        rounds = zip(results[mode, what, way], *(results[b, what, way] for b in base))
+        return statistics.median(value / statistics.mean(bases) for value, *bases in rounds)
 
-    def of(mode):
-        return lambda what, way: m[mode, what, way]
+    def both(mode, what, *base):
+        return {way: round(ratio(mode, what, way, *base), 3) for way in WAYS}
 
-    many = [m["ebpf100k", t, w] / m["ebpf", t, w] for t in ("tcp", "pps") for w in WAYS]
+    many = [ratio("ebpf100k", t, w, "ebpf") for t in ("tcp", "pps") for w in WAYS]
+    medians = {k: statistics.median(v) for k, v in results.items()}
     return {
         "ebpf": {
-            "tcp_ratio": ratio("ebpf", "tcp", kernel),
-            "pps_ratio": ratio("ebpf", "pps", kernel),
+            "tcp_ratio": both("ebpf", "tcp", "plain6", "plain4"),
+            "pps_ratio": both("ebpf", "pps", "plain6", "plain4"),
             "mappings_100k_ratio": round(statistics.mean(many), 3),
         },
         "tun": {
-            "tcp_vs_tayga": ratio("tun", "tcp", of("tayga")),
-            "pps_vs_tayga": ratio("tun", "pps", of("tayga")),
+            "tcp_vs_tayga": both("tun", "tcp", "tayga"),
+            "pps_vs_tayga": both("tun", "pps", "tayga"),
         },
         "rounds": ROUNDS,
         "kernel": platform.release(),
-        "medians": {f"{mode}_{what}_{way}": round(v, 2) for (mode, what, way), v in m.items()},
+        "medians": {f"{mode}_{what}_{way}": round(v, 2) for (mode, what, way), v in medians.items()},
     }
 
 
@@ -197,7 +199,8 @@ def show(s):
         ("TUN TCP / TAYGA", s["tun"]["tcp_vs_tayga"], 3),
         ("TUN 64-byte UDP / TAYGA", s["tun"]["pps_vs_tayga"], 1),
     ]
-    print(f"\n  {f'medians of {ROUNDS} rounds':<28}{'6to4':>8}{'4to6':>8}{'target':>9}")
+    title = f"medians of {ROUNDS} rounds"
+    print(f"\n  {title:<28}{'6to4':>8}{'4to6':>8}{'target':>9}")
     for name, values, target in rows:
         met = all(v >= target for v in values.values())
         print(
