@@ -116,27 +116,54 @@ static int check_known(struct bu *u)
 	return u->peer ? PASS : MH_ST_PROHIBITED;
 }
 
-/* No tunnel into a tunnel: the care-of address must not be ours to forward (RFC 6275 s15.1). */
+/* A router behind a router: its care-of address lies in a network of another one of ours.  That is
+ * fine to any depth (RFC 3963 s1) as long as the way from router to router does not lead back to
+ * the one that registers: then each tunnel would lie in the next one, for ever (RFC 6275 s15.1).
+ * One whose owner is away already has no way yet; the owner's update is tested in its turn. */
+static int check_nesting(struct bu *u)
+{
+	const struct in6_addr *at = &u->coa;
+	const struct table_entry *t;
+
+	for (unsigned n = 0; (t = table_find(&u->ha->table, at)); n++) {
+		const struct ha_peer *owner = &u->ha->peers[t->router];
+
+		if (owner == u->peer || n > u->ha->n_bound)
+			return MH_ST_INVALID_COA;
+		if (owner->b.state != BINDING_BOUND)
+			return PASS;
+		at = &owner->b.coa;
+	}
+	return PASS;
+}
+
+static bool any_has(const struct prefix6 *v, unsigned n, const struct in6_addr *addr)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (prefix6_has(&v[i], addr))
+			return true;
+	return false;
+}
+
+/* The care-of address must not be the tunnel's other end, nor one that leads into it (s15.1). */
 static int check_care_of_place(struct bu *u)
 {
 	const struct ha_conf *c = u->ha->conf;
 
 	if (u->dereg)
 		return PASS;
-	if (addr6_eq(&u->coa, &c->address) || addr6_eq(&u->coa, &u->e->dst))
+	if (addr6_eq(&u->coa, &c->address) || addr6_eq(&u->coa, &u->e->dst) ||
+		ha_peer_find(u->ha, &u->coa))
 		return MH_ST_INVALID_COA;
 	for (unsigned i = 0; i < u->ha->n_own; i++)
 		if (addr6_eq(&u->ha->own[i], &u->coa))
 			return MH_ST_INVALID_COA;
-	for (unsigned i = 0; i < c->n_home; i++)
-		if (prefix6_has(&c->home[i], &u->coa))
-			return MH_ST_INVALID_COA;
-	for (unsigned i = 0; i < c->n_aggregates; i++)
-		if (prefix6_has(&c->aggregates[i], &u->coa))
-			return MH_ST_INVALID_COA;
-	if (table_find(&u->ha->table, &u->coa) || ha_peer_find(u->ha, &u->coa))
-		return MH_ST_INVALID_COA;
-	return PASS;
+	if (table_find(&u->ha->table, &u->coa))
+		return check_nesting(u);
+	return any_has(c->home, c->n_home, &u->coa) ||
+			       any_has(c->aggregates, c->n_aggregates, &u->coa)
+		       ? MH_ST_INVALID_COA
+		       : PASS;
 }
 
 static int find_mnp(struct bu *u, const struct prefix6 *p)

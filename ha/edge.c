@@ -267,6 +267,8 @@ static int open_signalling(struct ha_edge *e)
 
 	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
 		r = sig_attach(mhio_sig(e->io), if_nametoindex(e->file->interfaces[i]));
+	if (r == 0) /* of a router behind a router: out of the latter's tunnel */
+		r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
 	if (r == 0)
 		r = sig_local_put(mhio_sig(e->io), &e->file->core.address);
 	if (r < 0)

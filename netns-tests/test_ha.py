@@ -391,7 +391,6 @@ REJECTED = {
     "somebody's network": (142, {"mnps": ["2001:db8:c::/64"]}),
     "care-of address of the home agent": (174, {"alt": HA}),
     "care-of address in the own network": (174, {"alt": inside(1)}),
-    "care-of address in another's network": (174, {"alt": inside(2)}),
     "care-of address in the aggregate": (174, {"alt": inside(0x99)}),
     "care-of address in the home network": (174, {"alt": hoa(0x99)}),
     "care-of address is another's home address": (174, {"alt": inside(7, 1)}),
@@ -433,7 +432,7 @@ UNBOUND = {
     "network of length 0": (141, {"mnps": ["::/0"]}),
     "network of another router": (142, {"mnps": [net_of(2)]}),
     "own network and another's": (142, {"mnps": [net_of(1), net_of(3)]}),
-    "care-of address in the own network": (174, {"alt": inside(1)}),
+    "care-of address in the own network": (174, {"alt": inside(8)}),
 }
 
 
@@ -447,6 +446,18 @@ def test_a_rejected_update_makes_no_binding(home, why):
     assert checksum_is_right(got)
     assert "MR-8" not in home.bindings() and home.routes() == set()
     home.is_unreachable(inside(8))
+
+
+def test_a_router_behind_a_router_may_register(home):
+    """RFC 3963 s1: its care-of address is out of the other's network; two that would carry each
+    other are refused (RFC 6275 s15.1)."""
+    home.register(1)
+    assert home.status(home.bu(3, COA2, alt=inside(1))) == 0
+    assert home.binding(3)["care_of"] == inside(1)
+    assert home.status(home.bu(1, alt=inside(3))) == 174
+    assert home.binding(1)["care_of"] == COA
+    home.register(3)  # elsewhere
+    home.tunnels_to(COA, inside(3))
 
 
 def test_who_may_be_no_mobile_router_gets_140(home):

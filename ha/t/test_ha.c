@@ -412,8 +412,7 @@ static void prefixes_are_all_or_nothing(void **state) /* RFC 3963 s6.2, HOSTILE 
 static void a_care_of_address_behind_the_home_agent_gets_174(void **state) /* RFC 6275 s15.1 */
 {
 	static const char *const v[] = {"2001:db8:1::1", "2001:db8:100::77", "2001:db8:100:1::5",
-		"2001:db8:100:3::5", "2001:db8:100:ffff::1", "2001:db8:100::2", "2001:db8:200:1::9",
-		"2001:db8:200:1::1"};
+		"2001:db8:100:ffff::1", "2001:db8:100::2", "2001:db8:200:1::1"};
 
 	(void)state;
 	for (unsigned i = 0; i < N_OF(v); i++) {
@@ -432,6 +431,39 @@ static void a_care_of_address_behind_the_home_agent_gets_174(void **state) /* RF
 	e = update(ONE, "2001:db8:b::2", 1); /* another address of this home agent */
 	e.dst = e.m.o.alt_coa = A("2001:db8:1::99");
 	twice(&e, 174);
+}
+
+static void a_router_behind_a_router_is_served(void **state) /* RFC 3963 s1 */
+{
+	struct mh_env e = update(ONE, "2001:db8:200:1::9", 1);
+
+	(void)state;
+	answered(&e, 0); /* behind FAR, which is not bound yet */
+	e = update(FAR, "2001:db8:100:1::9", 1);
+	answered(&e, 0); /* and FAR behind TWO: three levels */
+	e = update(TWO, "2001:db8:b::2", 1);
+	answered(&e, 0);
+}
+
+/* RFC 6275 s15.1; each update by itself is harmless. */
+static void a_ring_of_routers_behind_each_other_is_refused(void **state)
+{
+	struct mh_env e = update(ONE, "2001:db8:200:1::9", 1);
+
+	(void)state;
+	answered(&e, 0); /* ONE behind FAR */
+	e = update(FAR, "2001:db8:100:3::9", 1);
+	rejected(&e, 174); /* FAR behind ONE */
+	e = update(FAR, "2001:db8:100:2::9", 1);
+	answered(&e, 0); /* FAR behind TWO */
+	e = update(TWO, "2001:db8:100:3::9", 1);
+	rejected(&e, 174); /* TWO behind ONE, which is behind FAR, which is behind TWO */
+	e = update(FAR, "2001:db8:b::2", 2);
+	answered(&e, 0); /* FAR goes elsewhere */
+	e = update(TWO, "2001:db8:100:3::9", 20);
+	answered(&e, 0);
+	e = update(FAR, "2001:db8:100:2::9", 3);
+	rejected(&e, 174); /* and can't come back meanwhile */
 }
 
 static void strangers_and_missing_rights_are_told_so(void **state) /* RFC 6275 s10.3.1 */
@@ -795,6 +827,8 @@ int main(void)
 		TEST(a_refresh_withdraws_and_adds_prefixes),
 		TEST(prefixes_are_all_or_nothing),
 		TEST(a_care_of_address_behind_the_home_agent_gets_174),
+		TEST(a_router_behind_a_router_is_served),
+		TEST(a_ring_of_routers_behind_each_other_is_refused),
 		TEST(strangers_and_missing_rights_are_told_so),
 		TEST(router_operation_not_permitted_is_answered_without_r),
 		TEST(h_and_r_of_a_live_binding_do_not_change),
