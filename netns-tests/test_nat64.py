@@ -17,6 +17,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoRequest, ICMPv6PacketTooBig,
                                 IPv6)
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
 from lib import lab64, siit
@@ -452,6 +454,37 @@ def test_wrong_checksums_stay_wrong(lab, opened, way, proto):
         correct = getattr(got.__class__(bytes(fresh)).payload, field)
         sums[error] = (seen - correct) % 0xFFFF
     assert sums == {0: 0, 1: 1, 0x1000: 0x1000}
+
+
+@OURS
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("way", ["4to6", "6to4"])
+def test_a_sum_computed_before_the_translation(opened, engine, way):
+    """What comes out of a tunnel has had its octets summed up by the kernel, or by a network card.
+    The sum goes with the packet, and a receiver on the next machine of this kernel believes it."""
+    net = lab64.build()
+    with net:
+        net["box"].batch([f"link add vx type vxlan id 7 local {BOX4} remote {lab64.R4} dstport 4789 "
+                          "dev left", "link set vx up address 02:00:00:00:00:07"], 4)
+        try:
+            lab = Lab(net, engine, {"interfaces": ["left", "right", "vx"],
+                                    "mappings": [{"ipv4": H4, "ipv6": R6}]})
+        except RuntimeError as e:
+            can_not(engine, e)
+            raise
+        source, outer = opened(Tap(net, "r4", "box", ("box", "left"))), IP(src=lab64.R4, dst=BOX4)
+        outer = outer / UDP(sport=9, dport=4789) / VXLAN(flags="Instance", vni=7)
+        if way == "4to6":
+            receiver, inner = opened(Udp(net, "r6", 6)), IP(src=C4, dst=H4)
+        else:
+            receiver, inner = opened(Udp(net, "r4", 4)), IPv6(src=R6, dst=PREFIX + lab64.R4)
+        for n in range(20):  # neighbours are known after the first
+            data = os.urandom(100)
+            ether = Ether(src="02:00:00:00:00:08", dst="02:00:00:00:00:07")
+            source.send(bytes(outer / ether / inner / UDP(dport=receiver.port) / data))
+            assert receiver.wait(f"datagram {n}")[0] == data
+        if engine == "ebpf":
+            assert lab.moved({})["ebpf"] >= 10
 
 
 # --- hairpin ---

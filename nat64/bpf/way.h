@@ -3,6 +3,7 @@
  * would cost as much as all the rest.  So a changed route takes effect a tick later. */
 #pragma once
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "nat64/core/plan.h"
@@ -23,6 +24,7 @@ struct way {
 	__u32 oif; /* of the translated packet; 0: the packet isn't ours */
 	__u32 mtu; /* of that route */
 	struct bpf_redir_neigh nh;
+	struct ethhdr eth; /* as the next hop gets it */
 };
 
 struct {
@@ -121,6 +123,10 @@ static __always_inline int way_find(
 		w->mtu = fib.mtu_result;
 		w->nh.nh_family = fib.family;
 		__builtin_memcpy(w->nh.ipv6_nh, fib.ipv6_dst, sizeof(w->nh.ipv6_nh));
+		__builtin_memcpy(w->eth.h_dest, fib.dmac, ETH_ALEN);
+		__builtin_memcpy(w->eth.h_source, fib.smac, ETH_ALEN);
+		w->eth.h_proto = p->why == NAT64_translated_4to6 ? bpf_htons(ETH_P_IPV6)
+								 : bpf_htons(ETH_P_IP);
 		w->tick = bpf_jiffies64();
 	}
 	return 1;

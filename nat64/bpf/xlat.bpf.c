@@ -127,6 +127,23 @@ static __always_inline int fix_l4(
 		BPF_F_PSEUDO_HDR | (proto == XLAT_UDP ? BPF_F_MARK_MANGLED_0 : 0));
 }
 
+/* Did a sum of all its octets come with the packet (CHECKSUM_COMPLETE)? */
+static __always_inline int has_sum(struct __sk_buff *skb)
+{
+	return bpf_csum_update(skb, 0) >= 0;
+}
+
+/* To the next hop.  The kernel adds the link-layer header that the packet has now to its sum, puts
+ * another in its place, and a receiver on this machine subtracts that one: so it must be there. */
+static __always_inline int to_next_hop(struct __sk_buff *skb, struct way *w)
+{
+	if (!w->nh.nh_family)
+		return bpf_redirect_neigh(w->oif, 0, 0, 0);
+	if (has_sum(skb) && bpf_skb_store_bytes(skb, 0, &w->eth, sizeof(w->eth), 0))
+		return TC_ACT_SHOT;
+	return bpf_redirect_neigh(w->oif, &w->nh, sizeof(w->nh), 0);
+}
+
 /* A packet of one segment can't enter by a device with a smaller MTU. */
 static __always_inline int fits_stack(struct __sk_buff *skb, __u32 size)
 {
@@ -152,7 +169,8 @@ static __always_inline int carry_out(struct __sk_buff *skb, const struct nat64_c
 	int done;
 
 	if ((p->why != NAT64_translated_4to6 && p->why != NAT64_translated_6to4) || p->split_unit ||
-		!way_find(skb, p, segment, w) || (c->forward_stack && !fits_stack(skb, segment)))
+		!way_find(skb, p, segment, w) ||
+		(c->forward_stack ? !fits_stack(skb, segment) : !w->nh.nh_family && has_sum(skb)))
 		return leave();
 	done = splice(skb, p, size);
 	if (!done)
@@ -160,11 +178,7 @@ static __always_inline int carry_out(struct __sk_buff *skb, const struct nat64_c
 	if (done < 0 || (p->csum_off && fix_l4(skb, p, proto, l4[0])))
 		return count(NAT64_no_memory, TC_ACT_SHOT);
 	count(p->why, 0);
-	if (c->forward_stack)
-		return to_stack(skb, p);
-	if (w->nh.nh_family)
-		return bpf_redirect_neigh(w->oif, &w->nh, sizeof(w->nh), 0);
-	return bpf_redirect_neigh(w->oif, 0, 0, 0);
+	return c->forward_stack ? to_stack(skb, p) : to_next_hop(skb, w);
 }
 
 static __always_inline int from4(struct __sk_buff *skb)
