@@ -61,40 +61,50 @@ class Drill:
     def __init__(self, name, engine="auto", out=print):
         self.name, self.engine, self.out = name, engine, out
         self.rows, self.unmet = [], []
-        self.probes, self.transfers, self.servers = {}, {}, {}
-        self.lost = self.broken = 0
+        self.probes, self.transfers, self.servers = {}, {}, {}  # by way and router: (6, n), (4, n)
+        self.lost, self.broken = {6: 0, 4: 0}, {6: 0, 4: 0}  # by way
         self.told = {}  # number of the last handover known, by router
         self.net = self.wide = None
         self.tty = out is print and sys.stdout.isatty()
 
     # --- what a drill does ---
     def start(self, routers, **how):
-        """Builds the testbed with these routers registered at Nezu; see wide.build()."""
+        """Builds the testbed with these routers registered at Nezu; see wide.build().  With 'ipv4'
+        all traffic to a network that has an IPv4 address is sent there, too."""
         self.say(f"{self.name}: building the testbed, {len(routers)} mobile router(s) ...")
         keep_in = os.path.join(BUILD_OUT, "failed", "drill-" + self.name)
         self.net, self.wide = wide.build(routers, self.engine, keep_in, **how)
         for n in routers:
-            self.servers[n] = Server(self.net, f"host{n}")
+            for way in self.ways(n):
+                self.servers[way, n] = Server(self.net, f"host{n}", 5000 + way)
             self.told[n] = self.wide.mr[n].ask("handovers")[-1]["n"]
         self.say(f"{self.name}: {len(routers)} mobile router(s) registered with the home agent")
 
+    def ways(self, n):
+        """6, and 4 if MR-n's network can be reached from IPv4."""
+        return (6, 4) if self.wide.nat and n in wide.SERVICES4 else (6,)
+
     def traffic(self, *routers):
-        """From the client to these networks: a datagram per ms, echoed, and a TCP transfer."""
-        for n in routers:
-            address, server = wide.inside(n, 2), self.servers[n]
-            self.probes[n] = UdpProbe(self.net, "client", address, server)
-            self.transfers[n] = TcpTransfer(self.net, "client", address, server)
-        for n in routers:
-            self.probes[n].wait_flowing()
-            self.transfers[n].wait_flowing()
+        """From the client to these networks: a datagram per ms, echoed, and a TCP transfer; the
+        same from the IPv4 client."""
+        of = [(way, n) for n in routers for way in self.ways(n)]
+        for way, n in of:
+            # A host with a service address answers from that one.
+            host = wide.inside(n, 0x80 if 4 in self.ways(n) else 2)
+            to = ("client", host) if way == 6 else ("client4", "::ffff:" + wide.SERVICES4[n])
+            self.probes[way, n] = UdpProbe(self.net, *to, self.servers[way, n])
+            self.transfers[way, n] = TcpTransfer(self.net, *to, self.servers[way, n])
+        for key in of:
+            self.probes[key].wait_flowing()
+            self.transfers[key].wait_flowing()
 
     def traffic_ends(self, *routers):
-        for n in routers or list(self.probes):
-            result = self.transfers.pop(n).stop()
+        for way, n in [k for k in self.probes if not routers or k[1] in routers]:
+            result = self.transfers.pop((way, n)).stop()
             if result["broken"]:
-                self.broken += 1
-                self.out(f"  TCP connection to MR-{n}'s network is broken: {result}")
-            self.lost += self.probes.pop(n).stop().flow().lost()
+                self.broken[way] += 1
+                self.out(f"  TCP connection to MR-{n}'s network over IPv{way} is broken: {result}")
+            self.lost[way] += self.probes.pop((way, n)).stop().flow().lost()
 
     def move(self, *routers, to, carrier=True):
         self.wide.move(*routers, to=to, carrier=carrier)
@@ -118,7 +128,8 @@ class Drill:
         yield
         happened = now_ns()
         for n in routers:
-            self.probes[n].wait_flowing(timeout, happened)
+            for way in self.ways(n):
+                self.probes[way, n].wait_flowing(timeout, happened)
         until(time.monotonic() + QUIET_S)
         for n in routers:
             self._row(what, n, start, wall)
@@ -147,9 +158,7 @@ class Drill:
     # --- what it measures ---
     def _row(self, what, n, start, wall):
         end = now_ns()
-        probe = self.probes[n]
         handover = self._handover(n) or {}
-        down, up = probe.flow("down"), probe.flow("up")
         row = {
             "event": what,
             "router": f"MR-{n}",
@@ -157,14 +166,17 @@ class Drill:
             "known_link": handover.get("known_link"),
             "ms": handover.get("ms", {}),
             "ra_to_bu_ms": self._ra_to_bu(n, wall),
-            "outage_ms": round(down.gap_ms(start, end), 2),
-            "outage_up_ms": round(up.gap_ms(start, end), 2),
-            "lost": down.lost(start, end),
         }
+        for way in self.ways(n):
+            down, up = (self.probes[way, n].flow(d) for d in ("down", "up"))
+            name = "" if way == 6 else "4"
+            row[f"outage{name}_ms"] = round(down.gap_ms(start, end), 2)
+            row[f"outage{name}_up_ms"] = round(up.gap_ms(start, end), 2)
+            row[f"lost{name}"] = down.lost(start, end)
         self.rows.append(row)
         if len(self.rows) == 1:
-            self.say(_head())
-        self.say(_line(len(self.rows), row))
+            self.say(_head(self.wide.nat))
+        self.say(_line(len(self.rows), row, self.wide.nat))
 
     def _handover(self, n):
         """The router's own account of its last handover, None if there was no new one."""
@@ -194,11 +206,26 @@ class Drill:
         def spread(values, *shares):
             return {f"p{round(s * 100)}": percentile(values, s) for s in shares}
 
+        def outage(values):
+            return {**spread(values, 0.5, 0.95), "max": max(values, default=None)}
+
+        ipv4 = [r["outage4_ms"] for r in self.rows if "outage4_ms" in r]
         return {
             "moves": len(self.rows),
-            "tcp_broken": self.broken,
-            "lost_packets": self.lost,
-            "outage_ms": {**spread(outages, 0.5, 0.95), "max": max(outages, default=None)},
+            "tcp_broken": self.broken[6],
+            "lost_packets": self.lost[6],
+            "outage_ms": outage(outages),
+            **(
+                {
+                    "moves4": len(ipv4),
+                    "tcp_broken4": self.broken[4],
+                    "lost_packets4": self.lost[4],
+                    "outage4_ms": outage(ipv4),
+                    "engine4": self.wide.nat.status()["engine"],
+                }
+                if self.wide.nat
+                else {}
+            ),
             "known_link_outage_ms": {**spread(known, 0.5, 0.95), "n": len(known)},
             "ra_to_bu_ms": {**spread(ra_to_bu, 0.5, 0.95), "n": len(ra_to_bu)},
             "engine": self.wide.ha.status().get("engine"),
@@ -210,7 +237,8 @@ class Drill:
     def finish(self):
         """Ends the traffic, checks what every drill expects, prints and writes the results."""
         self.traffic_ends()
-        self.expect(self.broken == 0, f"{self.broken} TCP connections are broken")
+        broken = sum(self.broken.values())
+        self.expect(broken == 0, f"{broken} TCP connections are broken")
         try:
             self.wide.leaks.check()
         except AssertionError as e:
@@ -234,13 +262,14 @@ class Drill:
         print("\r\033[K" + text, end="" if passing else "\n", flush=True)
 
 
-def _head():
+def _head(ipv4):
     phases = "".join(f"{p:>7}" for p in ("hint", "RS", "RA", "CoA", "BU", "BA", "first"))
+    more, ms = (f"{'by IPv4':>9}{'lost':>6}", f"{'ms':>9}") if ipv4 else ("", "")
     return (
         f"{'':>3} {'router':<6} {'what happens':<26}{'noticed by':<15}{phases}"
-        f"{'RA-BU':>8}{'outage':>9}{'lost':>6}\n"
+        f"{'RA-BU':>8}{'outage':>9}{'lost':>6}{more}\n"
         f"{'':>3} {'':<6} {'':<26}{'':<15}{'ms after the hint, by the router':>49}"
-        f"{'wire ms':>8}{'ms':>9}{'':>6}"
+        f"{'wire ms':>8}{'ms':>9}{'':>6}{ms}"
     )
 
 
@@ -248,12 +277,13 @@ def _number(value, width, digits=1):
     return f"{'-' if value is None else format(value, f'.{digits}f'):>{width}}"
 
 
-def _line(i, r):
+def _line(i, r, ipv4):
     phases = "".join(_number(r["ms"].get(p), 7) for p in PHASES)
     known = " *" if r["known_link"] else ""
     return (
         f"{i:>3} {r['router']:<6} {r['event'][:25]:<26}{(r['cause'] or '-') + known:<15}{phases}"
         f"{_number(r['ra_to_bu_ms'], 8, 2)}{_number(r['outage_ms'], 9)}{r['lost']:>6}"
+        + (f"{_number(r.get('outage4_ms'), 9)}{r.get('lost4', '-'):>6}" if ipv4 else "")
     )
 
 
@@ -263,6 +293,11 @@ def _footer(s, path):
         text = f"  {name:<22} median {_number(v['p50'], 0, 2)}  95 % {_number(v['p95'], 0, 2)}"
         return text + (f"  max {_number(v['max'], 0, 2)} ms" if "max" in v else f" ms  of {v['n']}")
 
+    ipv4 = [
+        spread("outage by IPv4", "outage4_ms"),
+        f"  {'':<22} of {s['moves4']} moves, through nemo-nat64, engine {s['engine4']}; "
+        f"{s['lost_packets4']} packets lost, {s['tcp_broken4']} TCP connections broken",
+    ] if "moves4" in s else []
     return "\n".join(
         [
             "    * a link visited before",
@@ -272,6 +307,7 @@ def _footer(s, path):
             spread("RA to BU on the wire", "ra_to_bu_ms"),
             f"  {'packets lost':<22} {s['lost_packets']}",
             f"  {'TCP connections broken':<22} {s['tcp_broken']}",
+            *ipv4,
             f"  engine {s['engine']}, Linux {s['kernel']}; {os.path.relpath(path, ROOT)}",
             "  as expected" if not s["unmet"] else f"  NOT AS EXPECTED: {'; '.join(s['unmet'])}",
         ]
