@@ -12,7 +12,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev \
 	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
-	python3 python3-pytest python3-scapy tayga \
+	python3 python3-pytest python3-scapy tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils
 
 WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror

@@ -18,7 +18,7 @@ import struct
 import time
 
 from .daemon import Daemon, libconfig_file
-from .mipv6 import PACKET_OUTGOING, mac_of, socket_in
+from .mipv6 import PACKET_OUTGOING, SO_RCVBUFFORCE, mac_of, socket_in
 from .topo import Link, Net, Node, Topology
 from .wait import wait_for
 
@@ -124,7 +124,8 @@ class Udp:
         self.family = family
         af = socket.AF_INET if family == 4 else socket.AF_INET6
         self.s = socket_in(net[node], af, socket.SOCK_DGRAM, 0)
-        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        # Some 100 packets is what a stock kernel's net.core.rmem_max is good for.
+        self.s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         self.s.bind(("", port))
         self.s.setblocking(False)
         if discover is not None:
@@ -193,7 +194,7 @@ class Tap:
 
     def __init__(self, net, node, interface, to=None):
         self.s = socket_in(net[node], socket.AF_PACKET, socket.SOCK_DGRAM, 0)
-        self.s.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE
+        self.s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
         self.s.bind((interface, 3))
         self.s.setblocking(False)
         self.interface = interface
