@@ -5,30 +5,32 @@
 
 #define MAX_BINDACK_MS 32000 /* MAX_BINDACK_TIMEOUT, RFC 6275 s12 */
 #define UPDATE_RATE_MS 1050  /* MAX_UPDATE_RATE: 3 in one second, and slack for a loaded host */
-#define NEXT_HA_MS     1500  /* InitialBindackTimeoutFirstReg, RFC 6275 s11.4.1 */
+#define ASKED_MS       1000  /* an update this old is the answer to a request to send one */
 #define RETRY_FIRST_MS 2000
 #define RETRY_MAX_MS   300000
 #define CLOSING_TRIES  3
 
-/* What a rejecting status leads to, tried from left to right (RFC 3963 s5.4, RFC 6275 s11.7.3). */
+/* What a rejecting status leads to in explicit and in implicit mode (RFC 3963 s5.4, RFC 6275
+ * s11.7.3): is another home agent asked, and if none of them accepts either? */
 static const struct reaction {
 	uint8_t status;
-	bool next_ha;    /* another home agent, if there is an untried one */
-	bool other_mode; /* explicit <-> implicit, with mode = "auto" */
-	bool stop;       /* else: nothing more until an operator acts; false: later again */
+	struct {
+		bool next_ha;
+		enum bul_verdict verdict;
+	} in[2]; /* [explicit], [implicit] */
 } reactions[] = {
-	{MH_ST_UNSPECIFIED, false, false, false},
-	{MH_ST_PROHIBITED, true, false, false},
-	{MH_ST_RESOURCES, true, false, false},
-	{MH_ST_NO_HOME_REG, true, false, false},
-	{MH_ST_NOT_HOME_SUBNET, true, false, false},
-	{MH_ST_NOT_HA, true, false, false},
-	{MH_ST_DAD_FAILED, false, false, true}, /* MUST NOT use this home address again */
-	{MH_ST_MR_NOT_PERMITTED, true, false, true},
-	{MH_ST_INVALID_PREFIX, true, true, true},
-	{MH_ST_PREFIX_NOT_AUTHORIZED, true, true, true},
-	{MH_ST_FORWARDING_FAILED, true, true, true},
-	{MH_ST_INVALID_COA, false, false, false},
+	{MH_ST_UNSPECIFIED, {{false, BUL_LATER}, {false, BUL_LATER}}},
+	{MH_ST_PROHIBITED, {{true, BUL_LATER}, {true, BUL_LATER}}},
+	{MH_ST_RESOURCES, {{true, BUL_LATER}, {true, BUL_LATER}}},
+	{MH_ST_NO_HOME_REG, {{true, BUL_LATER}, {true, BUL_LATER}}},
+	{MH_ST_NOT_HOME_SUBNET, {{true, BUL_LATER}, {true, BUL_LATER}}},
+	{MH_ST_NOT_HA, {{true, BUL_LATER}, {true, BUL_LATER}}},
+	{MH_ST_DAD_FAILED, {{false, BUL_STOP}, {false, BUL_STOP}}}, /* MUST NOT use it again */
+	{MH_ST_MR_NOT_PERMITTED, {{true, BUL_STOP}, {true, BUL_STOP}}},
+	{MH_ST_INVALID_PREFIX, {{true, BUL_OTHER_MODE}, {false, BUL_OTHER_MODE}}},
+	{MH_ST_PREFIX_NOT_AUTHORIZED, {{true, BUL_OTHER_MODE}, {false, BUL_OTHER_MODE}}},
+	{MH_ST_FORWARDING_FAILED, {{false, BUL_OTHER_MODE}, {true, BUL_OTHER_MODE}}},
+	{MH_ST_INVALID_COA, {{false, BUL_LATER}, {false, BUL_LATER}}},
 };
 
 const char *bul_state_str(enum bul_state s)
@@ -92,6 +94,15 @@ static void unbind(struct mr *mr)
 	drop_tunnel(mr);
 }
 
+/* Not more than the care-of address has left (s11.7.1); in units of 4 s, and never 0. */
+static uint32_t lifetime_s(const struct mr *mr)
+{
+	uint64_t until = mr->links[mr->bul.uplink].current.prefix_until;
+	uint64_t left_s = until > mr->now ? (until - mr->now) / 1000 : 0;
+
+	return left_s < 4 ? 4 : (uint32_t)mr_min(mr->conf->lifetime_s, left_s) & ~3u;
+}
+
 static void fill_update(const struct mr *mr, struct mh_env *e)
 {
 	const struct bul *b = &mr->bul;
@@ -103,7 +114,7 @@ static void fill_update(const struct mr *mr, struct mh_env *e)
 	e->m.type = MH_BU;
 	e->m.bu.seq = b->seq;
 	e->m.bu.flags = MH_BU_A | MH_BU_H | MH_BU_R;
-	e->m.bu.lifetime_s = closing ? 0 : mr->conf->lifetime_s;
+	e->m.bu.lifetime_s = closing ? 0 : lifetime_s(mr);
 	e->m.o.alt_coa = b->coa; /* MUST: ESP does not protect the IPv6 header (s11.7.1) */
 	if (!b->implicit && !closing)
 		for (unsigned i = 0; i < mr->conf->n_networks; i++)
@@ -121,6 +132,7 @@ static void transmit(struct mr *mr)
 	if (b->n_sent == BUL_MAX_SENT)
 		memmove(&b->sent[0], &b->sent[1], --b->n_sent * sizeof(b->sent[0]));
 	b->sent[b->n_sent].seq = b->seq;
+	b->sent[b->n_sent].lifetime_s = a->mh.m.bu.lifetime_s;
 	b->sent[b->n_sent++].at = mr->now;
 	memmove(&b->tx[0], &b->tx[1], 2 * sizeof(b->tx[0]));
 	b->tx[2] = mr->now;
@@ -143,18 +155,28 @@ static void transmit(struct mr *mr)
 static void send_update(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
-	uint64_t at = b->n_tx == 3 ? b->tx[0] + UPDATE_RATE_MS : 0;
+	uint64_t slot = b->n_tx == 3 ? b->tx[0] + UPDATE_RATE_MS : 0, at = slot;
 
+	if (b->state != BUL_CLOSING && b->next_ha_at > at) /* s11.4.1, moves included */
+		at = b->next_ha_at;
 	if (mr->active < 0 && b->state != BUL_CLOSING) {
 		b->send_at = UINT64_MAX;
 		return;
 	}
 	if (at > mr->now) {
-		mr->counters[MR_C_bu_delayed]++;
+		mr->counters[MR_C_bu_delayed] += slot > mr->now;
 		b->send_at = at;
 		return;
 	}
 	transmit(mr);
+}
+
+/* Every home agent may be asked again. */
+static void new_round(struct bul *b)
+{
+	b->has_tried = 0;
+	b->worst = BUL_LATER;
+	b->next_ha_at = 0;
 }
 
 /* Starts the back-off anew; numbers sent before don't count any more. */
@@ -184,6 +206,10 @@ void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
 	b->uplink = uplink;
 	if (b->state == BUL_REFUSED || b->state == BUL_CLOSING)
 		return;
+	if (b->live && b->ha != b->bound_ha) { /* who holds the binding is asked first (s11.4.1) */
+		b->ha = b->bound_ha;
+		new_round(b);
+	}
 	if (settled) { /* back where the home agent believes us to be: nothing to say */
 		begin(mr, BUL_BOUND);
 		b->send_at = b->refresh_at;
@@ -205,18 +231,27 @@ void bul_lost(struct mr *mr)
 
 /* --- the answer --- */
 
-static void later(struct mr *mr, const char *what, uint64_t wait_ms)
+static void tell_retry(struct mr *mr, const char *why, const char *what, uint64_t wait_ms)
 {
 	struct bul *b = &mr->bul;
 	char ha[INET6_ADDRSTRLEN];
-	struct note *n;
 
+	mr_note(mr, NOTE_MR_RETRY, "%s: %s; next try in %.1f s, %s mode, home agent %s", why, what,
+		(double)wait_ms / 1000, b->implicit ? "implicit" : "explicit",
+		addr6_str(&mr->conf->has[b->ha], ha))
+		->status = b->last_status;
+}
+
+static const char *last_answer(const struct mr *mr)
+{
+	return mh_status_str((unsigned)mr->bul.last_status);
+}
+
+static void later(struct mr *mr, const char *what, uint64_t wait_ms)
+{
 	begin(mr, BUL_RETRY);
-	b->send_at = mr->now + wait_ms;
-	n = mr_note(mr, NOTE_MR_RETRY, "%s: %s; next try in %.1f s, %s mode, home agent %s",
-		mh_status_str((unsigned)b->last_status), what, (double)wait_ms / 1000,
-		b->implicit ? "implicit" : "explicit", addr6_str(&mr->conf->has[b->ha], ha));
-	n->status = b->last_status;
+	mr->bul.send_at = mr->now + wait_ms;
+	tell_retry(mr, last_answer(mr), what, wait_ms);
 }
 
 static void refuse(struct mr *mr)
@@ -226,12 +261,20 @@ static void refuse(struct mr *mr)
 	b->state = BUL_REFUSED;
 	b->n_sent = 0;
 	b->send_at = UINT64_MAX;
-	unbind(mr);
 	mr_note(mr, NOTE_MR_REFUSED,
 		"%s: no more registrations for this home address; after correcting the "
 		"configuration run: nemoctl mr rehome",
-		mh_status_str((unsigned)b->last_status))
+		last_answer(mr))
 		->status = b->last_status;
+}
+
+/* The one after this, when this one has had its time (s11.4.1). */
+static void take_next_ha(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	b->ha = (b->ha + 1) % mr->conf->n_has;
+	b->next_ha_at = b->tx[2] + mr->conf->next_ha_ms;
 }
 
 static bool next_ha(struct mr *mr)
@@ -241,43 +284,61 @@ static bool next_ha(struct mr *mr)
 	if (b->has_tried + 1 >= mr->conf->n_has)
 		return false;
 	b->has_tried++;
-	b->ha = (b->ha + 1) % mr->conf->n_has;
+	take_next_ha(mr);
 	return true;
+}
+
+static void back_off(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+	uint64_t wait = b->retry_ms - b->retry_ms / 8 + mr_random(mr) % (b->retry_ms / 4);
+
+	b->retry_ms = mr_min(2 * b->retry_ms, RETRY_MAX_MS);
+	new_round(b);
+	if (b->live) /* it is asked first (s11.4.1) */
+		b->ha = b->bound_ha;
+	else if (mr->conf->n_has > 1)
+		take_next_ha(mr);
+	later(mr, b->last_status < 128 ? "granted no time; backing off" : "backing off", wait);
+}
+
+/* No home agent accepts: the gravest answer of them decides, so that a milder one of another does
+ * not make it ask for ever what it must not ask again (RFC 3963 s5.4). */
+static void conclude(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+	enum bul_verdict worst = b->worst;
+
+	if (worst == BUL_OTHER_MODE && mr->conf->mode == MR_AUTO && !b->both_modes_tried) {
+		b->both_modes_tried = true;
+		b->implicit = !b->implicit;
+		new_round(b);
+		later(mr, "trying the other mode", mr->conf->next_ha_ms);
+		return;
+	}
+	if (worst == BUL_LATER)
+		back_off(mr);
+	else
+		refuse(mr);
 }
 
 static void react(struct mr *mr, uint8_t status)
 {
 	struct bul *b = &mr->bul;
-	struct reaction r = reactions[0];
+	const struct reaction *r = &reactions[0];
 
 	for (size_t i = 0; i < sizeof(reactions) / sizeof(reactions[0]); i++)
 		if (reactions[i].status == status)
-			r = reactions[i];
-	if (r.stop) /* RFC 3963 s5.4.2: assume that the home agent holds no binding */
+			r = &reactions[i];
+	if (r->in[b->implicit].verdict > b->worst)
+		b->worst = r->in[b->implicit].verdict;
+	/* RFC 3963 s5.4.2: assume that this home agent holds no binding */
+	if (r->in[b->implicit].verdict != BUL_LATER && b->ha == b->bound_ha)
 		unbind(mr);
-	if (r.next_ha && next_ha(mr)) {
-		later(mr, "trying the next home agent", NEXT_HA_MS);
-		return;
-	}
-	if (r.other_mode && mr->conf->mode == MR_AUTO && !b->both_modes_tried) {
-		b->both_modes_tried = true;
-		b->implicit = !b->implicit;
-		b->has_tried = 0;
-		later(mr, "trying the other mode", NEXT_HA_MS);
-		return;
-	}
-	if (r.stop) {
-		refuse(mr);
-		return;
-	}
-	uint64_t wait = b->retry_ms - b->retry_ms / 8 + mr_random(mr) % (b->retry_ms / 4);
-
-	b->retry_ms = mr_min(2 * b->retry_ms, RETRY_MAX_MS);
-	if (mr->conf->n_has > 1) {
-		b->has_tried = 0;
-		b->ha = (b->ha + 1) % mr->conf->n_has;
-	}
-	later(mr, "backing off", wait);
+	if (r->in[b->implicit].next_ha && next_ha(mr))
+		later(mr, "trying the next home agent", mr->conf->next_ha_ms);
+	else
+		conclude(mr);
 }
 
 static void closed(struct mr *mr, bool answered)
@@ -285,7 +346,8 @@ static void closed(struct mr *mr, bool answered)
 	struct bul *b = &mr->bul;
 
 	b->send_at = UINT64_MAX;
-	unbind(mr);
+	if (b->ha == b->bound_ha)
+		unbind(mr);
 	mr_note(mr, NOTE_MR_CLOSED, "%s",
 		answered ? "the home agent has removed the binding"
 			 : "no answer to the de-registration; the binding ends with its lifetime");
@@ -295,7 +357,7 @@ static void closed(struct mr *mr, bool answered)
 	} else if (b->elsewhere) {
 		b->elsewhere = false;
 		if (!next_ha(mr) && mr->conf->n_has > 1)
-			b->ha = (b->ha + 1) % mr->conf->n_has;
+			take_next_ha(mr);
 		later(mr, "this home agent does not serve mobile routers", RETRY_MAX_MS / 5);
 	} else {
 		start(mr, BUL_REGISTERING);
@@ -313,14 +375,29 @@ static void closing_timeout(struct mr *mr)
 	send_update(mr);
 }
 
-static void accepted(struct mr *mr, const struct mh_msg *m, uint64_t sent_at)
+static void tell_accepted(struct mr *mr, const struct mh_msg *m, uint32_t asked_s, bool again)
+{
+	char less[48] = "", advice[48] = "";
+	struct note *n;
+
+	if (mr->bul.lifetime_s < asked_s)
+		snprintf(less, sizeof(less), ", for %u s instead of %u s", mr->bul.lifetime_s,
+			asked_s);
+	if (m->o.refresh_s && m->o.refresh_s < mr->bul.lifetime_s)
+		snprintf(advice, sizeof(advice), "; to be refreshed after %u s", m->o.refresh_s);
+	n = mr_note(mr, again ? NOTE_MR_REFRESHED : NOTE_MR_REGISTERED, "%s%s%s",
+		mh_status_str(m->ba.status), less, advice);
+	n->status = m->ba.status;
+	n->lifetime_s = mr->bul.lifetime_s;
+}
+
+static void accepted(struct mr *mr, const struct mh_msg *m, const struct bul_sent *sent)
 {
 	struct bul *b = &mr->bul;
-	bool was_live = b->live, same = addr6_eq(&b->bound_coa, &b->coa);
-	uint32_t asked = mr->conf->lifetime_s & ~3u; /* on the wire in units of 4 s */
-	uint32_t granted = m->ba.lifetime_s < asked ? m->ba.lifetime_s : asked;
-	uint64_t refresh_ms = granted * 1000ull * 3 / 4;
-	struct note *n;
+	bool again = b->live && addr6_eq(&b->bound_coa, &b->coa);
+	uint32_t granted = (uint32_t)mr_min(m->ba.lifetime_s, sent->lifetime_s);
+	uint64_t sent_at = sent->at, refresh_ms = granted * 1000ull * 3 / 4;
+	uint32_t asked_s = sent->lifetime_s;
 
 	/* The granted time runs from the sending of the update (s11.7.3). */
 	b->ends = sent_at + granted * 1000ull;
@@ -332,37 +409,65 @@ static void accepted(struct mr *mr, const struct mh_msg *m, uint64_t sent_at)
 	b->refresh_at = b->send_at = sent_at + refresh_ms;
 	b->live = b->acked = true;
 	b->bound_coa = b->coa;
-	b->has_tried = 0;
+	new_round(b);
 	b->both_modes_tried = false;
 	b->retry_ms = RETRY_FIRST_MS;
 	b->tunnel = true;
 	b->bound_ha = b->ha;
 	bul_put_tunnel(mr); /* at refreshes too: mends what a failed put left undone */
-	n = mr_note(mr, was_live && same ? NOTE_MR_REFRESHED : NOTE_MR_REGISTERED, "%s",
-		mh_status_str(m->ba.status));
-	n->status = m->ba.status;
-	n->lifetime_s = granted;
+	tell_accepted(mr, m, asked_s, again);
+}
+
+/* The update that an acknowledgement answers; NULL: none of those outstanding. */
+static const struct bul_sent *answered(const struct bul *b, const struct mh_ba *ba)
+{
+	/* 135 brings the home agent's number instead of ours (s11.7.3).  If our last one is newer
+	 * than that, it is about an earlier update, and to go back would use numbers twice
+	 * (s11.7.2). */
+	if (ba->status == MH_ST_SEQ_WINDOW)
+		return b->n_sent && !seq16_newer(b->seq, ba->seq) ? &b->sent[b->n_sent - 1] : NULL;
+	for (unsigned i = 0; i < b->n_sent; i++)
+		if (b->sent[i].seq == ba->seq)
+			return &b->sent[i];
+	return NULL;
+}
+
+/* The home agent's number is ahead of ours: with the next one at once. */
+static void catch_up(struct mr *mr, uint16_t seq)
+{
+	struct bul *b = &mr->bul;
+
+	b->seq = seq;
+	b->n_sent = 0;
+	if (b->state == BUL_CLOSING) {
+		closing_timeout(mr); /* counts as a try: the end must come */
+		return;
+	}
+	send_update(mr);
+	if (b->send_at != UINT64_MAX)
+		tell_retry(mr, last_answer(mr), "going on from the home agent's number",
+			b->n_sent ? 0 : b->send_at - mr->now);
+}
+
+/* De-registers, to begin again or (elsewhere) at another home agent (RFC 3963 s5.2, s5.3). */
+static void leave(struct mr *mr, const char *why, bool elsewhere)
+{
+	mr->bul.elsewhere = elsewhere;
+	tell_retry(mr, why, "de-registering first", 0);
+	start(mr, BUL_CLOSING);
 }
 
 static void receive_ack(struct mr *mr, const struct mh_msg *m)
 {
 	struct bul *b = &mr->bul;
-	uint64_t sent_at = 0;
-	bool found = false;
+	const struct bul_sent *sent = answered(b, &m->ba);
 
 	mr->counters[MR_C_ba_rx]++;
-	for (unsigned i = 0; i < b->n_sent; i++) {
-		if (b->sent[i].seq == m->ba.seq) {
-			found = true;
-			sent_at = b->sent[i].at;
-		}
+	if (m->o.auth_misplaced) { /* s11.7.3, s6.2.7 */
+		mr->counters[MR_C_ba_auth_place]++;
+		return;
 	}
-	/* 135 brings the home agent's number instead of ours (s11.7.3).  If our last one is newer
-	 * than that, it is about an earlier update, and to go back would use numbers twice
-	 * (s11.7.2). */
-	if (m->ba.status == MH_ST_SEQ_WINDOW)
-		found = !seq16_newer(b->seq, m->ba.seq);
-	if (b->n_sent == 0 || !found) {
+	if (!sent) {
 		mr->counters[MR_C_ba_unmatched]++;
 		return;
 	}
@@ -370,54 +475,78 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 	if (m->ba.status >= 128)
 		mr->counters[MR_C_ba_rejected]++;
 	if (m->ba.status == MH_ST_SEQ_WINDOW) {
-		b->seq = m->ba.seq;
-		b->n_sent = 0;
-		if (b->state == BUL_CLOSING)
-			closing_timeout(mr); /* counts as a try: the end must come */
-		else
-			send_update(mr);
+		catch_up(mr, m->ba.seq);
 	} else if (b->state == BUL_CLOSING) {
 		closed(mr, true);
 	} else if (m->ba.status == MH_ST_TYPE_CHANGE) {
-		start(mr, BUL_CLOSING);
+		leave(mr, last_answer(mr), false);
 	} else if (m->ba.status >= 128) {
 		react(mr, m->ba.status);
 	} else if (m->ba.lifetime_s == 0) { /* accepted, and gone at once: of no use */
-		unbind(mr);
+		if (b->ha == b->bound_ha)
+			unbind(mr);
 		react(mr, MH_ST_UNSPECIFIED);
-	} else if (!(m->ba.flags & MH_BA_R)) { /* RFC 3963 s5.3: de-register, then look elsewhere */
-		b->elsewhere = true;
-		start(mr, BUL_CLOSING);
+	} else if (!(m->ba.flags & MH_BA_R)) {
+		leave(mr, "this home agent does not serve mobile routers", true);
 	} else {
-		accepted(mr, m, sent_at);
+		accepted(mr, m, sent);
 	}
+}
+
+/* Somebody asks for an update, and proves nothing by it: an update sent just now was the answer.
+ * So floods of such messages leave room for the updates of a move (s11.8). */
+static bool may_ask(const struct bul *b, uint64_t now)
+{
+	return b->state == BUL_BOUND && now - b->tx[2] >= ASKED_MS;
 }
 
 static void receive_error(struct mr *mr, const struct mh_msg *m)
 {
 	struct bul *b = &mr->bul;
 
-	if (m->be.status == 1 && b->state == BUL_BOUND) /* unknown binding: register anew */
+	if (m->be.status == 1 && may_ask(b, mr->now)) { /* s11.3.6 */
+		tell_retry(mr, "binding unknown there", "registering anew", 0);
 		start(mr, BUL_REGISTERING);
+	}
+	/* It does not know Binding Updates (s11.3.6).  An acknowledgement still counts: anybody may
+	 * have sent this. */
+	if (m->be.status == 2 && b->state == BUL_REGISTERING && b->n_sent &&
+		b->timeout_ms < MAX_BINDACK_MS) {
+		b->timeout_ms = MAX_BINDACK_MS;
+		b->send_at = mr->now +
+			     (mr->conf->n_has > 1 ? mr->conf->next_ha_ms : MAX_BINDACK_MS);
+		tell_retry(mr, "Binding Updates unknown there",
+			mr->conf->n_has > 1 ? "then trying the next home agent" : "waiting",
+			b->send_at - mr->now);
+	}
+}
+
+static void receive_request(struct mr *mr) /* s11.7.4 */
+{
+	if (!may_ask(&mr->bul, mr->now))
+		return;
+	mr_note(mr, NOTE_MR_ASKED, "refreshing the binding now");
+	start(mr, BUL_REGISTERING);
 }
 
 void bul_receive(struct mr *mr, const struct mh_env *e)
 {
-	const struct bul *b = &mr->bul;
-	bool for_us = addr6_eq(&e->hoa, &mr->conf->hoa);
+	const struct in6_addr *hoa = &mr->conf->hoa;
+	/* Through the tunnel to the home address, or by routing header (s6.1, s11.3.3).  A Binding
+	 * Error comes without one (s9.3.3), and names it. */
+	bool to_home = addr6_eq(addr6_is_any(&e->hoa) ? &e->dst : &e->hoa, hoa);
+	bool for_us = e->m.type == MH_BE   ? addr6_eq(&e->m.be.hoa, hoa)
+		      : e->m.type == MH_BA ? addr6_eq(&e->hoa, hoa)
+					   : to_home;
 
-	/* A Binding Error comes without a type 2 routing header (RFC 6275 s9.3.3). */
-	if (!addr6_eq(&e->src, &mr->conf->has[b->ha]) || (!for_us && e->m.type != MH_BE)) {
+	if (!addr6_eq(&e->src, &mr->conf->has[mr->bul.ha]) || !for_us) {
 		mr->counters[MR_C_mh_foreign]++;
 		return;
 	}
 	switch (e->m.type) {
 	case MH_BA: receive_ack(mr, &e->m); break;
 	case MH_BE: receive_error(mr, &e->m); break;
-	case MH_BRR:
-		if (b->state == BUL_BOUND)
-			start(mr, BUL_REGISTERING);
-		break;
+	case MH_BRR: receive_request(mr); break;
 	default: mr->counters[MR_C_mh_unexpected]++; break;
 	}
 }
@@ -429,14 +558,14 @@ void bul_restart(struct mr *mr)
 	struct bul *b = &mr->bul;
 
 	b->both_modes_tried = false;
-	b->has_tried = 0;
+	new_round(b);
 	b->retry_ms = RETRY_FIRST_MS;
 	if (b->state == BUL_REGISTERING) { /* not at once: a move may be about to be noticed */
 		b->timeout_ms = mr->conf->retransmit_ms;
 		b->send_at = mr_min(b->send_at, mr->now + UPDATE_RATE_MS);
 	} else if (b->state == BUL_REFUSED || b->state == BUL_RETRY) {
 		b->implicit = mr->conf->mode == MR_IMPLICIT;
-		b->ha = 0;
+		b->ha = b->live ? b->bound_ha : 0;
 		b->state = BUL_IDLE;
 		if (mr->active >= 0)
 			start(mr, BUL_REGISTERING);
@@ -468,6 +597,29 @@ void bul_stop(struct mr *mr, bool keep)
 	start(mr, BUL_CLOSING);
 }
 
+/* The timer has reached its cap: the next home agent, or for ever at this rate (s11.7.1). */
+static void silence(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	if (mr->conf->n_has > 1) {
+		if (!next_ha(mr)) {
+			if (b->worst != BUL_LATER) { /* of all the others' answers */
+				conclude(mr);
+				return;
+			}
+			new_round(b);
+			take_next_ha(mr);
+		}
+		begin(mr, BUL_REGISTERING);
+	}
+	send_update(mr);
+	if (b->send_at != UINT64_MAX)
+		tell_retry(mr, "no answer", "trying again",
+			b->n_sent && b->sent[b->n_sent - 1].at == mr->now ? 0
+									  : b->send_at - mr->now);
+}
+
 static void timeout(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
@@ -478,12 +630,10 @@ static void timeout(struct mr *mr)
 	case BUL_RETRY: start(mr, BUL_REGISTERING); break;
 	case BUL_CLOSING: closing_timeout(mr); break;
 	case BUL_REGISTERING:
-		/* The timer has reached its cap: the next home agent, if there is one (s11.7.1). */
-		if (b->timeout_ms >= MAX_BINDACK_MS && mr->conf->n_has > 1) {
-			b->ha = (b->ha + 1) % mr->conf->n_has;
-			begin(mr, BUL_REGISTERING);
-		}
-		send_update(mr);
+		if (b->timeout_ms >= MAX_BINDACK_MS)
+			silence(mr);
+		else
+			send_update(mr);
 		break;
 	case BUL_IDLE:
 	case BUL_REFUSED: break;

@@ -70,18 +70,26 @@ struct link {
  */
 enum bul_state { BUL_IDLE, BUL_REGISTERING, BUL_BOUND, BUL_RETRY, BUL_REFUSED, BUL_CLOSING };
 
+/* What is left to do once no home agent accepts, mildest first (RFC 3963 s5.4). */
+enum bul_verdict { BUL_LATER, BUL_OTHER_MODE, BUL_STOP };
+
+struct bul_sent {
+	uint16_t seq;
+	uint32_t lifetime_s; /* asked for */
+	uint64_t at;         /* ms */
+};
+
 struct bul { /* Binding Update List of one destination: the home agent (RFC 6275 s11.1) */
 	enum bul_state state;
 	struct in6_addr coa; /* care-of address being registered or bound */
 	unsigned uplink;
-	unsigned ha;        /* index into conf->has */
-	unsigned has_tried; /* home agents tried since the last success */
+	unsigned ha;            /* index into conf->has */
+	unsigned has_tried;     /* home agents asked in this round, but for the first */
+	enum bul_verdict worst; /* of their answers */
+	uint64_t next_ha_at;    /* ms; nothing to 'ha' before: the former one has its time */
 	bool implicit, both_modes_tried;
-	uint16_t seq; /* last one sent */
-	struct {
-		uint16_t seq;
-		uint64_t at;
-	} sent[BUL_MAX_SENT]; /* outstanding, for 'coa' only */
+	uint16_t seq;                       /* last one sent */
+	struct bul_sent sent[BUL_MAX_SENT]; /* outstanding, for 'coa' only */
 	unsigned n_sent;
 	uint64_t tx[3];            /* times of the last three BUs, any destination: rate limit */
 	unsigned n_tx;             /* ever sent, up to 3 */

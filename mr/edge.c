@@ -243,6 +243,7 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_MR_LOST:
 	case NOTE_MR_REFRESHED:
 	case NOTE_MR_RETRY:
+	case NOTE_MR_ASKED:
 	case NOTE_MR_REFUSED:
 	case NOTE_MR_EXPIRED:
 	case NOTE_MR_CLOSED:

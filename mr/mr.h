@@ -50,6 +50,7 @@ struct mr_conf { /* borrowed by the core: must outlive it */
 	struct mr_known_conf *known;
 	unsigned lifetime_s;    /* asked for: 4..262140 */
 	unsigned retransmit_ms; /* first BU timer, doubling up to 32 s */
+	unsigned next_ha_ms;    /* a home agent has this time before the next one is asked */
 	unsigned check_ms;      /* the default router is probed this often; 0: never */
 	int mode, dad;          /* enum mr_mode, enum mr_dad */
 };
@@ -60,6 +61,7 @@ struct mr_conf { /* borrowed by the core: must outlive it */
 	X(bu_delayed, "Binding Updates held back by the limit of 3 per second (RFC 6275 s11.8)") \
 	X(ba_rx, "Binding Acknowledgements received") \
 	X(ba_unmatched, "ignored: no Binding Update outstanding with that number") \
+	X(ba_auth_place, "silently dropped: Binding Authorization Data not the last option") \
 	X(ba_rejected, "Binding Acknowledgements with a status of 128 or more") \
 	X(mh_foreign, "ignored: Mobility Header not from the home agent in use, or not for us") \
 	X(mh_unexpected, "Mobility Header messages that a mobile router has no use for") \

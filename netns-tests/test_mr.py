@@ -355,6 +355,24 @@ def test_a_silent_home_agent_is_not_the_last(away):
     assert update.src == AT_A
 
 
+def test_who_holds_the_binding_is_asked_first(away):
+    """RFC 6275 s11.4.1: after its refusal another is tried, but a move begins with it again."""
+    other = "2001:db8:ffff::2"
+    a = away(home_agents=[HA, other], next_home_agent_ms=300).start().bound()
+    a.site.home_agent = reject(129)
+    a.site.router = SITE_B
+    a.mr.ask("rehome")
+    a.mr.wait_event("mr.retry", 5, status=129)
+    a.site.wait("update to the other", dst=other, mh=BU, src=AT_B)
+    mark = a.site.mark()
+    a.site.home_agent = accept
+    a.site.router = SITE_A
+    a.mr.ask("rehome")
+    moved_to(a, AT_A, mark)
+    assert a.site.packets(mark, mh=BU)[0].dst == HA
+    assert a.mr.status()["home_agent"] == HA
+
+
 FOREIGN = {
     "another number": ("ba_unmatched", lambda u: ba(HA, AT_A, HOA, u.seq + 7)),
     "another number, refusing": ("ba_unmatched", lambda u: ba(HA, AT_A, HOA, u.seq + 7, status=142)),

@@ -24,6 +24,7 @@
 	X(MR_REGISTERED, "mr.registered", LOG_INFO, "the home agent accepted the binding") \
 	X(MR_REFRESHED, "mr.refreshed", LOG_DEBUG, "the home agent renewed the binding") \
 	X(MR_RETRY, "mr.retry", LOG_WARNING, "a registration failed; what is tried when") \
+	X(MR_ASKED, "mr.asked", LOG_INFO, "the home agent asks for an update") \
 	X(MR_REFUSED, "mr.refused", LOG_ERR, \
 		"every mode and home agent refused; waiting for an operator") \
 	X(MR_EXPIRED, "mr.expired", LOG_WARNING, "the binding's lifetime ended without an answer") \

@@ -57,6 +57,7 @@ static inline void drive_conf(void)
 	d.conf.known = d.known;
 	d.conf.lifetime_s = 600;
 	d.conf.retransmit_ms = 150;
+	d.conf.next_ha_ms = 1500;
 	d.conf.mode = MR_EXPLICIT;
 	d.conf.dad = MR_DAD_OPTIMISTIC;
 }

@@ -121,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.n_uplinks = 1 + data[0] % MR_MAX_UPLINKS;
 	conf.n_has = 1 + data[1] % 2;
 	conf.mode = data[2] % 3;
+	conf.next_ha_ms = 1500;
 	conf.retransmit_ms = data[2] & 0x80 ? 20 : 150;
 	conf.check_ms = data[3] & 1 ? 1000 : 0;
 	memset(&f, 0, sizeof(f));

@@ -527,6 +527,7 @@ static void sim_setup(uint64_t seed)
 			.networks = m->networks,
 			.lifetime_s = 8 + 4 * (unsigned)rnd(10),
 			.retransmit_ms = 150,
+			.next_ha_ms = 1500,
 			.check_ms = chance(50) ? 1000 : 0,
 			.mode = (int)rnd(3)};
 		m->has[0] = s.ha_conf.address;
