@@ -2,6 +2,7 @@
 #pragma once
 #include <uthash.h>
 #include "common/core/heap.h"
+#include "ha/home.h"
 #include "ha/table.h"
 
 enum binding_state { BINDING_NONE, BINDING_BOUND, BINDING_CLOSED };
@@ -12,6 +13,7 @@ struct binding {
 	uint16_t seq;               /* last one that passed the sequence test; not in NONE */
 	uint32_t mnps;              /* bit i: the router's prefix i is forwarded */
 	bool r, explicit_;          /* mobile router; prefixes came in the BU */
+	bool l;                     /* L of the update that made it */
 	uint32_t lifetime_s;        /* granted */
 	uint64_t registered, refreshed, ends; /* ms */
 	uint64_t moves;                       /* care-of address changes since 'registered' */
@@ -21,6 +23,7 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 		    alone */
 	const struct ha_router *conf;
 	struct binding b;
+	struct home home;
 	struct heap_node timer; /* end of the lifetime (BOUND), or of CLOSED */
 	int last_status;        /* of the last answer; -1: never heard */
 	uint64_t last_seen;     /* ms; with last_status >= 0 */
@@ -41,6 +44,8 @@ struct ha { /* the binding cache and what it needs; private to ha.c and bu.c */
 	struct ha_peer *peers;  /* owned; conf->n_routers of them, in its order */
 	struct ha_peer *by_hoa; /* uthash */
 	struct heap timers;
+	struct heap probes;           /* of the home link */
+	struct home_prefix *prefixes; /* owned; conf->n_home of them */
 	unsigned n_bound;
 	uint64_t counters[HA_N_COUNTERS];
 	struct in6_addr *own; /* owned; n_own addresses of this host */
@@ -64,5 +69,7 @@ void ha_unbind(struct ha *, struct ha_peer *, enum binding_state to, uint64_t no
 /* bu.c: a Binding Update from its checks to its answer (RFC 6275 s9.5, s10.3; RFC 3963 s6.2, s6.7).
  */
 void bu_receive(struct ha *, const struct mh_env *, uint64_t now, struct ha_out *);
+/* The detection that 'bu' waited for is over: applies it, or rejects it with 'status' if not 0. */
+void bu_resume(struct ha *, const struct mh_env *bu, int status, uint64_t now, struct ha_out *);
 void bu_answer(struct ha *, const struct mh_env *bu, int status, uint16_t seq, uint32_t lifetime_s,
 	uint64_t now, struct ha_out *);

@@ -12,10 +12,12 @@ enum { PASS = 0, SILENT = -1 };
 struct bu { /* the update under test, and what the checks find out about it */
 	struct ha *ha;
 	const struct mh_env *e;
-	struct ha_peer *peer;     /* NULL: home address not in the table */
+	struct ha_peer *peer; /* NULL: home address not in the table */
+	uint64_t now;
 	struct in6_addr hoa, coa; /* after HAO and Alternate Care-of Address */
 	uint32_t mnps;            /* prefixes to forward: bits of the router's table line */
-	bool r, h, dereg;
+	bool r, h, l, dereg;
+	bool resumed; /* it has passed once, and has waited for the home link since */
 };
 
 static int drop(struct bu *u, enum ha_counter c)
@@ -75,7 +77,7 @@ static int check_sequence(struct bu *u)
 {
 	uint16_t seq = u->e->m.bu.seq;
 
-	if (!has_entry(u))
+	if (!has_entry(u) || u->resumed)
 		return PASS;
 	if (!seq16_newer(seq, u->peer->b.seq))
 		return MH_ST_SEQ_WINDOW;
@@ -105,9 +107,8 @@ static int check_deregistration(struct bu *u)
 /* Home link, or a home address out of a mobile network prefix (RFC 3963 s6.2). */
 static int check_home_subnet(struct bu *u)
 {
-	for (unsigned i = 0; i < u->ha->conf->n_home; i++)
-		if (prefix6_has(&u->ha->conf->home[i], &u->hoa))
-			return PASS;
+	if (u->dereg || home_subnet(u->ha, &u->hoa, u->now))
+		return PASS;
 	return table_find(&u->ha->table, &u->hoa) ? PASS : MH_ST_NOT_HOME_SUBNET;
 }
 
@@ -230,7 +231,8 @@ static int (*const checks[])(struct bu *) = {
 void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	uint32_t lifetime_s, uint64_t now, struct ha_out *out)
 {
-	struct mh_env *e = &ha_action(out, HA_DO_SEND)->mh;
+	struct ha_action *a = ha_action(out, HA_DO_SEND);
+	struct mh_env *e = &a->mh;
 	const struct in6_addr *hoa = addr6_is_any(&bu->hoa) ? &bu->src : &bu->hoa;
 	struct ha_peer *peer = ha_peer_find(ha, hoa);
 
@@ -238,6 +240,8 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	e->src = bu->dst;
 	e->dst = bu->src;
 	e->hoa = bu->hoa;
+	/* A binding's tunnel must not get it if the node is at home (s10.3.2). */
+	a->on_link = addr6_is_any(&bu->hoa) && home_on_link(ha, &bu->src);
 	e->m.type = MH_BA;
 	e->m.ba = (struct mh_ba){
 		.status = (uint8_t)status,
@@ -304,13 +308,22 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 	uint32_t max_s = p->conf->max_lifetime_s ? p->conf->max_lifetime_s
 						 : ha->conf->max_lifetime_s;
 
+	int status;
+
 	b->lifetime_s = u->e->m.bu.lifetime_s < max_s ? u->e->m.bu.lifetime_s : max_s & ~3u;
+	status = home_grant(ha, &u->hoa, now, &b->lifetime_s);
+	if (!b->lifetime_s) { /* less than 4 s are left of the home prefix */
+		p->b = before;
+		reject(u, MH_ST_NOT_HOME_SUBNET, now, out);
+		return;
+	}
 	b->ends = now + b->lifetime_s * 1000ull;
 	b->coa = u->coa;
 	b->local = u->e->dst;
 	b->seq = u->e->m.bu.seq;
 	b->mnps = u->mnps;
 	b->r = u->r;
+	b->l = was_bound ? before.l : u->l;
 	b->explicit_ = u->e->m.o.n_mnp > 0;
 	b->refreshed = now;
 	b->registered = was_bound ? before.registered : now;
@@ -327,11 +340,12 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 	ha->undo.bu = *u->e;
 
 	binding_tunnel(p, &ha_action(out, HA_DO_TUNNEL_PUT)->tunnel);
-	bu_answer(ha, u->e, MH_ST_ACCEPTED, b->seq, b->lifetime_s, now, out);
+	home_serve(ha, p, now, out);
+	bu_answer(ha, u->e, status, b->seq, b->lifetime_s, now, out);
 	ha_note(out,
 		!was_bound ? NOTE_BINDING_ACCEPTED
 			   : (moved ? NOTE_BINDING_MOVED : NOTE_BINDING_REFRESHED),
-		p, &u->hoa, MH_ST_ACCEPTED, "");
+		p, &u->hoa, status, "");
 	struct note *n = &out->v[out->n - 1].note;
 	n->coa = b->coa;
 	n->lifetime_s = b->lifetime_s;
@@ -339,34 +353,86 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 		n->old_coa = before.coa;
 }
 
-void bu_receive(struct ha *ha, const struct mh_env *e, uint64_t now, struct ha_out *out)
+/* A newer update takes back the one that waits for the home link. */
+static void give_up_probe(struct bu *u, struct ha_out *out)
+{
+	struct home *h = u->peer ? &u->peer->home : NULL;
+
+	if (h && h->state == HOME_PROBE && seq16_newer(u->e->m.bu.seq, h->bu->m.bu.seq))
+		home_stop(u->ha, u->peer, out);
+}
+
+static void accept_update(struct bu *u, uint64_t now, struct ha_out *out)
+{
+	int status;
+
+	if (u->dereg) {
+		give_up_probe(u, out);
+		deregister(u, now, out);
+	} else if (u->resumed || bound(u) || !u->ha->conf->dad_ms ||
+		   !home_on_link(u->ha, &u->hoa)) {
+		enter_binding(u, now, out);
+	} else {
+		status = home_probe(u->ha, u->peer, u->e, now, out);
+		if (status)
+			reject(u, status, now, out);
+	}
+}
+
+static struct bu examine(struct ha *ha, const struct mh_env *e, uint64_t now)
 {
 	bool has_hao = !addr6_is_any(&e->hoa), has_alt = !addr6_is_any(&e->m.o.alt_coa);
 	struct bu u = {
 		.ha = ha,
 		.e = e,
+		.now = now,
 		.hoa = has_hao ? e->hoa : e->src,
 		.coa = has_alt ? e->m.o.alt_coa : e->src,
 		.r = e->m.bu.flags & MH_BU_R,
 		.h = e->m.bu.flags & MH_BU_H,
+		.l = e->m.bu.flags & MH_BU_L,
 	};
 
-	ha->counters[HA_C_bu_rx]++;
 	u.peer = ha_peer_find(ha, &u.hoa);
 	/* RFC 3963 s6.2 keeps the second trigger that RFC 6275 dropped. */
 	u.dereg = e->m.bu.lifetime_s == 0 || (u.r && addr6_eq(&u.coa, &u.hoa));
+	return u;
+}
+
+static void apply(struct bu *u, uint64_t now, struct ha_out *out)
+{
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int v = checks[i](&u);
+		int v = checks[i](u);
 
 		if (v == SILENT)
 			return;
 		if (v != PASS) {
-			reject(&u, v, now, out);
+			if (v == MH_ST_NOT_HA && u->dereg)
+				give_up_probe(u, out);
+			reject(u, v, now, out);
 			return;
 		}
 	}
-	if (u.dereg)
-		deregister(&u, now, out);
+	accept_update(u, now, out);
+}
+
+void bu_receive(struct ha *ha, const struct mh_env *e, uint64_t now, struct ha_out *out)
+{
+	struct bu u = examine(ha, e, now);
+
+	ha->counters[HA_C_bu_rx]++;
+	apply(&u, now, out);
+}
+
+void bu_resume(struct ha *ha, const struct mh_env *e, int status, uint64_t now, struct ha_out *out)
+{
+	struct bu u = examine(ha, e, now);
+
+	u.resumed = true;
+	ha->undo.peer = NULL;
+	ha->undo.restoring = false;
+	if (status)
+		reject(&u, status, now, out);
 	else
-		enter_binding(&u, now, out);
+		apply(&u, now, out);
 }

@@ -85,6 +85,18 @@ const struct conf_key ha_conf_keys[] = {
 		.elem_size = sizeof(struct prefix6),
 		N(core.n_home),
 		.help = "home network: prefixes that home addresses come from"},
+	{.name = "home_link",
+		KEY(CONF_STRING, home_link),
+		.size = IFNAMSIZ,
+		.def = "",
+		.help = "interface on the home link: home addresses are probed for duplicates and "
+			"proxied there; empty: no home address is on a real link"},
+	{.name = "dad_ms",
+		KEY(CONF_UINT, core.dad_ms),
+		.def = "1000",
+		.max = 10000,
+		.help = "duplicate address detection on the home link before a first registration, "
+			"ms; 0: none"},
 	{.name = "aggregates",
 		KEY(CONF_PREFIX6S, core.aggregates),
 		.elem_size = sizeof(struct prefix6),
@@ -303,6 +315,9 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 		return conf.n_errors; /* nothing to compare */
 	if (!conf_misread(&conf, &f->core.address) && !addr6_is_routable(&f->core.address))
 		conf_error(&conf, 0, "address", "not a unicast routable address");
+	f->core.home_link = f->home_link[0];
+	if (f->core.home_link && !f->core.n_home)
+		conf_error(&conf, 0, "home_link", "needs home_prefixes: what is on that link");
 	if (f->mtu && f->mtu < 1280)
 		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
 	check_routers(&conf, &f->core);

@@ -13,9 +13,10 @@ struct ha_file {
 	char name[HA_NAME_SIZE], control[108];
 	unsigned n_interfaces;
 	char (*interfaces)[IFNAMSIZ];
-	int engine;     /* index into conf_engines */
-	int protection; /* only "none" so far */
-	unsigned mtu;   /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
+	char home_link[IFNAMSIZ]; /* "": the home link is virtual */
+	int engine;               /* index into conf_engines */
+	int protection;           /* only "none" so far */
+	unsigned mtu;             /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
 	unsigned n_allow;
 	struct ha_allow_conf *allow;
 	struct tunnel_allow *allow_ids; /* n_allow of them, in tenant numbers; owned */

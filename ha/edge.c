@@ -13,6 +13,7 @@
 #include "common/os/net.h"
 #include "common/os/tell.h"
 #include "ha/edge.h"
+#include "ha/homeio.h"
 
 #define DEV_NAME    "nemo0"
 #define MAIN_TABLE  254
@@ -24,6 +25,7 @@ struct ha_edge {
 	struct ha *ha;
 	struct net *net;
 	struct mhio *io;
+	struct homeio *home; /* NULL: the home link is virtual */
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;
@@ -47,7 +49,13 @@ static void perform(struct ha_edge *e)
 		int r = 0;
 
 		switch (a->type) {
-		case HA_DO_SEND: mhio_send(e->io, &a->mh, 0); break;
+		case HA_DO_SEND:
+			mhio_send(e->io, &a->mh, a->on_link ? homeio_ifindex(e->home) : 0);
+			break;
+		case HA_DO_HOME:
+			if (e->home)
+				r = homeio_do(e->home, a);
+			break;
 		case HA_DO_TUNNEL_DROP: r = e->engine->drop(e->tunnels, &a->tunnel.id); break;
 		case HA_DO_NOTE: tell_note(e->ctl, "nemo-ha", &a->note); break;
 		case HA_DO_TUNNEL_PUT:
@@ -61,7 +69,9 @@ static void perform(struct ha_edge *e)
 			}
 			break;
 		}
-		if (r < 0)
+		if (r < 0 && a->type == HA_DO_HOME)
+			log_warn("home link %s: %s", e->file->home_link, strerror(-r));
+		else if (r < 0)
 			log_err("tunnel: engine %s: %s", e->engine->name, strerror(-r));
 	}
 }
@@ -89,6 +99,21 @@ static void on_message(void *arg, const struct mh_env *m)
 	struct ha_event ev = {.type = HA_EV_MH, .mh = *m};
 
 	run(arg, &ev);
+}
+
+static void on_home(void *arg, const struct ha_event *ev)
+{
+	run(arg, ev);
+}
+
+/* A router that comes home de-registers from there. */
+static void on_home_up(void *arg, unsigned ifindex)
+{
+	struct ha_edge *e = arg;
+	int r = sig_attach(mhio_sig(e->io), ifindex);
+
+	if (r < 0)
+		log_err("home link %s: signalling capture: %s", e->file->home_link, strerror(-r));
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
@@ -276,6 +301,19 @@ static int open_signalling(struct ha_edge *e)
 	return r;
 }
 
+static int open_home(struct ha_edge *e)
+{
+	struct homeio_handlers on = {on_home, on_home_up, e};
+	int r;
+
+	if (!e->file->core.home_link)
+		return 0;
+	r = homeio_open(&e->home, e->event, e->file->home_link, e->ha, &on);
+	if (r < 0)
+		log_err("home link %s: %s", e->file->home_link, strerror(-r));
+	return r;
+}
+
 /* What is not bound in an aggregate is unreachable, or packets for it would loop. */
 static int aggregate_routes(
 	struct ha_edge *e, int (*change)(struct net *, const struct net_route *))
@@ -345,6 +383,9 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = sd_event_add_time(event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
 	if (r < 0)
 		return r;
+	r = open_home(e);
+	if (r < 0)
+		return r;
 	rearm(e);
 	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, mtu);
 	return 0;
@@ -356,6 +397,7 @@ void ha_edge_close(struct ha_edge *e)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	ctl_close(e->ctl);
+	homeio_close(e->home);
 	mhio_close(e->io);
 	if (e->engine)
 		e->engine->close(e->tunnels, false);

@@ -45,7 +45,7 @@ struct ha *ha_new(const struct ha_conf *conf)
 		return NULL;
 	ha->conf = conf;
 	ha->peers = calloc(conf->n_routers ? conf->n_routers : 1, sizeof(*ha->peers));
-	if (!ha->peers || table_build(&ha->table, conf) < 0) {
+	if (!ha->peers || home_init(ha) < 0 || table_build(&ha->table, conf) < 0) {
 		ha_free(ha);
 		return NULL;
 	}
@@ -77,6 +77,7 @@ void ha_unbind(
 	struct ha *ha, struct ha_peer *p, enum binding_state to, uint64_t now, struct ha_out *out)
 {
 	ha_action(out, HA_DO_TUNNEL_DROP)->tunnel.id = p->conf->hoa;
+	home_stop(ha, p, out);
 	ha->n_bound--;
 	int r = binding_enter(p, &ha->timers, to, now);
 
@@ -89,7 +90,7 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 	struct heap_node *node;
 
 	/* What does not fit stays due: the caller comes again at once. */
-	while (out->n + 2 <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) &&
+	while (out->n + 2 + HOME_MAX_STOP <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) &&
 		node->at <= now) {
 		struct ha_peer *p = TIMER_PEER(node);
 
@@ -103,6 +104,7 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 			binding_enter(p, &ha->timers, BINDING_NONE, now);
 		}
 	}
+	home_tick(ha, now, out);
 }
 
 static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out *out)
@@ -122,7 +124,10 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 	ha->counters[HA_C_tunnel_failed]++;
 	ha->counters[HA_C_bu_accepted]--;
 	ha->counters[HA_C_bu_rejected]++;
-	ha->n_bound -= ha->undo.before.state != BINDING_BOUND;
+	if (ha->undo.before.state != BINDING_BOUND) {
+		ha->n_bound--;
+		home_stop(ha, p, out);
+	}
 	p->b = ha->undo.before;
 	p->b.seq = seq;
 	/* CLOSED ends with the old lifetime at the latest; its own ten seconds begin anew. */
@@ -149,6 +154,7 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 		else
 			ha->counters[HA_C_mh_unexpected]++;
 		break;
+	case HA_EV_ND: home_nd(ha, ev, now, out); break;
 	case HA_EV_TICK: tick(ha, now, out); break;
 	case HA_EV_TUNNEL_FAILED: tunnel_failed(ha, ev->error, now, out); break;
 	}
@@ -158,7 +164,9 @@ uint64_t ha_deadline(const struct ha *ha)
 {
 	const struct heap_node *node = heap_first(&ha->timers);
 
-	return node ? node->at : UINT64_MAX;
+	uint64_t at = node ? node->at : UINT64_MAX, probe = home_deadline(ha);
+
+	return at < probe ? at : probe;
 }
 
 unsigned ha_n_bound(const struct ha *ha)
@@ -256,6 +264,7 @@ void ha_free(struct ha *ha)
 		return;
 	HASH_CLEAR(hh, ha->by_hoa);
 	table_free(&ha->table);
+	home_free(ha);
 	heap_free(&ha->timers);
 	free(ha->peers);
 	free(ha->own);

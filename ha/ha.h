@@ -13,6 +13,7 @@
 #include "common/core/note.h"
 #include "common/tunnel/tunnel.h"
 #include "common/wire/mh.h"
+#include "common/wire/ndp.h"
 
 #define HA_NAME_SIZE 64
 
@@ -36,6 +37,8 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	unsigned n_routers;
 	struct ha_router *routers;
 	unsigned max_lifetime_s; /* 4..262140 */
+	bool home_link;  /* real: home addresses are probed and proxied there; false: virtual */
+	unsigned dad_ms; /* duplicate address detection on it; 0: none */
 };
 
 #define HA_COUNTERS(X) \
@@ -51,6 +54,10 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(bu_correspondent, "silently dropped: meant for a correspondent node (H = 0)") \
 	X(mh_unexpected, "Mobility Header messages that a home agent has no use for") \
 	X(expired, "bindings that ended without a refresh") \
+	X(dad, "duplicate address detections begun on the home link") \
+	X(dad_failed, "home addresses refused because they are in use there (status 134)") \
+	X(home_conflicts, "advertisements of others for a bound home address on the home link") \
+	X(home_ra, "Router Advertisements seen on the home link") \
 	X(notes_limited, "rejections without a line in the log: too many at once") \
 	X(tunnel_failed, \
 		"registrations refused because the tunnel could not be set up (status 130)")
@@ -61,17 +68,48 @@ enum ha_counter {
 		HA_N_COUNTERS
 };
 
-enum ha_event_type { HA_EV_MH, HA_EV_TICK, HA_EV_TUNNEL_FAILED };
+enum ha_event_type {
+	HA_EV_MH,
+	HA_EV_ND, /* solicitation or advertisement on the home link */
+	HA_EV_TICK,
+	HA_EV_TUNNEL_FAILED,
+};
 struct ha_event {
 	enum ha_event_type type;
-	struct mh_env mh; /* HA_EV_MH */
-	int error;        /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
+	union {
+		struct mh_env mh; /* HA_EV_MH */
+		struct {          /* HA_EV_ND */
+			struct ndp_msg msg;
+			uint8_t mac[6]; /* of the sender; advertisements of this host's
+					 * routing daemon come, too */
+		} nd;
+		int error; /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
+	};
 };
 
-enum ha_action_type { HA_DO_SEND, HA_DO_TUNNEL_PUT, HA_DO_TUNNEL_DROP, HA_DO_NOTE };
+enum ha_home_op {          /* on the home link */
+	HA_HOME_PROBE,     /* join the address' solicited-node group, ask who has it (RFC 4862) */
+	HA_HOME_PROBE_END, /* leave the group */
+	HA_HOME_PROXY,     /* answer solicitations for it (RFC 4861 s7.2.8) */
+	HA_HOME_PROXY_END,
+	HA_HOME_ANNOUNCE, /* unsolicited advertisement to all nodes (RFC 6275 s10.4.1) */
+};
+enum ha_action_type {
+	HA_DO_SEND,
+	HA_DO_HOME,
+	HA_DO_TUNNEL_PUT,
+	HA_DO_TUNNEL_DROP,
+	HA_DO_NOTE,
+};
 struct ha_action {
 	enum ha_action_type type;
+	bool on_link; /* SEND: out of the home link, to a node that is there (s10.3.2) */
 	union {
+		struct {
+			enum ha_home_op op;
+			struct in6_addr addr;
+			bool router; /* R flag of advertisements (RFC 3963 s6.2) */
+		} home;
 		struct mh_env mh;
 		struct tunnel tunnel; /* TUNNEL_DROP: only id is set */
 		struct note note;
@@ -98,6 +136,9 @@ uint64_t ha_counter(const struct ha *, enum ha_counter);
 /* Next bound router in table order from index '*i' on, which is moved past it: its home address and
  * the tunnel it wants; false at the end.  For audits and tests. */
 bool ha_next_tunnel(const struct ha *, unsigned *i, struct tunnel *out);
+/* As ha_next_tunnel(), for what is proxied on the home link: 'n' addresses, with this R flag. */
+bool ha_next_proxy(
+	const struct ha *, unsigned *i, struct in6_addr out[2], unsigned *n, bool *router);
 json_t *ha_show_bindings(
 	const struct ha *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
 json_t *ha_show_routers(const struct ha *, uint64_t now);

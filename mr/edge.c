@@ -239,6 +239,7 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_BINDING_CLOSED:
 	case NOTE_BINDING_EXPIRED:
 	case NOTE_BINDING_REJECTED:
+	case NOTE_HOME_CONFLICT:
 	case NOTE_MR_LINK:
 	case NOTE_MR_LOST:
 	case NOTE_MR_REFRESHED:
@@ -429,7 +430,7 @@ static void on_neigh(void *arg, const struct net_neigh *n)
 		run(e, &ev);
 }
 
-static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t mac[6], unsigned ifindex)
+static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t *mac, unsigned ifindex)
 {
 	struct mr_edge *e = arg;
 	int i = find_uplink(e, ifindex);
@@ -623,7 +624,7 @@ static int open_kernel(struct mr_edge *e)
 	if (r == 0)
 		r = net_sysctl6("all", "forwarding", "1");
 	if (r == 0)
-		r = nd_open(&e->nd, e->event, on_nd, e);
+		r = nd_open(&e->nd, e->event, false, on_nd, e);
 	if (r < 0)
 		log_err("kernel: %s", strerror(-r));
 	return r;

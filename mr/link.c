@@ -23,7 +23,6 @@
 #define LINK_PROBES      6    /* RFC 6059 s5.5.3 */
 #define RS_IRT_MS        4000 /* RFC 7559 s2 */
 #define RS_MRT_MS        3600000
-#define VALID_2H_MS      7200000 /* RFC 4862 s5.5.3 */
 
 static const unsigned rs_burst_ms[] = {20, 50, 100, 250, 500}; /* after the hint; then RFC 7559 */
 #define N_BURST (sizeof(rs_burst_ms) / sizeof(rs_burst_ms[0]))
@@ -438,21 +437,6 @@ static const struct ndp_prefix *pick_prefix(
 	return best;
 }
 
-static uint64_t until(uint64_t now, uint32_t seconds)
-{
-	return seconds == UINT32_MAX ? UINT64_MAX : now + seconds * 1000ull;
-}
-
-/* An unauthenticated RA can't cut a valid lifetime below two hours (RFC 4862 s5.5.3). */
-static uint64_t prefix_until(uint64_t now, uint64_t old, uint32_t valid_s)
-{
-	uint64_t new = until(now, valid_s);
-
-	if (new > now + VALID_2H_MS || new > old)
-		return new;
-	return old > now + VALID_2H_MS ? now + VALID_2H_MS : old;
-}
-
 /* RA of another link or router than the current one. */
 static void consider(struct mr *mr, struct link *l, const struct attachment *a)
 {
@@ -502,8 +486,8 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 	if (from_current && prefix6_eq(&p->prefix, &l->current.prefix)) {
 		struct attachment *k = known_find(l, &l->current);
 
-		l->current.router_until = until(mr->now, m->ra.lifetime_s);
-		l->current.prefix_until = prefix_until(
+		l->current.router_until = ndp_until(mr->now, m->ra.lifetime_s);
+		l->current.prefix_until = ndp_valid_until(
 			mr->now, l->current.prefix_until, p->valid_s);
 		if (k)
 			k->prefix_until = l->current.prefix_until;
@@ -515,8 +499,8 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 	struct attachment a = {
 		.router = m->src,
 		.prefix = p->prefix,
-		.router_until = until(mr->now, m->ra.lifetime_s),
-		.prefix_until = until(mr->now, p->valid_s),
+		.router_until = ndp_until(mr->now, m->ra.lifetime_s),
+		.prefix_until = ndp_until(mr->now, p->valid_s),
 		.seen = mr->now,
 	};
 

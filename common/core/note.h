@@ -15,6 +15,8 @@
 	X(BINDING_EXPIRED, "binding.expired", LOG_WARNING, "a lifetime ended without a refresh") \
 	X(BINDING_REJECTED, "binding.rejected", LOG_WARNING, \
 		"a registration was refused; a live binding stays") \
+	X(HOME_CONFLICT, "home.conflict", LOG_WARNING, \
+		"someone else on the home link claims a bound home address") \
 	X(MR_LINK, "mr.link", LOG_INFO, "an uplink's state changed") \
 	X(MR_HINT, "mr.hint", LOG_DEBUG, "something says that the router may have moved") \
 	X(MR_CONFIRMED, "mr.confirmed", LOG_DEBUG, \

@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <netinet/icmp6.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,8 +19,8 @@
 #define ND_BATCH 64 /* packets read per loop turn */
 
 struct nd {
-	int fd;                  /* owned */
-	sd_event_source *source; /* owned */
+	int fd, raw_fd, group_fd;      /* owned, -1 = none; group_fd holds memberships */
+	sd_event_source *source, *raw; /* owned */
 	nd_rx_fn *rx;
 	void *arg;
 	uint64_t dropped;
@@ -50,13 +51,14 @@ static int on_packet(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	return 0;
 }
 
-static int setup(int fd)
+static int setup(int fd, bool home)
 {
-	static struct sock_filter code[] = {
+	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* next header */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 5),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, IP6_HDR_SIZE), /* ICMPv6 type */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_RA, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_RA, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, home ? NDP_NS : NDP_RA, 1, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NDP_NA, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 		BPF_STMT(BPF_RET | BPF_K, 0),
@@ -73,7 +75,70 @@ static int setup(int fd)
 	return 0;
 }
 
-int nd_open(struct nd **out, sd_event *e, nd_rx_fn *rx, void *arg)
+/* A multicast that loops back passes no packet socket, but a raw one, which gives the ICMPv6
+ * message alone: the header is put in front of it again. */
+static int on_raw(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct nd *nd = arg;
+	uint8_t icmp[NDP_MAX_SIZE - IP6_HDR_SIZE], buf[NDP_MAX_SIZE];
+	union {
+		char buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct sockaddr_in6 from;
+	struct iovec iov = {icmp, sizeof(icmp)};
+
+	(void)s, (void)revents;
+	for (unsigned i = 0; i < ND_BATCH; i++) {
+		struct ip6_pkt head = {.proto = IPPROTO_ICMPV6};
+		struct in6_pktinfo to = {.ipi6_ifindex = 0};
+		struct msghdr msg = {.msg_name = &from,
+			.msg_namelen = sizeof(from),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control.buf,
+			.msg_controllen = sizeof(control.buf)};
+		ssize_t n = recvmsg(fd, &msg, 0);
+		struct ndp_msg m;
+		int hops = 0;
+
+		if (n < 0)
+			break;
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+			if (c->cmsg_type == IPV6_PKTINFO)
+				memcpy(&to, CMSG_DATA(c), sizeof(to));
+			else if (c->cmsg_type == IPV6_HOPLIMIT)
+				memcpy(&hops, CMSG_DATA(c), sizeof(hops));
+		}
+		head.src = from.sin6_addr;
+		head.dst = to.ipi6_addr;
+		head.hop_limit = (uint8_t)hops;
+		head.payload = icmp;
+		head.payload_size = (size_t)n;
+		n = ip6_encode(&head, buf, sizeof(buf));
+		if (n > 0 && ndp_decode(buf, (size_t)n, &m) == NDP_OK)
+			nd->rx(nd->arg, &m, NULL, to.ipi6_ifindex);
+	}
+	return 0;
+}
+
+static int open_raw(struct nd *nd, sd_event *e)
+{
+	struct icmp6_filter filter;
+	int one = 1;
+
+	ICMP6_FILTER_SETBLOCKALL(&filter);
+	ICMP6_FILTER_SETPASS(NDP_RA, &filter);
+	nd->raw_fd = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+	if (nd->raw_fd < 0 ||
+		setsockopt(nd->raw_fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof(filter)) < 0 ||
+		setsockopt(nd->raw_fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one)) < 0 ||
+		setsockopt(nd->raw_fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &one, sizeof(one)) < 0)
+		return -errno;
+	return sd_event_add_io(e, &nd->raw, nd->raw_fd, EPOLLIN, on_raw, nd);
+}
+
+int nd_open(struct nd **out, sd_event *e, bool home, nd_rx_fn *rx, void *arg)
 {
 	struct nd *nd = calloc(1, sizeof(*nd));
 	int r;
@@ -83,10 +148,13 @@ int nd_open(struct nd **out, sd_event *e, nd_rx_fn *rx, void *arg)
 		return -ENOMEM;
 	nd->rx = rx;
 	nd->arg = arg;
+	nd->raw_fd = nd->group_fd = -1;
 	nd->fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	r = nd->fd < 0 ? -errno : setup(nd->fd);
+	r = nd->fd < 0 ? -errno : setup(nd->fd, home);
 	if (r >= 0)
 		r = sd_event_add_io(e, &nd->source, nd->fd, EPOLLIN, on_packet, nd);
+	if (r >= 0 && home)
+		r = open_raw(nd, e);
 	if (r < 0) {
 		nd_close(nd);
 		return r;
@@ -119,6 +187,27 @@ int nd_send(struct nd *nd, const struct ndp_msg *m, const uint8_t *mac, unsigned
 	return 0;
 }
 
+static int membership(struct nd *nd, int option, unsigned ifindex, const struct in6_addr *addr)
+{
+	struct ipv6_mreq m = {ndp_solicited_node(addr), ifindex};
+
+	if (nd->group_fd < 0)
+		nd->group_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (nd->group_fd < 0 || setsockopt(nd->group_fd, IPPROTO_IPV6, option, &m, sizeof(m)) < 0)
+		return -errno;
+	return 0;
+}
+
+int nd_join(struct nd *nd, unsigned ifindex, const struct in6_addr *addr)
+{
+	return membership(nd, IPV6_ADD_MEMBERSHIP, ifindex, addr);
+}
+
+int nd_leave(struct nd *nd, unsigned ifindex, const struct in6_addr *addr)
+{
+	return membership(nd, IPV6_DROP_MEMBERSHIP, ifindex, addr);
+}
+
 uint64_t nd_dropped(const struct nd *nd)
 {
 	return nd->dropped;
@@ -131,5 +220,10 @@ void nd_close(struct nd *nd)
 	sd_event_source_disable_unref(nd->source);
 	if (nd->fd >= 0)
 		close(nd->fd);
+	sd_event_source_disable_unref(nd->raw);
+	if (nd->raw_fd >= 0)
+		close(nd->raw_fd);
+	if (nd->group_fd >= 0)
+		close(nd->group_fd);
 	free(nd);
 }

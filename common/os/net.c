@@ -333,26 +333,103 @@ int net_addr_drop(struct net *net, unsigned ifindex, const struct in6_addr *addr
 	return e == -EADDRNOTAVAIL || e == -ENODEV ? 0 : e;
 }
 
-int net_neigh_put(
-	struct net *net, unsigned ifindex, const struct in6_addr *addr, const uint8_t mac[6])
+static struct rtnl_neigh *neigh_of(
+	struct net *net, unsigned ifindex, const struct in6_addr *addr, int state, unsigned flags)
 {
 	struct rtnl_neigh *n = rtnl_neigh_alloc();
-	struct nl_msg *msg = NULL;
-	int e = -NLE_NOMEM;
 
-	if (n) {
-		rtnl_neigh_set_ifindex(n, (int)ifindex);
-		rtnl_neigh_set_state(n, NUD_STALE);
-		rtnl_neigh_set_flags(n, NTF_ROUTER);
-		rtnl_neigh_set_dst(n, slot(net, 0, addr, 128));
-		e = rtnl_neigh_build_add_request(n, NLM_F_CREATE | NLM_F_REPLACE, &msg);
-	}
-	if (e >= 0)
+	if (!n)
+		return NULL;
+	rtnl_neigh_set_ifindex(n, (int)ifindex);
+	rtnl_neigh_set_state(n, state);
+	rtnl_neigh_set_flags(n, flags);
+	rtnl_neigh_set_dst(n, slot(net, 0, addr, 128));
+	return n;
+}
+
+/* 'mac' may be NULL. */
+static int neigh_put(struct net *net, struct rtnl_neigh *n, const uint8_t *mac)
+{
+	struct nl_msg *msg = NULL;
+	int e = n ? rtnl_neigh_build_add_request(n, NLM_F_CREATE | NLM_F_REPLACE, &msg)
+		  : -NLE_NOMEM;
+
+	if (e >= 0 && mac)
 		e = nla_put(msg, NDA_LLADDR, 6, mac);
 	if (e >= 0)
 		e = nla_put_u8(msg, NDA_PROTOCOL, NET_PROTO);
 	rtnl_neigh_put(n);
 	return net_request(net, e, msg);
+}
+
+int net_neigh_put(
+	struct net *net, unsigned ifindex, const struct in6_addr *addr, const uint8_t mac[6])
+{
+	return neigh_put(net, neigh_of(net, ifindex, addr, NUD_STALE, NTF_ROUTER), mac);
+}
+
+int net_proxy_put(struct net *net, unsigned ifindex, const struct in6_addr *addr, bool router)
+{
+	unsigned flags = NTF_PROXY | (router ? NTF_ROUTER : 0);
+
+	return neigh_put(net, neigh_of(net, ifindex, addr, NUD_PERMANENT, flags), NULL);
+}
+
+int net_proxy_drop(struct net *net, unsigned ifindex, const struct in6_addr *addr)
+{
+	struct rtnl_neigh *n = neigh_of(net, ifindex, addr, NUD_PERMANENT, NTF_PROXY);
+	int e = result(net, n ? rtnl_neigh_delete(net->req, n, 0) : -NLE_NOMEM);
+
+	rtnl_neigh_put(n);
+	return e == -ENOENT || e == -ENODEV ? 0 : e;
+}
+
+struct proxies { /* those found, to be dropped when the dump is over */
+	unsigned ifindex, n, size;
+	struct in6_addr *v; /* owned */
+};
+
+static int on_proxy(struct nl_msg *msg, void *arg)
+{
+	const struct ndmsg *ndm = nlmsg_data(nlmsg_hdr(msg));
+	struct nlattr *tb[NDA_MAX + 1];
+	struct proxies *p = arg;
+
+	if (nlmsg_parse(nlmsg_hdr(msg), sizeof(*ndm), tb, NDA_MAX, NULL) < 0 || !tb[NDA_DST] ||
+		!tb[NDA_PROTOCOL] || nla_get_u8(tb[NDA_PROTOCOL]) != NET_PROTO ||
+		(unsigned)ndm->ndm_ifindex != p->ifindex || ndm->ndm_family != AF_INET6)
+		return NL_OK;
+	if (p->n == p->size) {
+		struct in6_addr *v = reallocarray(p->v, p->size + 64, sizeof(*v));
+
+		if (!v)
+			return NL_STOP;
+		p->v = v;
+		p->size += 64;
+	}
+	nla_memcpy(&p->v[p->n++], tb[NDA_DST], sizeof(*p->v));
+	return NL_OK;
+}
+
+int net_proxy_sweep(struct net *net, unsigned ifindex)
+{
+	struct ndmsg ndm = {.ndm_family = AF_INET6, .ndm_flags = NTF_PROXY};
+	struct proxies p = {.ifindex = ifindex};
+	struct nl_sock *s;
+	int e = sock_open(net, &s);
+
+	if (e >= 0) {
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_proxy, &p);
+		e = nl_send_simple(s, RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm));
+	}
+	if (e >= 0)
+		e = nl_recvmsgs_default(s);
+	nl_socket_free(s);
+	e = result(net, e);
+	for (unsigned i = 0; i < p.n && e >= 0; i++)
+		e = net_proxy_drop(net, ifindex, &p.v[i]);
+	free(p.v);
+	return e;
 }
 
 static struct rtnl_route *route_of(struct net *net, const struct net_route *route)

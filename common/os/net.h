@@ -52,6 +52,14 @@ int net_addr_drop(struct net *, unsigned ifindex, const struct in6_addr *, uint8
 int net_neigh_put(struct net *, unsigned ifindex, const struct in6_addr *,
 	const uint8_t mac[6]); /* STALE, is a router */
 
+/* Answers solicitations for an address on an interface in another node's stead (RFC 4861 s7.2.8):
+ * O = 0, R = 'router'; joins the address' solicited-node group.  The sysctls proxy_ndp and
+ * forwarding have to be on.  Idempotent; drop: 0 also if it was not there. */
+int net_proxy_put(struct net *, unsigned ifindex, const struct in6_addr *, bool router);
+int net_proxy_drop(struct net *, unsigned ifindex, const struct in6_addr *);
+int net_proxy_sweep(
+	struct net *, unsigned ifindex); /* drops those of NET_PROTO: an earlier run's */
+
 enum net_route_type { NET_UNICAST, NET_UNREACHABLE, NET_BLACKHOLE };
 struct net_route {
 	struct prefix6 dst;

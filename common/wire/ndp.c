@@ -13,6 +13,8 @@ enum { HA_NEMO = 0x8000 };
 #define NA_S 0x40000000u
 #define NA_O 0x20000000u
 
+#define VALID_2H_MS 7200000 /* RFC 4862 s5.5.3 */
+
 enum { ICMP6_PROTO = 58, ICMP6_HDR_SIZE = 4, OFF_CSUM = 2, HOP_LIMIT = 255 };
 enum { MTU_MIN = 1280, MTU_MAX = 65535 };
 
@@ -196,12 +198,29 @@ static void write_ra(struct wr *w, const struct ndp_msg *m)
 }
 
 /* ff02::1:ff00:0/104, RFC 4291 s2.7.1 */
-static bool is_solicited_node(const struct in6_addr *a)
-{
-	static const struct prefix6 group = {
-		.addr.s6_addr = {0xff, 2, [11] = 1, [12] = 0xff}, .len = 104};
+static const struct prefix6 solicited_node = {
+	.addr.s6_addr = {0xff, 2, [11] = 1, [12] = 0xff}, .len = 104};
 
-	return prefix6_has(&group, a);
+struct in6_addr ndp_solicited_node(const struct in6_addr *addr)
+{
+	struct in6_addr group = solicited_node.addr;
+
+	memcpy(group.s6_addr + 13, addr->s6_addr + 13, 3);
+	return group;
+}
+
+uint64_t ndp_until(uint64_t now, uint32_t seconds)
+{
+	return seconds == UINT32_MAX ? UINT64_MAX : now + seconds * 1000ull;
+}
+
+uint64_t ndp_valid_until(uint64_t now, uint64_t old, uint32_t valid_s)
+{
+	uint64_t new = ndp_until(now, valid_s);
+
+	if (new > now + VALID_2H_MS || new > old)
+		return new;
+	return old > now + VALID_2H_MS ? now + VALID_2H_MS : old;
 }
 
 static enum ndp_verdict read_ns(struct rd *r, struct ndp_msg *m)
@@ -210,7 +229,7 @@ static enum ndp_verdict read_ns(struct rd *r, struct ndp_msg *m)
 	m->target = rd_addr6(r);
 	if (addr6_is_multicast(&m->target))
 		return NDP_DROP_TARGET;
-	if (addr6_is_any(&m->src) && !is_solicited_node(&m->dst))
+	if (addr6_is_any(&m->src) && !prefix6_has(&solicited_node, &m->dst))
 		return NDP_DROP_SOURCE;
 	return NDP_OK;
 }

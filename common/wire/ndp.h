@@ -62,5 +62,12 @@ enum ndp_verdict {
  * s5.5.3), unknown options and those of a wrong length skipped.  '*out' is written only on
  * NDP_OK. */
 enum ndp_verdict ndp_decode(const void *pkt, size_t size, struct ndp_msg *out);
+/* Group that solicitations of 'addr' go to (RFC 4291 s2.7.1). */
+struct in6_addr ndp_solicited_node(const struct in6_addr *addr);
+/* End of a lifetime told at 'now', ms; UINT64_MAX: none. */
+uint64_t ndp_until(uint64_t now, uint32_t seconds);
+/* New end of a prefix's valid lifetime: an unauthenticated advertisement can't cut it below two
+ * hours (RFC 4862 s5.5.3). */
+uint64_t ndp_valid_until(uint64_t now, uint64_t old, uint32_t valid_s);
 /* Makes the complete IPv6 packet: hop limit 255, checksum.  Returns its size, or -EMSGSIZE. */
 int ndp_encode(const struct ndp_msg *, void *buf, size_t size);

@@ -63,7 +63,7 @@ static void on_resync(void *arg)
 	emit(json_pack("{s:s}", "event", "resync"));
 }
 
-static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t mac[6], unsigned ifindex)
+static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t *mac, unsigned ifindex)
 {
 	char hex[13];
 
@@ -240,7 +240,7 @@ int main(void)
 	if (r >= 0)
 		r = net_open(&net, loop, &handlers);
 	if (r >= 0)
-		r = nd_open(&nd, loop, on_nd, NULL);
+		r = nd_open(&nd, loop, false, on_nd, NULL);
 	if (r >= 0)
 		r = sd_event_add_io(loop, NULL, STDIN_FILENO, EPOLLIN, on_stdin, NULL);
 	if (r < 0) {
