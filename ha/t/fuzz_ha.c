@@ -17,7 +17,8 @@ static struct ha_conf conf = {.n_home = 1,
 	.home = &home,
 	.n_routers = N_ROUTERS,
 	.routers = routers,
-	.max_lifetime_s = 64};
+	.max_lifetime_s = 64,
+	.dad_ms = 1000};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -46,12 +47,38 @@ static void set_up(void)
 	}
 }
 
+/* On the home link: who has a home address, or for how long its prefix is valid. */
+static void make_nd(const uint8_t *b, struct ha_event *ev)
+{
+	struct ndp_msg *m = &ev->nd.msg;
+
+	ev->type = HA_EV_ND;
+	m->type = NDP_RA + b[1] % 3;
+	m->src = addr(b[2]);
+	if (m->type == NDP_RA) {
+		m->ra.n_prefix = 1;
+		m->ra.prefix[0] = (struct ndp_prefix){
+			.prefix = home, .valid_s = b[3] * 100u, .preferred_s = b[4]};
+		return;
+	}
+	m->target = routers[b[3] % N_ROUTERS].hoa;
+	if (b[3] & 0x80) {
+		memset(&m->target, 0, 8);
+		m->target.s6_addr[0] = 0xfe;
+		m->target.s6_addr[1] = 0x80;
+	}
+}
+
 static void make_event(const uint8_t *b, struct ha_event *ev)
 {
 	struct mh_env *e = &ev->mh;
 	struct prefix6 p;
 
 	memset(ev, 0, sizeof(*ev));
+	if (b[0] == 0x0f) {
+		make_nd(b, ev);
+		return;
+	}
 	ev->type = HA_EV_MH;
 	e->src = addr(b[1]);
 	e->dst = conf.address;
@@ -123,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ha *ha;
 
 	set_up();
+	conf.home_link = size & 1;
 	ha = ha_new(&conf);
 	for (; ha && size >= 8; data += 8, size -= 8) {
 		now += data[7] * 100u;
