@@ -314,6 +314,7 @@ static void ha_did(const struct ha_out *out)
 			s.mrs[i].has_number = false;
 			event("ha: tunnel of mr%u dropped", i);
 			break;
+		case HA_DO_HOME: /* the home link is virtual */
 		case HA_DO_NOTE: break;
 		}
 	}
