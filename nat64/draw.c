@@ -118,6 +118,11 @@ int draws_minus(const struct draws *a, const struct draws *b,
 	return r;
 }
 
+bool draws_has(const struct draws *a, const struct draw *d)
+{
+	return a->n && bsearch(d, a->v, a->n, sizeof(*d), by_address);
+}
+
 void draws_release(struct draws *d)
 {
 	free(d->v);

@@ -22,4 +22,5 @@ int draws_of(const struct nat64 *, struct draws *out);
 /* Calls 'each' for what is in 'a' and not in 'b', until it returns an error, and returns that. */
 int draws_minus(const struct draws *a, const struct draws *b,
 	int (*each)(void *arg, const struct draw *), void *arg);
+bool draws_has(const struct draws *, const struct draw *);
 void draws_release(struct draws *);

@@ -49,19 +49,22 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	const struct nat64_edge *e = arg;
 	const struct nat64_file *f = e->file;
 	struct nat64_counters sum = {0};
-	json_t *interfaces = json_array();
+	json_t *interfaces = json_array(), *awaited = json_array();
 	uint64_t now = daemon_now();
 
 	(void)req, (void)err;
 	for (unsigned i = 0; i < f->n_interfaces && e->bpf; i++)
-		json_array_append_new(interfaces, json_string(f->interfaces[i]));
+		json_array_append_new(
+			nat64_bpf_is_on(e->bpf, f->interfaces[i]) ? interfaces : awaited,
+			json_string(f->interfaces[i]));
 	nat64_tun_counters(e->tun, &sum);
 	if (e->bpf)
 		nat64_bpf_counters(e->bpf, &sum);
-	return json_pack("{ss ss ss ss so so ss so sI sI sI sI sI si so sI sI}", "daemon",
+	return json_pack("{ss ss ss ss so so so ss so sI sI sI sI sI si so sI sI}", "daemon",
 		"nemo-nat64", "version", NEMO_VERSION, "name", f->device, "engine",
 		e->bpf ? "ebpf" : "tun", "why_tun", text_or_null(e->why_tun), "interfaces",
-		interfaces, "forward", f->nat64.conf.forward_stack ? "stack" : "direct", "prefixes",
+		interfaces, "interfaces_awaited", awaited, "forward",
+		f->nat64.conf.forward_stack ? "stack" : "direct", "prefixes",
 		nat64_show_prefixes(&f->nat64), "mappings", (json_int_t)f->nat64.n_eams, "routes4",
 		(json_int_t)nat64_routes_count(e->routes, false), "routes6",
 		(json_int_t)nat64_routes_count(e->routes, true), "translated_6to4",
@@ -279,7 +282,7 @@ static int open_routes(struct nat64_edge *e)
 {
 	char why[WHY_SIZE] = "";
 	const struct net_handlers on = {.link = on_link, .arg = e};
-	int r = nat64_routes_open(&e->routes, nat64_tun_ifindex(e->tun));
+	int r = nat64_routes_open(&e->routes, e->event, nat64_tun_ifindex(e->tun));
 
 	if (r == 0)
 		r = net_open(&e->net, e->event, &on);

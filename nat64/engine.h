@@ -60,5 +60,7 @@ int nat64_bpf_swap(struct nat64_bpf *, const struct nat64 *n);
 void nat64_bpf_link(struct nat64_bpf *, const struct net_link *); /* an interface came or went */
 /* A packet of many segments (GSO) counts once, as at a network device. */
 void nat64_bpf_counters(const struct nat64_bpf *, struct nat64_counters *add);
+/* Are the programs at this interface of the configuration? */
+bool nat64_bpf_is_on(const struct nat64_bpf *, const char *interface);
 int nat64_bpf_prog(const struct nat64_bpf *); /* borrowed descriptor, for BPF_PROG_TEST_RUN */
 void nat64_bpf_close(struct nat64_bpf *);

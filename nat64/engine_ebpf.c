@@ -165,7 +165,9 @@ static int attach_if_there(const struct nat64_bpf *b, struct link *link, char *w
 
 	if (ifindex)
 		return attach(b, link, ifindex, why);
-	log_warn("interface %s isn't there yet", link->name);
+	log_warn("interface %s is awaited: there is none of that name; what comes in there will go "
+		 "through the TUN engine until there is",
+		link->name);
 	return 0;
 }
 
@@ -185,6 +187,14 @@ void nat64_bpf_link(struct nat64_bpf *b, const struct net_link *l)
 		else
 			log_info("interface %s is there", link->name);
 	}
+}
+
+bool nat64_bpf_is_on(const struct nat64_bpf *b, const char *interface)
+{
+	for (unsigned i = 0; i < b->n_links; i++)
+		if (strcmp(b->links[i].name, interface) == 0)
+			return b->links[i].ifindex != 0;
+	return false;
 }
 
 static void detach(unsigned ifindex)

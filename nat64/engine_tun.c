@@ -18,13 +18,15 @@
 #include <unistd.h>
 #include "common/os/log.h"
 #include "nat64/dev.h"
+#include "nat64/event.h"
 #include "nat64/translate.h"
 #include "nat64/vnet.h"
 
 #define BATCH      64 /* packets between two chances for a new configuration */
 #define MAX_PACKET (40 + 65535)
-#define NICE       -10 /* of the threads: forwarding goes before the host's ordinary processes */
-#define HEADROOM   6   /* before the offload header of 10: the packet is aligned */
+#define NICE       -10  /* of the threads: forwarding goes before the host's ordinary processes */
+#define TELL_MS    1000 /* between two lines of the log about packets */
+#define HEADROOM   6    /* before the offload header of 10: the packet is aligned */
 
 struct queue {
 	struct nat64_engine *engine;
@@ -45,6 +47,10 @@ struct nat64_engine {
 		uint64_t tokens; /* nanoseconds saved up: one costs 1e9 / rate */
 		uint64_t at;
 	} bucket;
+	struct {
+		uint64_t at;    /* ms: when the last line was written */
+		unsigned since; /* that were not told since */
+	} told;                 /* shared: atomic */
 	unsigned ifindex;
 	int stop, died; /* eventfds, owned: to the threads, from them */
 	sd_event_source *on_died;
@@ -119,18 +125,51 @@ static void emit(void *arg, const struct nat64_packet *p)
 		count(&q->own[NAT64_TUN_errors_sent]);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Anybody can send such packets, so there is a line now and then, and the counter for all. */
+static void tell(struct nat64_engine *e, enum nat64_reason why, const uint8_t *pkt, size_t size)
+{
+	uint64_t now = now_ms(), at = __atomic_load_n(&e->told.at, __ATOMIC_RELAXED);
+	char text[NAT64_EVENT_STRLEN];
+	unsigned since;
+
+	if (now - at < TELL_MS || !__atomic_compare_exchange_n(&e->told.at, &at, now, false,
+					  __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		__atomic_add_fetch(&e->told.since, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	since = __atomic_exchange_n(&e->told.since, 0, __ATOMIC_RELAXED);
+	if (since)
+		log_warn("%s; and %u packets before it", nat64_event_str(why, pkt, size, text),
+			since);
+	else
+		log_warn("%s", nat64_event_str(why, pkt, size, text));
+}
+
 static void on_packet(struct queue *q, size_t size)
 {
 	uint8_t *pkt = q->buf + HEADROOM + sizeof(struct virtio_net_hdr);
 	struct virtio_net_hdr was;
 	struct nat64_in in = {.pkt = pkt, .size = size, .random = next_random(q)};
 	struct emission m = {.queue = q, .in = &in, .was = &was};
+	enum nat64_reason why;
 
 	memcpy(&was, q->buf + HEADROOM, sizeof(was));
-	if (vnet_read(&was, pkt, &in))
-		count(&q->counters.n[nat64_translate(q->engine->n, &in, emit, &m)]);
-	else
+	if (!vnet_read(&was, pkt, &in)) {
 		count(&q->own[NAT64_TUN_bad_offload]);
+		return;
+	}
+	why = nat64_translate(q->engine->n, &in, emit, &m);
+	count(&q->counters.n[why]);
+	if (nat64_event_is(why))
+		tell(q->engine, why, pkt, size);
 }
 
 /* Up to BATCH packets.  0: there may be more; else the errno that ended it. */

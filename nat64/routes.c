@@ -1,17 +1,23 @@
-/* routes.c - what the configuration draws, as kernel routes. */
+/* routes.c - what the configuration draws, as kernel routes.  One that somebody else deletes is put
+ * back: without it, some of the traffic would silently not be translated. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "common/os/log.h"
 #include "common/os/net.h"
 #include "nat64/draw.h"
 #include "nat64/routes.h"
 
 #define WHY_SIZE 256
+#define DRAIN    1000 /* reads of deletions in one turn of the loop */
 
 struct nat64_routes {
 	struct net *net; /* owned */
@@ -19,6 +25,9 @@ struct nat64_routes {
 	struct draws now, staged; /* owned */
 	size_t n_installed;       /* of the staged ones: to know which to take back */
 	char *why;                /* borrowed during a change */
+	struct nl_sock *watch;    /* owned: deletions */
+	sd_event_source *source;
+	unsigned n_again; /* put back in this turn of the loop */
 };
 
 static int request(struct nat64_routes *r, int type, int flags, const struct draw *d)
@@ -95,14 +104,96 @@ static int take_back(void *arg, const struct draw *d)
 	return drop(r, d);
 }
 
-int nat64_routes_open(struct nat64_routes **out, unsigned ifindex)
+/* --- deletions --- */
+
+/* Those that we asked for are not in 'now', or will not be.  If the device is down, all come back
+ * with it. */
+static int on_deleted(struct nl_msg *msg, void *arg)
+{
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+	const struct rtmsg *rtm = nlmsg_data(h);
+	struct nat64_routes *r = arg;
+	struct nlattr *tb[RTA_MAX + 1];
+	char why[WHY_SIZE];
+	struct draw d = {0};
+
+	if (nlmsg_parse(h, sizeof(*rtm), tb, RTA_MAX, NULL) < 0 || rtm->rtm_table != RT_TABLE_MAIN)
+		return NL_OK;
+	d.is6 = rtm->rtm_family == AF_INET6;
+	d.len = rtm->rtm_dst_len;
+	if (tb[RTA_DST])
+		nla_memcpy(d.addr, tb[RTA_DST], d.is6 ? 16 : 4);
+	r->why = why;
+	if (draws_has(&r->now, &d) && put(r, &d) == 0)
+		r->n_again++;
+	return NL_OK;
+}
+
+static int on_watch(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct nat64_routes *r = arg;
+	char why[WHY_SIZE];
+	int e = 0;
+
+	(void)s, (void)fd, (void)revents;
+	r->n_again = 0;
+	for (unsigned i = 0; i < DRAIN && e >= 0; i++)
+		e = nl_recvmsgs_default(r->watch);
+	if (e == -NLE_NOMEM) /* there were too many to be told */
+		nat64_routes_restore(r, why);
+	if (r->n_again || e == -NLE_NOMEM)
+		log_warn("somebody deleted routes to the translator: they are back");
+	return 0;
+}
+
+/* Whatever a routing daemon does to the tables, only deletions of routes of ours wake us. */
+static int filter_deletions(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS,
+			NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NAT64_ROUTE_PROTO, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+}
+
+static int watch(struct nat64_routes *r, sd_event *event)
+{
+	int e;
+
+	r->watch = nl_socket_alloc();
+	if (!r->watch)
+		return -ENOMEM;
+	nl_socket_disable_seq_check(r->watch);
+	nl_socket_modify_cb(r->watch, NL_CB_VALID, NL_CB_CUSTOM, on_deleted, r);
+	if (nl_connect(r->watch, NETLINK_ROUTE) < 0)
+		return -EIO;
+	e = filter_deletions(nl_socket_get_fd(r->watch));
+	if (e < 0)
+		return e;
+	if (nl_socket_add_memberships(
+		    r->watch, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NONE) < 0 ||
+		nl_socket_set_nonblocking(r->watch) < 0)
+		return -EIO;
+	return sd_event_add_io(event, &r->source, nl_socket_get_fd(r->watch), EPOLLIN, on_watch, r);
+}
+
+int nat64_routes_open(struct nat64_routes **out, sd_event *event, unsigned ifindex)
 {
 	struct nat64_routes *r = calloc(1, sizeof(*r));
 	int e = r ? net_open(&r->net, NULL, NULL) : -ENOMEM;
 
 	*out = NULL;
+	if (e >= 0)
+		e = watch(r, event);
 	if (e < 0) {
-		free(r);
+		nat64_routes_close(r);
 		return e;
 	}
 	r->ifindex = ifindex;
@@ -161,6 +252,8 @@ void nat64_routes_close(struct nat64_routes *r)
 {
 	if (!r)
 		return;
+	sd_event_source_disable_unref(r->source);
+	nl_socket_free(r->watch);
 	draws_release(&r->now);
 	draws_release(&r->staged);
 	net_close(r->net);

@@ -2,13 +2,15 @@
  * `ip route show proto 140`, and BIRD or FRR can announce them.  They go with the device. */
 #pragma once
 #include <stdbool.h>
+#include <systemd/sd-event.h>
 #include "nat64/table.h"
 
 #define NAT64_ROUTE_PROTO 140 /* rtm_protocol */
 
 struct nat64_routes;
 
-int nat64_routes_open(struct nat64_routes **, unsigned ifindex); /* 0 or -errno */
+/* From now on, routes that somebody else deletes are put back.  0 or -errno. */
+int nat64_routes_open(struct nat64_routes **, sd_event *, unsigned ifindex);
 /* Installs the routes that 'n' wants and the present configuration does not.  0; or -errno, with
  * 'why' (256 octets): those installed are then removed again. */
 int nat64_routes_stage(struct nat64_routes *, const struct nat64 *n, char *why);

@@ -92,3 +92,17 @@ def make_net(request):
                 net.keep()
         finally:
             net.close()
+
+
+@pytest.fixture
+def opened():
+    """opened(socket-like) closes it at the end."""
+    things = []
+
+    def keep(thing):
+        things.append(thing)
+        return thing
+
+    yield keep
+    for t in things:
+        t.close()

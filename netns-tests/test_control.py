@@ -177,6 +177,7 @@ NAT64 = {
         "engine": "tun",
         "why_tun": "no interfaces in the configuration for the eBPF engine",
         "interfaces": [],
+        "interfaces_awaited": [],
         "forward": "direct",
         "prefixes": ["64:ff9b::/96", "2001:db8:64::/96"],
         "mappings": 100000,

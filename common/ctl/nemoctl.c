@@ -35,8 +35,8 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 	"refresh_in_s last_status last_status_text handovers engine protection uptime_s version"
 #define UPLINK_KEYS "interface preference state care_of router router_mac known_links"
 #define NAT64_KEYS \
-	"name engine why_tun interfaces forward prefixes mappings routes4 routes6 " \
-	"translated_6to4 translated_4to6 reloads reload_error loaded_s uptime_s version"
+	"name engine why_tun interfaces interfaces_awaited forward prefixes mappings routes4 " \
+	"routes6 translated_6to4 translated_4to6 reloads reload_error loaded_s uptime_s version"
 #define HANDOVER_KEYS \
 	"n at cause from to uplink known_link ms.rs ms.ra ms.coa ms.bu ms.ba ms.first_packet"
 

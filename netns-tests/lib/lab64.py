@@ -9,18 +9,17 @@
     box 198.51.100.2, the pool of sources; r6, box and r4 have no other counterpart
 """
 
-import ctypes
-import errno
 import os
 import select
 import socket
-import struct
 import time
+
+import pytest
 
 from .daemon import Daemon, libconfig_file
 from .mipv6 import PACKET_OUTGOING, SO_RCVBUFFORCE, mac_of, socket_in
 from .topo import Link, Net, Node, Topology
-from .wait import wait_for
+from .wait import PATIENCE, wait_for
 
 PREFIX = "2001:db8:46::"
 C4, BOX4 = "203.0.113.50", "198.51.100.2"
@@ -34,6 +33,8 @@ SETTINGS = {
     "pool4": [BOX4], "address6": PREFIX + BOX4,
     "interfaces": ["left", "right"], "errors_per_second": 100000,
 }
+MAPPED_H4 = "::ffff:" + H4  # for tools that know IPv6 sockets only
+ENGINES = os.environ.get("NEMO_NAT64_ENGINES", "tun,ebpf").split(",")
 LINKS = {"c4": ("c4:eth0", "r4:client"), "left": ("r4:box", "box:left"),
          "right": ("box:right", "r6:box"), "h6": ("r6:site", "site:r6")}
 
@@ -82,19 +83,30 @@ def build(keep_in=None):
         raise
 
 
+def can_not(engine, error):
+    """Skips if this kernel has not got what the engine needs; by the daemon's own words."""
+    why = [line for line in str(error).splitlines() if "can't be used here" in line]
+    if engine == "ebpf" and why:
+        pytest.skip(why[0])
+
+
 class Lab:
     def __init__(self, net, engine, settings=None):
         self.net, self.engine = net, engine
         self.box = Daemon(net, "box", "nemo-nat64", {**SETTINGS, "engine": engine, **(settings or {})})
-        self.box.start()
+        try:
+            self.box.start()
+        except RuntimeError as e:
+            can_not(engine, e)
+            raise
 
-    def configure(self, settings=None):
+    def configure(self, settings=None, timeout=5):
         """Other settings from now on, by a reload."""
         self.box.conf = libconfig_file({**SETTINGS, "engine": self.engine, **(settings or {}),
                                         "control": self.box.control})
         with open(self.box.conf_path, "w") as f:
             f.write(self.box.conf)
-        return self.box.ask("reload")
+        return self.box.ask("reload", timeout=timeout)
 
     def mtu(self, **links):
         """mtu(h6=1300, left=9000): both ends of these links; the others get 1500."""
@@ -189,6 +201,49 @@ class Udp:
         self.s.close()
 
 
+class Tcp:
+    """A TCP socket in a node, of both families."""
+
+    def __init__(self, net, node, connected=None):
+        self.s = connected or socket_in(net[node], socket.AF_INET6, socket.SOCK_STREAM, 0)
+        if not connected:
+            self.s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            self.s.settimeout(20)
+
+    def listen(self):
+        """Its port."""
+        self.s.bind(("", 0))
+        self.s.listen()
+        return self.s.getsockname()[1]
+
+    def accept(self):
+        return Tcp(None, None, self.s.accept()[0])
+
+    def connect(self, address, port):
+        self.s.connect((address, port))
+
+    def send_to(self, other, size):
+        """How many of so many octets arrived, sent as fast as it goes."""
+        self.s.setblocking(False)
+        other.s.setblocking(False)
+        data, sent, got, deadline = bytes(1 << 20), 0, 0, time.monotonic() + 20 * PATIENCE
+        while got < size and time.monotonic() < deadline:
+            select.select([other.s], [self.s] if sent < size else [], [], 1)
+            try:
+                sent += self.s.send(data[:size - sent]) if sent < size else 0
+            except BlockingIOError:
+                pass
+            try:
+                while n := len(other.s.recv(1 << 20)):
+                    got += n
+            except BlockingIOError:
+                pass
+        return got
+
+    def close(self):
+        self.s.close()
+
+
 class Tap:
     """What comes in at an interface, as IP packets; and IP packets sent out of it."""
 
@@ -230,3 +285,8 @@ def ping(net, node, address, *options):
     family = "-6" if ":" in address else "-4"
     return net[node].run(["ping", family, "-n", "-c", "1", "-W", "2", *options, address],
                          check=False).stdout
+
+
+def same_address(a6):
+    """As the kernel writes it."""
+    return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, a6))
