@@ -19,6 +19,29 @@ struct binding {
 	uint64_t moves;                       /* care-of address changes since 'registered' */
 };
 
+/* What the home agent says to a router of its own accord; all of it ends with the binding, but for
+ * 'barred' and the router's restart counter. */
+struct ha_control {
+	struct heap_node timer; /* the earliest of the three times below */
+	bool barred;            /* revoked: no registrations until an operator allows them */
+	bool revoking;          /* an indication is outstanding */
+	uint16_t bri_seq;
+	unsigned bri_left; /* retransmissions */
+	uint64_t bri_at;   /* ms; next one, or the end of waiting; UINT64_MAX: none, as below */
+	uint64_t bri_wait; /* ms */
+	uint64_t has_at;   /* next Home Agent Switch */
+	uint64_t has_wait;
+	uint64_t hb_at; /* next Heartbeat request */
+	uint32_t hb_seq;
+	bool hb_waiting; /* the last request has no answer yet */
+	bool hb_silent;  /* told */
+	unsigned hb_missed;
+	bool has_restart; /* 'restart' is the router's counter as last told */
+	uint32_t restart;
+	uint64_t hb_since; /* ms; start of the second that 'hb_n' answers were sent in */
+	unsigned hb_n;
+};
+
 struct ha_peer { /* a configured router and what is known of it; one per table line, never freed
 		    alone */
 	const struct ha_router *conf;
@@ -27,7 +50,8 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	struct heap_node timer; /* end of the lifetime (BOUND), or of CLOSED */
 	int last_status;        /* of the last answer; -1: never heard */
 	uint64_t last_seen;     /* ms; with last_status >= 0 */
-	UT_hash_handle hh;      /* by conf->hoa */
+	struct ha_control c;
+	UT_hash_handle hh; /* by conf->hoa */
 };
 
 #define BINDING_CLOSED_MS 10000 /* MAX_DELETE_BCE_TIMEOUT, RFC 6275 s12 */
@@ -38,7 +62,7 @@ int binding_enter(struct ha_peer *, struct heap *timers, enum binding_state, uin
 void binding_tunnel(
 	const struct ha_peer *, struct tunnel *out); /* the tunnel that a BOUND one wants */
 
-struct ha { /* the binding cache and what it needs; private to ha.c and bu.c */
+struct ha { /* the binding cache and what it needs; private to its core */
 	const struct ha_conf *conf;
 	struct table table;
 	struct ha_peer *peers;  /* owned; conf->n_routers of them, in its order */
@@ -46,7 +70,14 @@ struct ha { /* the binding cache and what it needs; private to ha.c and bu.c */
 	struct heap timers;
 	struct heap probes;           /* of the home link */
 	struct home_prefix *prefixes; /* owned; conf->n_home of them */
+	struct heap control_timers;   /* of the peers' 'c.timer' */
 	unsigned n_bound;
+	uint32_t restart;     /* own restart counter */
+	uint16_t bri_seq;     /* last one used */
+	bool draining;        /* no new bindings */
+	bool drained;         /* told that the last one has left */
+	uint64_t switch_free; /* ms; when the next Home Agent Switch may leave */
+	struct mh_has others; /* home agents to name in it */
 	uint64_t counters[HA_N_COUNTERS];
 	struct in6_addr *own; /* owned; n_own addresses of this host */
 	unsigned n_own;
@@ -73,3 +104,28 @@ void bu_receive(struct ha *, const struct mh_env *, uint64_t now, struct ha_out 
 void bu_resume(struct ha *, const struct mh_env *bu, int status, uint64_t now, struct ha_out *);
 void bu_answer(struct ha *, const struct mh_env *bu, int status, uint16_t seq, uint32_t lifetime_s,
 	uint64_t now, struct ha_out *);
+
+/* control.c: revocation and home agent switch (RFC 5846, RFC 5142). */
+void ha_control_init(struct ha_peer *);
+void ha_control_bound(struct ha *, struct ha_peer *, uint64_t now); /* a BU was accepted */
+void ha_control_end(struct ha *, struct ha_peer *);                 /* it is not bound any more */
+bool ha_control_arm(struct ha *, struct ha_peer *); /* its times were changed; false: no memory */
+void ha_control_revoke(struct ha *, struct ha_peer *, uint64_t now, struct ha_out *);
+void ha_control_allow(struct ha *, struct ha_peer *, struct ha_out *);
+void ha_control_drain(struct ha *, const struct mh_has *others, uint64_t now, struct ha_out *);
+void ha_control_undrain(struct ha *, struct ha_out *);
+void ha_control_drained(struct ha *, struct ha_out *); /* after each step: tells it once */
+/* The message is one of control's (Binding Revocation, Heartbeat, Binding Error 2 to one of them)
+ * and was dealt with. */
+bool ha_control_receive(struct ha *, const struct mh_env *, uint64_t now, struct ha_out *);
+void ha_control_tick(struct ha *, uint64_t now, struct ha_out *); /* as far as 'out' has room */
+struct mh_env *ha_control_message(struct ha_out *, const struct ha_peer *, uint8_t type);
+static inline uint64_t ha_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* heartbeat.c: RFC 5847. */
+void ha_heartbeat_bound(struct ha *, struct ha_peer *, uint64_t now);
+void ha_heartbeat_due(struct ha *, struct ha_peer *, uint64_t now, struct ha_out *);
+void ha_heartbeat_receive(struct ha *, const struct mh_env *, uint64_t now, struct ha_out *);

@@ -66,6 +66,13 @@ static bool bound(const struct bu *u)
 	return u->peer && u->peer->b.state == BINDING_BOUND;
 }
 
+static uint32_t remaining_s(const struct bu *u)
+{
+	uint64_t ends = u->peer->b.ends;
+
+	return ends > u->now ? (uint32_t)((ends - u->now) / 1000) : 0;
+}
+
 /* H = 0 belongs to a correspondent node, a role we don't have; 139 and 140 are answered below. */
 static int check_correspondent(struct bu *u)
 {
@@ -115,6 +122,21 @@ static int check_home_subnet(struct bu *u)
 static int check_known(struct bu *u)
 {
 	return u->peer ? PASS : MH_ST_PROHIBITED;
+}
+
+/* The operator's word: `nemoctl ha revoke` (RFC 5846 s7) and `nemoctl ha drain` (RFC 5142 s5.3:
+ * nothing is prolonged).  A bound router that moves is served on, for the time it was granted. */
+static int check_operator(struct bu *u)
+{
+	if (u->dereg)
+		return PASS;
+	if (u->peer->c.barred)
+		return MH_ST_PROHIBITED;
+	if (!u->ha->draining)
+		return PASS;
+	return bound(u) && !addr6_eq(&u->coa, &u->peer->b.coa) && remaining_s(u) >= 4
+		       ? PASS
+		       : MH_ST_PROHIBITED;
 }
 
 /* A router behind a router: its care-of address lies in a network of another one of ours.  That is
@@ -224,6 +246,7 @@ static int (*const checks[])(struct bu *) = {
 	check_deregistration, /* s10.3.2: 133 */
 	check_home_subnet,    /* s10.3.1, RFC 3963 s6.2: 132 */
 	check_known,          /* s10.3.1, default deny: 129 */
+	check_operator,       /* RFC 5846 s7, RFC 5142 s5.3: 129 */
 	check_care_of_place,  /* s15.1: 174 */
 	check_prefixes,       /* RFC 3963 s6.2: 140-143 */
 };
@@ -310,6 +333,8 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 
 	int status;
 
+	if (ha->draining && remaining_s(u) < max_s)
+		max_s = remaining_s(u);
 	b->lifetime_s = u->e->m.bu.lifetime_s < max_s ? u->e->m.bu.lifetime_s : max_s & ~3u;
 	status = home_grant(ha, &u->hoa, now, &b->lifetime_s);
 	if (!b->lifetime_s) { /* less than 4 s are left of the home prefix */
@@ -318,6 +343,8 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 		return;
 	}
 	b->ends = now + b->lifetime_s * 1000ull;
+	if (ha->draining && before.ends > b->ends && max_s < u->e->m.bu.lifetime_s)
+		b->ends = before.ends; /* as promised: the answer is rounded down */
 	b->coa = u->coa;
 	b->local = u->e->dst;
 	b->seq = u->e->m.bu.seq;
@@ -335,6 +362,7 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 	}
 	ha->n_bound += !was_bound;
 	ha->counters[HA_C_bu_accepted]++;
+	ha_control_bound(ha, p, now);
 	ha->undo.peer = p;
 	ha->undo.before = before;
 	ha->undo.bu = *u->e;

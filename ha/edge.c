@@ -139,12 +139,12 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	for (unsigned i = 0; i < e->file->core.n_aggregates; i++)
 		json_array_append_new(
 			aggregates, json_string(prefix6_str(&e->file->core.aggregates[i], s)));
-	return json_pack("{ss ss ss ss ss ss sI sI so sI}", "daemon", "nemo-ha", "version",
+	return json_pack("{ss ss ss ss ss ss sb sI sI so sI}", "daemon", "nemo-ha", "version",
 		NEMO_VERSION, "name", e->file->name, "address",
 		addr6_str(&e->file->core.address, s), "engine", e->engine->name, "protection",
-		"none", "bindings", (json_int_t)ha_n_bound(e->ha), "routers",
-		(json_int_t)e->file->core.n_routers, "aggregates", aggregates, "uptime_s",
-		(json_int_t)((daemon_now() - e->started) / 1000));
+		"none", "draining", ha_draining(e->ha), "bindings", (json_int_t)ha_n_bound(e->ha),
+		"routers", (json_int_t)e->file->core.n_routers, "aggregates", aggregates,
+		"uptime_s", (json_int_t)((daemon_now() - e->started) / 1000));
 }
 
 static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
@@ -178,6 +178,67 @@ static json_t *cmd_routers(void *arg, const json_t *req, char *err)
 	return ha_show_routers(e->ha, daemon_now());
 }
 
+static json_t *about_router(
+	struct ha_edge *e, const json_t *req, enum ha_event_type type, char *err)
+{
+	const char *name = json_string_value(json_object_get(req, "name"));
+	int i = name ? ha_find_router(e->ha, name) : -1;
+	struct ha_event ev = {.type = type, .router = (unsigned)i};
+
+	if (i < 0) {
+		snprintf(err, 256, "no router is called \"%.64s\"; `nemoctl ha routers` lists them",
+			name ? name : "");
+		return NULL;
+	}
+	run(e, &ev);
+	return json_pack("{ss}", "router", name);
+}
+
+static json_t *cmd_revoke(void *arg, const json_t *req, char *err)
+{
+	return about_router(arg, req, HA_EV_REVOKE, err);
+}
+
+static json_t *cmd_allow(void *arg, const json_t *req, char *err)
+{
+	return about_router(arg, req, HA_EV_ALLOW, err);
+}
+
+static json_t *cmd_drain(void *arg, const json_t *req, char *err)
+{
+	struct ha_edge *e = arg;
+	struct ha_event ev = {.type = HA_EV_DRAIN};
+	json_t *list = json_object_get(req, "home_agents"), *a;
+	size_t i;
+
+	if (json_array_size(list) > MH_MAX_HAS) {
+		snprintf(err, 256, "more than %u home agents", MH_MAX_HAS);
+		return NULL;
+	}
+	json_array_foreach (list, i, a) {
+		struct in6_addr *to = &ev.has.ha[ev.has.n++];
+		const char *s = json_string_value(a);
+
+		if (!s || inet_pton(AF_INET6, s, to) != 1 || !addr6_is_routable(to) ||
+			addr6_eq(to, &e->file->core.address)) {
+			snprintf(err, 256, "%.64s is no other home agent's address", s ? s : "");
+			return NULL;
+		}
+	}
+	run(e, &ev);
+	return json_pack("{sI}", "bindings", (json_int_t)ha_n_bound(e->ha));
+}
+
+static json_t *cmd_undrain(void *arg, const json_t *req, char *err)
+{
+	struct ha_event ev = {.type = HA_EV_UNDRAIN};
+
+	(void)req;
+	(void)err;
+	run(arg, &ev);
+	return json_object();
+}
+
 static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 {
 	static const struct {
@@ -203,6 +264,10 @@ static const struct ctl_cmd commands[] = {
 	{"status", "what this daemon is and does", cmd_status},
 	{"bindings", "registered routers", cmd_bindings},
 	{"routers", "prefix table and last answers", cmd_routers},
+	{"revoke", "end the binding of {\"name\": ROUTER} and take no other from it", cmd_revoke},
+	{"allow", "take registrations of {\"name\": ROUTER} again", cmd_allow},
+	{"drain", "no new bindings; send routers to {\"home_agents\": [ADDRESS...]}", cmd_drain},
+	{"undrain", "take new bindings again", cmd_undrain},
 	{"stats", "every counter with its meaning", cmd_stats},
 	{NULL, NULL, NULL},
 };
@@ -350,6 +415,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	e->ha = ha_new(&file->core);
 	if (!e->ha)
 		return -ENOMEM;
+	ha_set_restart(e->ha, daemon_restart_counter());
 	r = check_interfaces(file, &mtu);
 	if (r < 0)
 		return r;

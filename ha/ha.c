@@ -54,9 +54,16 @@ struct ha *ha_new(const struct ha_conf *conf)
 
 		p->conf = &conf->routers[i];
 		p->last_status = -1;
+		ha_control_init(p);
 		HASH_ADD_KEYPTR(hh, ha->by_hoa, &p->conf->hoa, sizeof(p->conf->hoa), p);
 	}
 	return ha;
+}
+
+void ha_set_restart(struct ha *ha, uint32_t counter)
+{
+	ha->restart = counter;
+	ha->bri_seq = (uint16_t)(counter * 40503u); /* not what the run before used last */
 }
 
 int ha_set_own(struct ha *ha, const struct in6_addr *own, unsigned n)
@@ -78,6 +85,7 @@ void ha_unbind(
 {
 	ha_action(out, HA_DO_TUNNEL_DROP)->tunnel.id = p->conf->hoa;
 	home_stop(ha, p, out);
+	ha_control_end(ha, p);
 	ha->n_bound--;
 	int r = binding_enter(p, &ha->timers, to, now);
 
@@ -89,8 +97,9 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 {
 	struct heap_node *node;
 
-	/* What does not fit stays due: the caller comes again at once. */
-	while (out->n + 2 + HOME_MAX_STOP <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) &&
+	/* What does not fit stays due: the caller comes again at once.  One more than needed: see
+	 * ha_control_drained(). */
+	while (out->n + 3 + HOME_MAX_STOP <= HA_MAX_ACTIONS && (node = heap_first(&ha->timers)) &&
 		node->at <= now) {
 		struct ha_peer *p = TIMER_PEER(node);
 
@@ -104,7 +113,8 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 			binding_enter(p, &ha->timers, BINDING_NONE, now);
 		}
 	}
-	home_tick(ha, now, out);
+	ha_control_tick(ha, now, out);
+	home_tick(ha, now, out); /* last: its tunnel may fail, and what follows is left out then */
 }
 
 static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out *out)
@@ -151,22 +161,40 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 		ha->undo.restoring = false;
 		if (ev->mh.m.type == MH_BU)
 			bu_receive(ha, &ev->mh, now, out);
-		else
+		else if (!ha_control_receive(ha, &ev->mh, now, out))
 			ha->counters[HA_C_mh_unexpected]++;
 		break;
 	case HA_EV_ND: home_nd(ha, ev, now, out); break;
 	case HA_EV_TICK: tick(ha, now, out); break;
 	case HA_EV_TUNNEL_FAILED: tunnel_failed(ha, ev->error, now, out); break;
+	case HA_EV_REVOKE: ha_control_revoke(ha, &ha->peers[ev->router], now, out); break;
+	case HA_EV_ALLOW: ha_control_allow(ha, &ha->peers[ev->router], out); break;
+	case HA_EV_DRAIN: ha_control_drain(ha, &ev->has, now, out); break;
+	case HA_EV_UNDRAIN: ha_control_undrain(ha, out); break;
 	}
+	ha_control_drained(ha, out);
 }
 
 uint64_t ha_deadline(const struct ha *ha)
 {
-	const struct heap_node *node = heap_first(&ha->timers);
+	const struct heap_node *a = heap_first(&ha->timers), *b = heap_first(&ha->control_timers);
 
-	uint64_t at = node ? node->at : UINT64_MAX, probe = home_deadline(ha);
+	uint64_t at = ha_min(a ? a->at : UINT64_MAX, b ? b->at : UINT64_MAX);
 
-	return at < probe ? at : probe;
+	return ha_min(at, home_deadline(ha));
+}
+
+int ha_find_router(const struct ha *ha, const char *name)
+{
+	for (unsigned i = 0; i < ha->conf->n_routers; i++)
+		if (strcmp(ha->conf->routers[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+bool ha_draining(const struct ha *ha)
+{
+	return ha->draining;
 }
 
 unsigned ha_n_bound(const struct ha *ha)
@@ -222,7 +250,8 @@ json_t *ha_show_bindings(const struct ha *ha, uint64_t now)
 		json_array_append_new(list,
 			json_pack("{ss ss so so ss so ss sI sI sI sI sI}", "name", p->conf->name,
 				"tenant", p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
-				"care_of", json_addr(&b->coa), "state", bound ? "bound" : "closing",
+				"care_of", json_addr(&b->coa), "state",
+				!bound ? "closing" : (p->c.revoking ? "revoking" : "bound"),
 				"prefixes", json_prefixes(p->conf, bound ? b->mnps : 0), "mode",
 				!b->r ? "host" : (b->explicit_ ? "explicit" : "implicit"),
 				"lifetime_s", (json_int_t)b->lifetime_s, "remaining_s",
@@ -243,11 +272,12 @@ json_t *ha_show_routers(const struct ha *ha, uint64_t now)
 		bool bound = p->b.state == BINDING_BOUND, seen = p->last_status >= 0;
 
 		json_array_append_new(list,
-			json_pack("{ss ss so so sb so so so so}", "name", p->conf->name, "tenant",
-				p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
+			json_pack("{ss ss so so sb sb so so so so}", "name", p->conf->name,
+				"tenant", p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
 				"prefixes", json_prefixes(p->conf, UINT32_MAX), "bound", bound,
-				"care_of", bound ? json_addr(&p->b.coa) : json_null(),
-				"last_status", seen ? json_integer(p->last_status) : json_null(),
+				"barred", p->c.barred, "care_of",
+				bound ? json_addr(&p->b.coa) : json_null(), "last_status",
+				seen ? json_integer(p->last_status) : json_null(),
 				"last_status_text",
 				seen ? json_string(mh_status_str((unsigned)p->last_status))
 				     : json_null(),
@@ -266,6 +296,7 @@ void ha_free(struct ha *ha)
 	table_free(&ha->table);
 	home_free(ha);
 	heap_free(&ha->timers);
+	heap_free(&ha->control_timers);
 	free(ha->peers);
 	free(ha->own);
 	free(ha);

@@ -36,7 +36,12 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	struct prefix6 *aggregates;
 	unsigned n_routers;
 	struct ha_router *routers;
-	unsigned max_lifetime_s; /* 4..262140 */
+	unsigned max_lifetime_s;           /* 4..262140 */
+	unsigned heartbeat_s;              /* requests to bound routers this often; 0: none */
+	unsigned heartbeat_misses;         /* so many in a row may stay unanswered */
+	unsigned revoke_ms, revoke_max_ms; /* wait for a revocation's answer: first, doubled to */
+	unsigned revoke_retries;
+	unsigned switch_rate; /* Home Agent Switch messages a second, over all routers; 0: 1 */
 	bool home_link;  /* real: home addresses are probed and proxied there; false: virtual */
 	unsigned dad_ms; /* duplicate address detection on it; 0: none */
 };
@@ -53,6 +58,16 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(bu_auth_place, "silently dropped: Binding Authorization Data not the last option") \
 	X(bu_correspondent, "silently dropped: meant for a correspondent node (H = 0)") \
 	X(mh_unexpected, "Mobility Header messages that a home agent has no use for") \
+	X(bri_tx, "Binding Revocation Indications sent (RFC 5846)") \
+	X(bra_rx, "Binding Revocation Acknowledgements that answer one of these") \
+	X(revoked, "bindings that a revocation ended") \
+	X(has_tx, "Home Agent Switch messages sent (RFC 5142)") \
+	X(hb_tx, "Heartbeat requests sent (RFC 5847)") \
+	X(hb_rx, "Heartbeat requests answered") \
+	X(hb_missed, "Heartbeat requests that stayed without an answer") \
+	X(hb_limited, "Heartbeat requests not answered: too many of one router") \
+	X(control_foreign, "Heartbeats and revocation answers ignored: not from a known router's " \
+			   "care-of address, or to nothing that was asked") \
 	X(expired, "bindings that ended without a refresh") \
 	X(dad, "duplicate address detections begun on the home link") \
 	X(dad_failed, "home addresses refused because they are in use there (status 134)") \
@@ -73,6 +88,10 @@ enum ha_event_type {
 	HA_EV_ND, /* solicitation or advertisement on the home link */
 	HA_EV_TICK,
 	HA_EV_TUNNEL_FAILED,
+	HA_EV_REVOKE, /* operator: end this router's binding and take no other from it */
+	HA_EV_ALLOW,  /* take it back */
+	HA_EV_DRAIN,  /* send all routers to other home agents, take no new bindings */
+	HA_EV_UNDRAIN,
 };
 struct ha_event {
 	enum ha_event_type type;
@@ -83,7 +102,9 @@ struct ha_event {
 			uint8_t mac[6]; /* of the sender; advertisements of this host's
 					 * routing daemon come, too */
 		} nd;
-		int error; /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
+		int error;         /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
+		unsigned router;   /* REVOKE, ALLOW: index into conf->routers */
+		struct mh_has has; /* DRAIN: the others, in order of choice; may be none */
 	};
 };
 
@@ -130,6 +151,11 @@ int ha_set_own(struct ha *, const struct in6_addr *own, unsigned n);
  * caller performs the actions in order.  If a TUNNEL_PUT fails it leaves out the rest and steps at
  * once with HA_EV_TUNNEL_FAILED: the binding is as it was before, the answer is status 130. */
 void ha_step(struct ha *, const struct ha_event *, uint64_t now, struct ha_out *out);
+/* What tells one run of this home agent from the next (RFC 5847 s3.2): greater each time.  Before
+ * the first step. */
+void ha_set_restart(struct ha *, uint32_t counter);
+int ha_find_router(const struct ha *, const char *name); /* its index, or -1 */
+bool ha_draining(const struct ha *);
 uint64_t ha_deadline(const struct ha *); /* ms at which HA_EV_TICK is due; UINT64_MAX: never */
 unsigned ha_n_bound(const struct ha *);
 uint64_t ha_counter(const struct ha *, enum ha_counter);

@@ -41,6 +41,7 @@ const char *bul_state_str(enum bul_state s)
 	case BUL_BOUND: return "bound";
 	case BUL_RETRY: return "waiting to retry";
 	case BUL_REFUSED: return "refused";
+	case BUL_REVOKED: return "revoked";
 	case BUL_CLOSING: return "closing";
 	}
 	return "?";
@@ -103,13 +104,12 @@ static uint32_t lifetime_s(const struct mr *mr)
 	return left_s < 4 ? 4 : (uint32_t)mr_min(mr->conf->lifetime_s, left_s) & ~3u;
 }
 
-static void fill_update(const struct mr *mr, struct mh_env *e)
+static void fill_update(const struct mr *mr, unsigned ha, bool closing, struct mh_env *e)
 {
 	const struct bul *b = &mr->bul;
-	bool closing = b->state == BUL_CLOSING;
 
 	e->src = b->coa;
-	e->dst = mr->conf->has[b->ha];
+	e->dst = mr->conf->has[ha];
 	e->hoa = mr->conf->hoa;
 	e->m.type = MH_BU;
 	e->m.bu.seq = b->seq;
@@ -121,24 +121,38 @@ static void fill_update(const struct mr *mr, struct mh_env *e)
 			e->m.o.mnp[e->m.o.n_mnp++] = mr->conf->networks[i].prefix;
 }
 
-static void transmit(struct mr *mr)
+/* The lifetime asked for. */
+static uint32_t put_update(struct mr *mr, unsigned ha, bool closing)
 {
 	struct bul *b = &mr->bul;
 	struct mr_action *a = mr_action(mr, MR_DO_SEND_MH);
 
 	b->seq++;
 	a->uplink = b->uplink;
-	fill_update(mr, &a->mh);
-	if (b->n_sent == BUL_MAX_SENT)
-		memmove(&b->sent[0], &b->sent[1], --b->n_sent * sizeof(b->sent[0]));
-	b->sent[b->n_sent].seq = b->seq;
-	b->sent[b->n_sent].lifetime_s = a->mh.m.bu.lifetime_s;
-	b->sent[b->n_sent++].at = mr->now;
+	fill_update(mr, ha, closing, &a->mh);
 	memmove(&b->tx[0], &b->tx[1], 2 * sizeof(b->tx[0]));
 	b->tx[2] = mr->now;
 	if (b->n_tx < 3)
 		b->n_tx++;
 	mr->counters[MR_C_bu_tx]++;
+	return a->mh.m.bu.lifetime_s;
+}
+
+/* When the limit of RFC 6275 s11.8 allows the next update. */
+static uint64_t next_slot(const struct bul *b)
+{
+	return b->n_tx == 3 ? b->tx[0] + UPDATE_RATE_MS : 0;
+}
+
+static void transmit(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	if (b->n_sent == BUL_MAX_SENT)
+		memmove(&b->sent[0], &b->sent[1], --b->n_sent * sizeof(b->sent[0]));
+	b->sent[b->n_sent].lifetime_s = put_update(mr, b->ha, b->state == BUL_CLOSING);
+	b->sent[b->n_sent].seq = b->seq;
+	b->sent[b->n_sent++].at = mr->now;
 	if (b->state == BUL_CLOSING) /* one that the limit holds back is no try */
 		b->closing_left--;
 	if (!b->first_tx)
@@ -155,7 +169,7 @@ static void transmit(struct mr *mr)
 static void send_update(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
-	uint64_t slot = b->n_tx == 3 ? b->tx[0] + UPDATE_RATE_MS : 0, at = slot;
+	uint64_t slot = next_slot(b), at = slot;
 
 	if (b->state != BUL_CLOSING && b->next_ha_at > at) /* s11.4.1, moves included */
 		at = b->next_ha_at;
@@ -204,9 +218,10 @@ void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
 
 	b->coa = *coa;
 	b->uplink = uplink;
-	if (b->state == BUL_REFUSED || b->state == BUL_CLOSING)
+	if (b->state == BUL_REFUSED || b->state == BUL_REVOKED || b->state == BUL_CLOSING)
 		return;
-	if (b->live && b->ha != b->bound_ha) { /* who holds the binding is asked first (s11.4.1) */
+	/* Who holds the binding is asked first (s11.4.1), if it lives. */
+	if (b->live && b->ha != b->bound_ha && !mr->control.hb.silent) {
 		b->ha = b->bound_ha;
 		new_round(b);
 	}
@@ -223,7 +238,7 @@ void bul_lost(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
 
-	if (b->state == BUL_REFUSED || b->state == BUL_CLOSING)
+	if (b->state == BUL_REFUSED || b->state == BUL_REVOKED || b->state == BUL_CLOSING)
 		return;
 	b->state = BUL_IDLE;
 	b->send_at = UINT64_MAX;
@@ -394,7 +409,10 @@ static void tell_accepted(struct mr *mr, const struct mh_msg *m, uint32_t asked_
 static void accepted(struct mr *mr, const struct mh_msg *m, const struct bul_sent *sent)
 {
 	struct bul *b = &mr->bul;
-	bool again = b->live && addr6_eq(&b->bound_coa, &b->coa);
+	bool was_live = b->live;
+	bool again = was_live && addr6_eq(&b->bound_coa, &b->coa) && b->bound_ha == b->ha;
+	unsigned old_ha = b->bound_ha;
+	uint64_t old_ends = b->ends;
 	uint32_t granted = (uint32_t)mr_min(m->ba.lifetime_s, sent->lifetime_s);
 	uint64_t sent_at = sent->at, refresh_ms = granted * 1000ull * 3 / 4;
 	uint32_t asked_s = sent->lifetime_s;
@@ -416,6 +434,7 @@ static void accepted(struct mr *mr, const struct mh_msg *m, const struct bul_sen
 	b->bound_ha = b->ha;
 	bul_put_tunnel(mr); /* at refreshes too: mends what a failed put left undone */
 	tell_accepted(mr, m, asked_s, again);
+	mr_control_bound(mr, was_live, old_ha, old_ends);
 }
 
 /* The update that an acknowledgement answers; NULL: none of those outstanding. */
@@ -551,6 +570,47 @@ void bul_receive(struct mr *mr, const struct mh_env *e)
 	}
 }
 
+/* --- what control.c decides --- */
+
+void bul_again(struct mr *mr)
+{
+	if (mr->bul.state == BUL_BOUND)
+		start(mr, BUL_REGISTERING);
+}
+
+void bul_switch(struct mr *mr, unsigned ha)
+{
+	struct bul *b = &mr->bul;
+
+	b->ha = ha;
+	new_round(b);
+	start(mr, BUL_REGISTERING);
+}
+
+void bul_revoked(struct mr *mr, uint64_t wait_ms)
+{
+	struct bul *b = &mr->bul;
+
+	unbind(mr);
+	if (b->state == BUL_CLOSING) /* that goes its way */
+		return;
+	begin(mr, BUL_REVOKED);
+	b->ha = b->bound_ha;
+	new_round(b);
+	b->retry_ms = RETRY_MAX_MS; /* if it is not allowed then, either */
+	b->send_at = mr->now + wait_ms;
+}
+
+bool bul_delete_at(struct mr *mr, unsigned ha, uint16_t *seq, uint64_t *at)
+{
+	*at = mr->active < 0 ? mr->now + 1000 : next_slot(&mr->bul);
+	if (*at > mr->now)
+		return false;
+	put_update(mr, ha, true);
+	*seq = mr->bul.seq;
+	return true;
+}
+
 /* --- operator and time --- */
 
 void bul_restart(struct mr *mr)
@@ -563,7 +623,7 @@ void bul_restart(struct mr *mr)
 	if (b->state == BUL_REGISTERING) { /* not at once: a move may be about to be noticed */
 		b->timeout_ms = mr->conf->retransmit_ms;
 		b->send_at = mr_min(b->send_at, mr->now + UPDATE_RATE_MS);
-	} else if (b->state == BUL_REFUSED || b->state == BUL_RETRY) {
+	} else if (b->state == BUL_REFUSED || b->state == BUL_REVOKED || b->state == BUL_RETRY) {
 		b->implicit = mr->conf->mode == MR_IMPLICIT;
 		b->ha = b->live ? b->bound_ha : 0;
 		b->state = BUL_IDLE;
@@ -628,6 +688,7 @@ static void timeout(struct mr *mr)
 	switch (b->state) {
 	case BUL_BOUND: start(mr, BUL_REGISTERING); break; /* refresh */
 	case BUL_RETRY: start(mr, BUL_REGISTERING); break;
+	case BUL_REVOKED: start(mr, BUL_REGISTERING); break;
 	case BUL_CLOSING: closing_timeout(mr); break;
 	case BUL_REGISTERING:
 		if (b->timeout_ms >= MAX_BINDACK_MS)

@@ -141,6 +141,18 @@ const struct conf_key mr_conf_keys[] = {
 		.def = "1000",
 		.max = 3600000,
 		.help = "how often the default router is probed, ms; 0: never"},
+	{.name = "heartbeat",
+		KEY(CONF_UINT, core.heartbeat_s),
+		.def = "1",
+		.max = 3600,
+		.help = "how often the home agent is asked whether it lives and has not restarted, "
+			"seconds; 0: never"},
+	{.name = "heartbeat_misses",
+		KEY(CONF_UINT, core.heartbeat_misses),
+		.def = "3",
+		.max = 100,
+		.help = "so many in a row may stay unanswered before the next home agent is taken "
+			"(a single one: registered with again)"},
 	{.name = "dad",
 		KEY(CONF_ENUM, core.dad),
 		.def = "optimistic",

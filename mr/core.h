@@ -1,4 +1,4 @@
-/* core.h - the mobile router's state, private to mr.c, link.c and bul.c.  Pure. */
+/* core.h - the mobile router's state, private to its core.  Pure. */
 #pragma once
 #include "mr/mr.h"
 
@@ -67,8 +67,19 @@ struct link {
  *                                 v    |
  *                               RETRY -+      REFUSED (operator)     CLOSING (stop, or to start
  * anew)
+ *
+ * REVOKED: the home agent ended the binding (RFC 5846).  It is as REFUSED, but for a try now and
+ * then: nothing tells a router that it is allowed again.
  */
-enum bul_state { BUL_IDLE, BUL_REGISTERING, BUL_BOUND, BUL_RETRY, BUL_REFUSED, BUL_CLOSING };
+enum bul_state {
+	BUL_IDLE,
+	BUL_REGISTERING,
+	BUL_BOUND,
+	BUL_RETRY,
+	BUL_REFUSED,
+	BUL_REVOKED,
+	BUL_CLOSING
+};
 
 /* What is left to do once no home agent accepts, mildest first (RFC 3963 s5.4). */
 enum bul_verdict { BUL_LATER, BUL_OTHER_MODE, BUL_STOP };
@@ -111,12 +122,46 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	int last_status;           /* -1 = none yet */
 };
 
+/* What home agents say of their own accord, and heartbeats (RFC 5142, 5846, 5847). */
+struct mr_control {
+	uint32_t restart;    /* own restart counter */
+	struct {             /* heartbeats with the home agent that holds the binding */
+		unsigned ha; /* index into conf->has: the one that the rest is about */
+		uint32_t seq;
+		bool waiting; /* the last request has no answer yet */
+		bool silent;  /* too many had none; told */
+		unsigned missed;
+		bool heard; /* it answers heartbeats at all; since it last fell silent */
+		bool known; /* 'counter' is that home agent's */
+		uint32_t counter;
+		uint64_t at;         /* ms; next request; UINT64_MAX: none */
+		uint64_t off_until;  /* ms; it does not know heartbeats */
+		uint64_t deaf_until; /* ms; a restart was acted upon: no further one before */
+	} hb;
+	struct { /* the binding that a former home agent still holds: to be deleted */
+		bool active;
+		unsigned ha;
+		uint16_t first_seq, seq; /* sent so far; first_seq only after one was */
+		bool sent;
+		uint64_t at, wait_ms, ends; /* ms; next update, its timer, end of the binding */
+	} left;
+	struct { /* the last revocation: its indication may come again */
+		uint16_t seq;
+		unsigned ha;
+		uint64_t until; /* ms; 0 = none */
+	} revoked;
+	uint64_t switch_told;   /* ms; last note that there is no other home agent */
+	uint64_t answers_since; /* ms; start of the second that 'answers' were sent in */
+	unsigned answers;
+};
+
 struct mr {
 	const struct mr_conf *conf;
 	unsigned n_links;
 	struct link links[MR_MAX_UPLINKS];
 	int active; /* uplink in use, -1 = none */
 	struct bul bul;
+	struct mr_control control;
 	uint64_t rng; /* splitmix64 state */
 	uint64_t counters[MR_N_COUNTERS];
 	struct mr_out *out; /* of the step being done */
@@ -161,3 +206,23 @@ void bul_tick(struct mr *);
 void bul_put_tunnel(struct mr *);
 uint64_t bul_deadline(const struct mr *);
 const char *bul_state_str(enum bul_state);
+void bul_again(struct mr *);                     /* the home agent may have lost the binding */
+void bul_switch(struct mr *, unsigned ha);       /* register there; the binding stays till then */
+void bul_revoked(struct mr *, uint64_t wait_ms); /* stop using it, don't try before that time */
+/* A de-registration for home agent 'ha', which is not the one in use; its number in '*seq'.  False:
+ * it can't be sent before '*at' (MAX_UPDATE_RATE, or no uplink). */
+bool bul_delete_at(struct mr *, unsigned ha, uint16_t *seq, uint64_t *at);
+
+/* control.c */
+void mr_control_init(struct mr *);
+void mr_control_bound(struct mr *, bool was_live, unsigned old_ha, uint64_t old_ends);
+bool mr_control_receive(struct mr *, const struct mh_env *); /* true: it was one of control's */
+void mr_control_tick(struct mr *);
+uint64_t mr_control_deadline(const struct mr *);
+struct mh_env *mr_control_message(struct mr *, unsigned ha, uint8_t type);
+
+/* heartbeat.c */
+void mr_heartbeat_bound(struct mr *);
+void mr_heartbeat_receive(struct mr *, const struct mh_env *, unsigned ha);
+void mr_heartbeat_unknown(struct mr *); /* the home agent does not know the message */
+void mr_heartbeat_tick(struct mr *);

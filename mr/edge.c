@@ -144,8 +144,10 @@ static int send_mh(struct mr_edge *e, const struct mr_action *a)
 {
 	int r = mhio_send(e->io, &a->mh, e->uplinks[a->uplink].ifindex);
 
-	e->bu_us = now_us();
-	handover_mark(&e->handovers, HANDOVER_bu, e->bu_us);
+	if (a->mh.m.type == MH_BU) {
+		e->bu_us = now_us();
+		handover_mark(&e->handovers, HANDOVER_bu, e->bu_us);
+	}
 	return r;
 }
 
@@ -240,6 +242,18 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_BINDING_EXPIRED:
 	case NOTE_BINDING_REJECTED:
 	case NOTE_HOME_CONFLICT:
+	case NOTE_BINDING_REVOKED:
+	case NOTE_HA_BARRED:
+	case NOTE_HA_ALLOWED:
+	case NOTE_HA_DRAINING:
+	case NOTE_HA_DRAINED:
+	case NOTE_HA_SERVING:
+	case NOTE_PEER_RESTARTED:
+	case NOTE_PEER_SILENT:
+	case NOTE_PEER_ANSWERS:
+	case NOTE_MR_REVOKED:
+	case NOTE_MR_SWITCH:
+	case NOTE_MR_LEFT:
 	case NOTE_MR_LINK:
 	case NOTE_MR_LOST:
 	case NOTE_MR_REFRESHED:
@@ -274,7 +288,7 @@ static int perform_one(struct mr_edge *e, struct mr_action *a)
 }
 
 static const char *const action_names[] = {
-	[MR_DO_SEND_MH] = "send a Binding Update",
+	[MR_DO_SEND_MH] = "send a Mobility Header message",
 	[MR_DO_SEND_RS] = "send a Router Solicitation",
 	[MR_DO_SEND_PROBE] = "probe a router",
 	[MR_DO_COA_PUT] = "add the care-of address",
@@ -647,6 +661,7 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	e->mr = mr_new(&file->core, seed);
 	if (!e->mr)
 		return -ENOMEM;
+	mr_set_restart(e->mr, daemon_restart_counter());
 	for (unsigned i = 0; i < file->core.n_uplinks; i++)
 		e->uplinks[i].name = file->core.uplinks[i].interface;
 	r = sd_event_add_time(event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);

@@ -54,7 +54,13 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	for (unsigned i = 0; i < mr->n_links; i++)
 		link_init(mr, &mr->links[i], i);
 	bul_init(mr);
+	mr_control_init(mr);
 	return mr;
+}
+
+void mr_set_restart(struct mr *mr, uint32_t counter)
+{
+	mr->control.restart = counter;
 }
 
 void mr_adopt(struct mr *mr, uint64_t now)
@@ -137,7 +143,10 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 	case MR_EV_SOURCE: link_source(mr, l); break;
 	case MR_EV_ADDR: link_dad_failed(mr, l, &ev->addr); break;
 	case MR_EV_NEIGH: link_neigh_failed(mr, l, &ev->addr); break;
-	case MR_EV_MH: bul_receive(mr, &ev->mh); break;
+	case MR_EV_MH:
+		if (!mr_control_receive(mr, &ev->mh))
+			bul_receive(mr, &ev->mh);
+		break;
 	case MR_EV_REHOME:
 		link_hint(mr, l, true, "operator");
 		bul_restart(mr);
@@ -147,6 +156,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		for (unsigned i = 0; i < mr->n_links; i++)
 			link_tick(mr, &mr->links[i]);
 		bul_tick(mr);
+		mr_control_tick(mr);
 		break;
 	}
 	mr->out = NULL;
@@ -154,7 +164,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 
 uint64_t mr_deadline(const struct mr *mr)
 {
-	uint64_t at = bul_deadline(mr);
+	uint64_t at = mr_min(bul_deadline(mr), mr_control_deadline(mr));
 
 	for (unsigned i = 0; i < mr->n_links; i++)
 		at = mr_min(at, link_deadline(&mr->links[i]));

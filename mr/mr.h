@@ -48,11 +48,13 @@ struct mr_conf { /* borrowed by the core: must outlive it */
 	struct mr_network_conf *networks;
 	unsigned n_known;
 	struct mr_known_conf *known;
-	unsigned lifetime_s;    /* asked for: 4..262140 */
-	unsigned retransmit_ms; /* first BU timer, doubling up to 32 s */
-	unsigned next_ha_ms;    /* a home agent has this time before the next one is asked */
-	unsigned check_ms;      /* the default router is probed this often; 0: never */
-	int mode, dad;          /* enum mr_mode, enum mr_dad */
+	unsigned lifetime_s;       /* asked for: 4..262140 */
+	unsigned retransmit_ms;    /* first BU timer, doubling up to 32 s */
+	unsigned next_ha_ms;       /* a home agent has this time before the next one is asked */
+	unsigned check_ms;         /* the default router is probed this often; 0: never */
+	unsigned heartbeat_s;      /* the home agent is asked this often; 0: never */
+	unsigned heartbeat_misses; /* so many in a row may stay unanswered */
+	int mode, dad;             /* enum mr_mode, enum mr_dad */
 };
 
 #define MR_COUNTERS(X) \
@@ -64,6 +66,14 @@ struct mr_conf { /* borrowed by the core: must outlive it */
 	X(ba_auth_place, "silently dropped: Binding Authorization Data not the last option") \
 	X(ba_rejected, "Binding Acknowledgements with a status of 128 or more") \
 	X(mh_foreign, "ignored: Mobility Header not from the home agent in use, or not for us") \
+	X(bri_rx, "Binding Revocation Indications answered (RFC 5846)") \
+	X(bri_refused, "of these, with a status of 128 or more") \
+	X(has_rx, "Home Agent Switch messages from the home agent (RFC 5142)") \
+	X(hb_tx, "Heartbeat requests sent (RFC 5847)") \
+	X(hb_rx, "Heartbeat requests answered") \
+	X(hb_missed, "Heartbeat requests that stayed without an answer") \
+	X(hb_unmatched, "ignored: answer to no Heartbeat request outstanding") \
+	X(control_limited, "Heartbeat requests not answered: too many") \
 	X(mh_unexpected, "Mobility Header messages that a mobile router has no use for") \
 	X(rs_tx, "Router Solicitations sent") \
 	X(probes_tx, "Neighbour Solicitations to known routers sent (RFC 6059)") \
@@ -146,6 +156,9 @@ struct mr;
 struct mr *mr_new(const struct mr_conf *, uint64_t seed); /* NULL: no memory */
 /* Before the first step: a tunnel of an earlier run goes on (-k) and is the core's from now on. */
 void mr_adopt(struct mr *, uint64_t now);
+/* What tells one run of this router from the next (RFC 5847 s3.2): greater each time.  Before the
+ * first step. */
+void mr_set_restart(struct mr *, uint32_t counter);
 /* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it. The
  * same state, event and time always give the same actions; the caller performs them in order. */
 void mr_step(struct mr *, const struct mr_event *ev, uint64_t now, struct mr_out *out);

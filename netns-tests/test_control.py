@@ -70,6 +70,7 @@ HA = {
         "address": "2001:db8::1",
         "engine": "ebpf",
         "protection": "none",
+        "draining": False,
         "bindings": 1,
         "routers": 2,
         "aggregates": ["2001:db8:100::/40"],
@@ -102,12 +103,17 @@ HA = {
             "home_address": "2001:db8::b",
             "prefixes": [],
             "bound": False,
+            "barred": True,
             "care_of": None,
             "last_status": 140,
             "last_status_text": "mobile router operation not permitted",
             "last_seen_s": 61,
         }
     ],
+    "revoke": {"router": "van"},
+    "allow": {"router": "van"},
+    "drain": {"bindings": 7},
+    "undrain": {},
     "stats": {
         "counters": [{"name": "rx_tenant", "value": 3, "group": "tunnel", "help": "other tenant's"}]
     },
@@ -447,6 +453,22 @@ def test_nat64_explain_and_reload(fake, ctl):
     assert "no explain here" in ctl("nat64", "explain", "192.0.2.1", code=1)
 
 
+def test_home_agents_operator(fake, ctl):
+    ha = fake("a", HA)
+    assert "van is barred" in ctl("ha", "revoke", "van")
+    assert "van may register" in ctl("ha", "allow", "van")
+    assert "7 routers" in ctl("ha", "drain")
+    ctl("ha", "drain", "2001:db8::1", "2001:db8::2")
+    assert "takes new bindings" in ctl("ha", "undrain")
+    assert [r for r in ha.requests if r["cmd"] != "status"] == [
+        {"cmd": "revoke", "name": "van"},
+        {"cmd": "allow", "name": "van"},
+        {"cmd": "drain"},
+        {"cmd": "drain", "home_agents": ["2001:db8::1", "2001:db8::2"]},
+        {"cmd": "undrain"},
+    ]
+
+
 def test_acting_wants_one_daemon(fake, ctl):
     one = fake("b", MR)
     two = fake("c", named(MR, "bus"))
@@ -535,6 +557,9 @@ def test_usage(ctl):
         "ha bindingsx",
         "mr status --keep",
         "mr stop eth0",
+        "ha revoke",
+        "ha allow",
+        "ha undrain x",
         "monitor now",
         "nat64 explain",
         "nat64 explain a b c",
@@ -617,8 +642,8 @@ def test_live_answers_are_as_documented(make_net, engine):
         kind = daemon.program
         for command in daemon.ask("help"):
             cmd = command["name"]
-            if cmd in ("monitor", "stop"):
-                continue
+            if cmd in ("monitor", "stop", "revoke", "allow", "drain", "undrain"):
+                continue  # the last four: test_control_messages.py
             schema = known.get(f"{kind} {cmd}") or known.get(f"any {cmd}")
             assert schema, f"{kind} {cmd} is not in doc/control.md"
             assert not mistakes(daemon.ask(cmd), schema), f"{kind} {cmd}"

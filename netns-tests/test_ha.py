@@ -82,13 +82,13 @@ CONF = {
 class Home:
     """The network, the daemon, the wire; and what most tests do with them."""
 
-    def __init__(self, net):
+    def __init__(self, net, **conf):
         self.net = net
         mac = mac_of(net, "wire", "eth0")
         net["ha"].batch([f"neigh add {GATEWAY} lladdr {mac} dev eth0 nud permanent"])
         self.wire = Wire(net, "wire", "eth0", mac_of(net, "ha", "eth0"))
         self.client = Wire(net, "client", "eth0", mac_of(net, "ha", "eth1"))
-        self.ha = Daemon(net, "ha", "nemo-ha", CONF).start()
+        self.ha = Daemon(net, "ha", "nemo-ha", {**CONF, **conf}).start()
 
     def next_seq(self, n):
         known = self.bindings().get(f"MR-{n}")

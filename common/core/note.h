@@ -17,6 +17,21 @@
 		"a registration was refused; a live binding stays") \
 	X(HOME_CONFLICT, "home.conflict", LOG_WARNING, \
 		"someone else on the home link claims a bound home address") \
+	X(BINDING_REVOKED, "binding.revoked", LOG_WARNING, "an operator ended a binding") \
+	X(HA_BARRED, "ha.barred", LOG_WARNING, \
+		"a router's registrations are refused until it is allowed again") \
+	X(HA_ALLOWED, "ha.allowed", LOG_INFO, "a barred router may register again") \
+	X(HA_DRAINING, "ha.draining", LOG_WARNING, \
+		"no new bindings; bound routers are sent to other home agents") \
+	X(HA_DRAINED, "ha.drained", LOG_WARNING, "the last router has left") \
+	X(HA_SERVING, "ha.serving", LOG_INFO, "bindings are accepted again") \
+	X(PEER_RESTARTED, "peer.restarted", LOG_WARNING, \
+		"router or home agent: the other side lost its state") \
+	X(PEER_SILENT, "peer.silent", LOG_WARNING, "the other side answers no heartbeats") \
+	X(PEER_ANSWERS, "peer.answers", LOG_INFO, "it does again") \
+	X(MR_REVOKED, "mr.revoked", LOG_ERR, "the home agent ended the binding") \
+	X(MR_SWITCH, "mr.switch", LOG_WARNING, "the home agent asks to use another") \
+	X(MR_LEFT, "mr.left", LOG_INFO, "the binding at the former home agent has ended") \
 	X(MR_LINK, "mr.link", LOG_INFO, "an uplink's state changed") \
 	X(MR_HINT, "mr.hint", LOG_DEBUG, "something says that the router may have moved") \
 	X(MR_CONFIRMED, "mr.confirmed", LOG_DEBUG, \

@@ -19,6 +19,7 @@
 #define RUN_DIR   "/run/nemo"
 #define TIMEOUT_S 10
 #define MAX_FOUND 256
+#define MANY      1000
 #define HA        "nemo-ha"
 #define MR        "nemo-mr"
 #define NAT64     "nemo-nat64"
@@ -29,7 +30,8 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 #define BINDING_KEYS \
 	"name tenant home_address care_of state prefixes mode remaining_s moves rx_bytes tx_bytes"
 #define ROUTER_KEYS \
-	"name tenant home_address prefixes bound care_of last_seen_s last_status last_status_text"
+	"name tenant home_address prefixes bound barred care_of last_seen_s last_status " \
+	"last_status_text"
 #define MR_KEYS \
 	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \
 	"refresh_in_s last_status last_status_text handovers engine protection uptime_s version"
@@ -45,9 +47,11 @@ struct command {
 	const char *kind;        /* the daemon it is for; NULL: all */
 	const char *cmd;         /* of the request */
 	bool acts;               /* changes something: only for a single daemon */
-	unsigned min, max;       /* arguments */
+	const char *key;         /* of the argument in the request, if there is just one */
+	unsigned min, max;       /* arguments; max MANY: a list */
 	const char *help;
 	const char *keys;                                        /* what its table shows */
+	const char *did;                                         /* what to say then, with {key} */
 	void (*show)(const struct command *, const json_t *doc); /* doc: see collect() */
 };
 
@@ -174,20 +178,28 @@ static int find(const char *kind)
 	return EXIT_NO_DAEMON;
 }
 
+static json_t *list_of(char **args)
+{
+	json_t *list = json_array();
+
+	for (; *args; args++)
+		json_array_append_new(list, json_string(*args));
+	return list;
+}
+
 /* Sends the command to all peers: [{"daemon", "name", "data"}, ...]. */
 static json_t *collect(const struct command *c, char **args, int *code)
 {
 	json_t *request = json_pack("{s:s}", "cmd", c->cmd), *doc = json_array(), *data;
-	bool is_explain = strcmp(c->cmd, "explain") == 0;
 	int e;
 
-	if (args[0] && args[1]) {
-		json_object_set_new(request, "source", json_string(args[0]));
-		json_object_set_new(request, "destination", json_string(args[1]));
-	} else if (args[0]) {
-		json_object_set_new(
-			request, is_explain ? "address" : "uplink", json_string(args[0]));
-	}
+	if (c->max == MANY && args[0])
+		json_object_set_new(request, c->key, list_of(args));
+	else if (args[0] && args[1])
+		json_object_update_new(request,
+			json_pack("{s:s, s:s}", "source", args[0], "destination", args[1]));
+	else if (args[0])
+		json_object_set_new(request, c->key, json_string(args[0]));
 	if (strcmp(c->cmd, "stop") == 0)
 		json_object_set_new(request, "keep", json_boolean(g.keep));
 	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++) {
@@ -251,7 +263,10 @@ static void show_summary(const struct command *c, const json_t *doc)
 		else if (json_unpack(row, "{s:I, s:I}", "bindings", &bound, "routers", &routers) ==
 			 0)
 			json_object_set_new(row, "state",
-				json_sprintf("%d of %d routers bound", (int)bound, (int)routers));
+				json_sprintf("%d of %d routers bound%s", (int)bound, (int)routers,
+					json_is_true(json_object_get(row, "draining"))
+						? ", draining"
+						: ""));
 		else
 			json_object_set(row, "address", json_object_get(row, "home_address"));
 		json_array_append(rows, row);
@@ -295,29 +310,24 @@ static void show_mr(const struct command *c, const json_t *doc)
 	}
 }
 
+/* Prints what was done: the command's sentence, with the daemon's values for {key}. */
 static void show_act(const struct command *c, const json_t *doc)
 {
-	const json_t *one = json_array_get(doc, 0);
-	char uplinks[TEXT_SIZE];
+	const json_t *one = json_array_get(doc, 0), *data = json_object_get(one, "data");
+	const char *p = g.keep ? "stopping, binding and tunnel stay" : c->did;
+	char key[TEXT_KEY_SIZE], value[TEXT_SIZE];
 
-	text_field(json_object_get(one, "data"), "uplinks", uplinks);
-	if (strcmp(c->cmd, "stop") == 0)
-		printf("%s: stopping, %s\n", text_of(one, "name"),
-			g.keep ? "binding and tunnel stay" : "the binding is given up");
-	else
-		printf("%s: looking for a network on %s\n", text_of(one, "name"), uplinks);
-}
-
-static void show_reload(const struct command *c, const json_t *doc)
-{
-	const json_t *one = json_array_get(doc, 0);
-	char mappings[TEXT_SIZE], prefixes[TEXT_SIZE];
-
-	(void)c;
-	text_field(json_object_get(one, "data"), "mappings", mappings);
-	text_field(json_object_get(one, "data"), "prefixes", prefixes);
-	printf("%s: reloaded; mappings: %s; prefixes: %s\n", text_of(one, "name"), mappings,
-		prefixes);
+	printf("%s: ", text_of(one, "name"));
+	for (; *p; p++) {
+		if (sscanf(p, "{%31[^}]}", key) == 1) {
+			text_field(data, key, value);
+			fputs(value, stdout);
+			p = strchr(p, '}');
+		} else {
+			putchar(*p);
+		}
+	}
+	putchar('\n');
 }
 
 static void show_explain(const struct command *c, const json_t *doc)
@@ -403,6 +413,47 @@ static const struct command commands[] = {
 		.help = "configured mobile routers, bound or not",
 		.keys = ROUTER_KEYS,
 		.show = show_table},
+	{.name = "ha revoke",
+		.args = "NAME",
+		.kind = HA,
+		.cmd = "revoke",
+		.acts = true,
+		.key = "name",
+		.min = 1,
+		.max = 1,
+		.help = "end a router's binding, and refuse it until it is allowed again",
+		.did = "{router} is barred until it is allowed again",
+		.show = show_act},
+	{.name = "ha allow",
+		.args = "NAME",
+		.kind = HA,
+		.cmd = "allow",
+		.acts = true,
+		.key = "name",
+		.min = 1,
+		.max = 1,
+		.help = "take a revoked router's registrations again",
+		.did = "{router} may register",
+		.show = show_act},
+	{.name = "ha drain",
+		.args = "[ADDRESS...]",
+		.kind = HA,
+		.cmd = "drain",
+		.acts = true,
+		.key = "home_agents",
+		.max = MANY,
+		.help = "before maintenance: no new bindings, send routers to these home agents",
+		.did = "no new bindings, {bindings} routers are asked to leave; nemoctl ha "
+		       "bindings shows those that have not",
+		.show = show_act},
+	{.name = "ha undrain",
+		.args = "",
+		.kind = HA,
+		.cmd = "undrain",
+		.acts = true,
+		.help = "take new bindings again",
+		.did = "takes new bindings",
+		.show = show_act},
 	{.name = "mr status",
 		.args = "",
 		.kind = MR,
@@ -415,8 +466,10 @@ static const struct command commands[] = {
 		.kind = MR,
 		.cmd = "rehome",
 		.acts = true,
+		.key = "uplink",
 		.max = 1,
 		.help = "look for a network again, as after a migration, on one uplink or all",
+		.did = "looking for a network on {uplinks}",
 		.show = show_act},
 	{.name = "mr stop",
 		.args = "[--keep]",
@@ -424,6 +477,7 @@ static const struct command commands[] = {
 		.cmd = "stop",
 		.acts = true,
 		.help = "deregister and end; --keep: leave binding and tunnel in place",
+		.did = "stopping, the binding is given up",
 		.show = show_act},
 	{.name = "mr handovers",
 		.args = "",
@@ -450,6 +504,7 @@ static const struct command commands[] = {
 		.args = "A [B]",
 		.kind = NAT64,
 		.cmd = "explain",
+		.key = "address",
 		.min = 1,
 		.max = 2,
 		.help = "what becomes of address A, or of a packet from A to B, and why",
@@ -467,7 +522,8 @@ static const struct command commands[] = {
 		.cmd = "reload",
 		.acts = true,
 		.help = "read the configuration again; a wrong one changes nothing",
-		.show = show_reload},
+		.did = "reloaded; mappings: {mappings}; prefixes: {prefixes}",
+		.show = show_act},
 	{.name = "stats",
 		.args = "",
 		.cmd = "stats",
@@ -485,7 +541,7 @@ static int usage(FILE *f, const struct command *only)
 	fputs("usage: nemoctl [-s SOCKET]... [--run DIR] [--json] [COMMAND]\n\n", f);
 	for (const struct command *c = commands; c < commands + N_COMMANDS; c++)
 		if (!only || c == only)
-			fprintf(f, "  %-14s %-8s  %s\n", c->name, c->args, c->help);
+			fprintf(f, "  %-14s %-12s  %s\n", c->name, c->args, c->help);
 	fputs("\n  -s, --socket SOCKET     ask the daemon at this socket; may be given again\n"
 	      "      --run DIR           look for sockets here (default: $NEMO_RUN, " RUN_DIR ")\n"
 	      "      --json              the daemons' data as one JSON document; events: one a "

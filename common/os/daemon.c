@@ -186,3 +186,11 @@ void daemon_ready(const char *status)
 	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 	log_info("ready: %s", status);
 }
+
+uint32_t daemon_restart_counter(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint32_t)((uint64_t)ts.tv_sec * 100 + (uint64_t)ts.tv_nsec / 10000000);
+}

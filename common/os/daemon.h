@@ -27,6 +27,10 @@ struct daemon_info {
 /* Reads the command line.  -1: go on; else exit with this code (help: 0, usage error: 2). */
 int daemon_args(int argc, char **argv, const struct daemon_info *, struct daemon_opts *);
 uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
+/* A number that grows from one run to the next: the wall clock, which outlives a reboot, in
+ * hundredths of a second, less than a start takes (RFC 5847 s3.2).  It wraps after 497 days; that
+ * it differs is what counts. */
+uint32_t daemon_restart_counter(void);
 /* New loop with SIGTERM, SIGINT (calls 'stop' once; the second ends the loop at once) and SIGHUP
  * ('reload', may be NULL) as sources.  0 or -errno. */
 int daemon_loop(sd_event **, void (*stop)(void *arg), void (*reload)(void *arg), void *arg);

@@ -4,7 +4,18 @@
 #include <errno.h>
 #include "common/core/rd.h"
 
-enum { OPT_PAD1, OPT_PADN, OPT_REFRESH, OPT_ALT_COA, OPT_NONCE, OPT_AUTH, OPT_MNP };
+enum {
+	OPT_PAD1,
+	OPT_PADN,
+	OPT_REFRESH,
+	OPT_ALT_COA,
+	OPT_NONCE,
+	OPT_AUTH,
+	OPT_MNP,
+	OPT_RESTART = 28,
+	OPT_IPV4_HOA = 29,
+	N_OPTS = 32, /* a mask holds no more */
+};
 #define BIT(opt) (1u << (opt))
 
 enum { OFF_PROTO = 0, OFF_LEN = 1, OFF_CSUM = 4, HDR_SIZE = 8 };
@@ -108,9 +119,67 @@ static void write_be(struct wr *w, const struct mh_msg *m)
 	wr_addr6(w, &m->be.hoa);
 }
 
-static const struct msg_type {
-	uint8_t min_len;  /* Header Len: units of 8 octets after the first 8 */
-	uint32_t options; /* BIT()s of those it may carry */
+static void read_has(struct rd *r, struct mh_msg *m)
+{
+	unsigned n = rd_u8(r);
+
+	rd_skip(r, 1);
+	for (unsigned i = 0; i < n; i++) {
+		struct in6_addr a = rd_addr6(r);
+
+		if (m->has.n < MH_MAX_HAS)
+			m->has.ha[m->has.n++] = a;
+	}
+}
+
+static void write_has(struct wr *w, const struct mh_msg *m)
+{
+	assert(m->has.n <= MH_MAX_HAS);
+	wr_u8(w, (uint8_t)m->has.n);
+	wr_u8(w, 0);
+	for (unsigned i = 0; i < m->has.n; i++)
+		wr_addr6(w, &m->has.ha[i]);
+}
+
+enum { HB_UNSOLICITED = 2, HB_RESPONSE = 1 };
+
+static void read_hb(struct rd *r, struct mh_msg *m)
+{
+	uint16_t flags = rd_u16(r);
+
+	m->hb.unsolicited = flags & HB_UNSOLICITED;
+	m->hb.response = flags & HB_RESPONSE;
+	m->hb.seq = rd_u32(r);
+}
+
+static void write_hb(struct wr *w, const struct mh_msg *m)
+{
+	wr_u16(w, (uint16_t)((m->hb.unsolicited ? HB_UNSOLICITED : 0) |
+			     (m->hb.response ? HB_RESPONSE : 0)));
+	wr_u32(w, m->hb.seq);
+}
+
+#define BR_FLAGS (MH_BR_P | MH_BR_V | MH_BR_G)
+
+static void read_br(struct rd *r, struct mh_msg *m)
+{
+	m->br.type = rd_u8(r);
+	m->br.code = rd_u8(r);
+	m->br.seq = rd_u16(r);
+	m->br.flags = rd_u16(r) & BR_FLAGS;
+}
+
+static void write_br(struct wr *w, const struct mh_msg *m)
+{
+	wr_u8(w, m->br.type);
+	wr_u8(w, m->br.code);
+	wr_u16(w, m->br.seq);
+	wr_u16(w, m->br.flags & BR_FLAGS);
+}
+
+static const struct msg_type { /* read == NULL: unknown */
+	uint8_t min_len;       /* Header Len: units of 8 octets after the first 8 */
+	uint32_t options;      /* BIT()s of those it may carry */
 	void (*read)(struct rd *, struct mh_msg *);
 	void (*write)(struct wr *, const struct mh_msg *);
 } msg_types[] = {
@@ -123,6 +192,9 @@ static const struct msg_type {
 		write_bu},
 	[MH_BA] = {1, BIT(OPT_REFRESH) | BIT(OPT_AUTH), read_ba, write_ba},
 	[MH_BE] = {2, 0, read_be, write_be},
+	[MH_HAS] = {0, BIT(OPT_REFRESH), read_has, write_has},
+	[MH_HB] = {1, BIT(OPT_RESTART), read_hb, write_hb},
+	[MH_BR] = {1, BIT(OPT_IPV4_HOA), read_br, write_br},
 };
 #define N_MSG_TYPES (sizeof(msg_types) / sizeof(msg_types[0]))
 
@@ -241,6 +313,46 @@ static void write_auth(struct wr *w, const struct mh_opts *o, unsigned i)
 	wr_bytes(w, o->auth, o->auth_size);
 }
 
+static unsigned n_restart(const struct mh_opts *o)
+{
+	return o->has_restart;
+}
+
+static bool read_restart(struct rd *r, struct mh_opts *o)
+{
+	o->has_restart = true;
+	o->restart = rd_u32(r);
+	return true;
+}
+
+static void write_restart(struct wr *w, const struct mh_opts *o, unsigned i)
+{
+	(void)i;
+	wr_u32(w, o->restart);
+}
+
+static unsigned n_ipv4_hoa(const struct mh_opts *o)
+{
+	return o->has_ipv4_hoa;
+}
+
+/* Its prefix length and flag (RFC 5555) say nothing in a Binding Revocation. */
+static bool read_ipv4_hoa(struct rd *r, struct mh_opts *o)
+{
+	rd_skip(r, 2);
+	o->has_ipv4_hoa = true;
+	memcpy(o->ipv4_hoa, rd_bytes(r, 4), 4);
+	return true;
+}
+
+static void write_ipv4_hoa(struct wr *w, const struct mh_opts *o, unsigned i)
+{
+	(void)i;
+	wr_u8(w, 32 << 2);
+	wr_u8(w, 0);
+	wr_bytes(w, o->ipv4_hoa, 4);
+}
+
 /* In the order they are written: the Authorization Data stands last (s6.2.7). */
 static const struct opt_type {
 	uint8_t type, size; /* of the data, octets; 0: as large as the authenticator */
@@ -254,6 +366,8 @@ static const struct opt_type {
 	{OPT_ALT_COA, 16, false, 8, 6, n_alt_coa, read_alt_coa, write_alt_coa},
 	{OPT_NONCE, 4, false, 2, 0, n_nonce, read_nonce, write_nonce},
 	{OPT_MNP, 18, true, 8, 4, n_mnp, read_mnp, write_mnp},
+	{OPT_RESTART, 4, false, 4, 2, n_restart, read_restart, write_restart},
+	{OPT_IPV4_HOA, 6, false, 4, 0, n_ipv4_hoa, read_ipv4_hoa, write_ipv4_hoa},
 	{OPT_AUTH, 0, true, 8, 0, n_auth, read_auth, write_auth}, /* y: such that it ends at 8n */
 };
 #define N_OPT_TYPES (sizeof(opt_types) / sizeof(opt_types[0]))
@@ -280,7 +394,7 @@ static bool read_options(struct rd *r, uint32_t allowed, struct mh_opts *o)
 		body = rd_sub(r, rd_u8(r));
 		if (!rd_ok(r))
 			return false;
-		t = opt_find(type);
+		t = type < N_OPTS ? opt_find(type) : NULL;
 		if (!t || !(allowed & BIT(type)) || (!t->any_size && rd_left(&body) != t->size))
 			continue;
 		if (!t->read(&body, o))
@@ -338,7 +452,7 @@ enum mh_verdict mh_decode(const void *buf, size_t size, struct mh_msg *out, unsi
 	m.type = rd_u8(&r);
 	if (size < HDR_SIZE)
 		return MH_DROP_SHORT;
-	if (m.type >= N_MSG_TYPES)
+	if (m.type >= N_MSG_TYPES || !msg_types[m.type].read)
 		return MH_DROP_TYPE;
 	t = &msg_types[m.type];
 	if (proto != IP6_PROTO_NONE) {
@@ -354,6 +468,10 @@ enum mh_verdict mh_decode(const void *buf, size_t size, struct mh_msg *out, unsi
 	if (!rd_ok(&r))
 		return MH_DROP_SHORT;
 	t->read(&body, &m);
+	if (!rd_ok(&body)) { /* it says that it has more in it than fits */
+		*where = OFF_LEN;
+		return MH_DROP_LEN;
+	}
 	if (!read_options(&body, t->options, &m.o))
 		return MH_DROP_OPTION;
 	*out = m;
@@ -365,7 +483,7 @@ int mh_encode(const struct mh_msg *m, void *buf, size_t size)
 	struct wr w = wr_init(buf, size);
 	const struct msg_type *t;
 
-	assert(m->type < N_MSG_TYPES);
+	assert(m->type < N_MSG_TYPES && msg_types[m->type].write);
 	t = &msg_types[m->type];
 	wr_u8(&w, IP6_PROTO_NONE);
 	wr_u8(&w, 0); /* Header Len, below */
@@ -401,6 +519,7 @@ enum mh_verdict mh_decode_packet(
 	out->src = p.src;
 	out->dst = p.dst;
 	out->hoa = p.has_hao ? p.hao : p.rh2;
+	out->rh2 = p.has_rh2 && !p.has_hao;
 	if (mh_size > p.payload_size)
 		return MH_DROP_SHORT;
 	v = mh_decode(p.payload, mh_size, &out->m, where);
@@ -411,7 +530,7 @@ enum mh_verdict mh_decode_packet(
 
 int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
 {
-	bool has_hoa = !addr6_is_any(&e->hoa), rh2 = has_hoa && e->m.type == MH_BA;
+	bool has_hoa = !addr6_is_any(&e->hoa), rh2 = has_hoa && (e->rh2 || e->m.type == MH_BA);
 	uint8_t mh[MH_MAX_SIZE];
 	int n = mh_encode(&e->m, mh, sizeof(mh));
 	struct ip6_pkt p = {.src = e->src,
@@ -469,6 +588,17 @@ const char *mh_status_str(unsigned status)
 #define X(number, name, text) \
 	case number: return text;
 		MH_STATUSES(X)
+#undef X
+	}
+	return "unknown status";
+}
+
+const char *mh_bra_str(unsigned status)
+{
+	switch (status) {
+#define X(number, name, text) \
+	case number: return text;
+		MH_BRA_STATUSES(X)
 #undef X
 	}
 	return "unknown status";

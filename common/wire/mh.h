@@ -1,5 +1,6 @@
-/* mh.h - Mobility Header messages (RFC 6275 s6.1-6.2, RFC 3963 s4).  Pure: no I/O, no clock, no
- * allocation.  Values are in host order and natural units; nothing borrows from the packet. */
+/* mh.h - Mobility Header messages (RFC 6275 s6.1-6.2, RFC 3963 s4, RFC 5142 s4, RFC 5846 s5,
+ * RFC 5847 s3.3).  Pure: no I/O, no clock, no allocation.  Values are in host order and natural
+ * units; nothing borrows from the packet. */
 #pragma once
 #include "common/core/addr.h"
 #include "common/wire/ip6.h"
@@ -7,8 +8,21 @@
 #define MH_MAX_SIZE 2048 /* (255 + 1) * 8 octets */
 #define MH_MAX_MNP  32   /* prefixes in one BU; more count as invalid */
 #define MH_MAX_AUTH 64   /* octets of authenticator kept */
+#define MH_MAX_HAS  16   /* home agents kept of one Home Agent Switch; more are ignored */
 
-enum mh_type { MH_BRR, MH_HOTI, MH_COTI, MH_HOT, MH_COT, MH_BU, MH_BA, MH_BE };
+enum mh_type {
+	MH_BRR,
+	MH_HOTI,
+	MH_COTI,
+	MH_HOT,
+	MH_COT,
+	MH_BU,
+	MH_BA,
+	MH_BE,
+	MH_HAS = 12, /* Home Agent Switch, RFC 5142 */
+	MH_HB = 13,  /* Heartbeat, RFC 5847 */
+	MH_BR = 16,  /* Binding Revocation, RFC 5846 */
+};
 
 enum mh_bu_flag {         /* RFC 6275 s6.1.7, RFC 3963 s4.1 */
 	MH_BU_A = 0x8000, /* acknowledge */
@@ -19,6 +33,31 @@ enum mh_bu_flag {         /* RFC 6275 s6.1.7, RFC 3963 s4.1 */
 	MH_BU_R = 0x0400, /* mobile router */
 };
 enum mh_ba_flag { MH_BA_K = 0x80, MH_BA_R = 0x40 };
+enum mh_br_type { MH_BRI = 1, MH_BRA = 2 }; /* RFC 5846 s5: Indication, Acknowledgement */
+enum mh_br_flag {
+	MH_BR_P = 0x8000, /* a proxy's binding */
+	MH_BR_V = 0x4000, /* the IPv4 home address's binding only */
+	MH_BR_G = 0x2000, /* all bindings of a peer */
+};
+enum mh_br_trigger { MH_BRI_UNSPECIFIED, MH_BRI_ADMINISTRATIVE, MH_BRI_OUT_OF_SYNC = 7 };
+
+#define MH_BRA_STATUSES(X) /* RFC 5846 s5.2 */ \
+	X(0, SUCCESS, "success") \
+	X(1, PARTIAL, "partial success") \
+	X(128, NO_BINDING, "binding does not exist") \
+	X(129, IPV4_HOA, "IPv4 Home Address option required") \
+	X(130, GLOBAL, "global revocation not authorized") \
+	X(131, IDENTITY, "revoked mobile nodes identity required") \
+	X(132, ATTACHED, "revocation failed, mobile node is attached") \
+	X(133, TRIGGER, "revocation trigger not supported") \
+	X(134, FUNCTION, "revocation function not supported") \
+	X(135, PROXY, "proxy binding revocation not supported")
+enum mh_bra_status {
+#define X(number, name, text) MH_BRA_##name = number,
+	MH_BRA_STATUSES(X)
+#undef X
+};
+const char *mh_bra_str(unsigned status); /* the text above, or "unknown status" */
 
 #define MH_STATUSES(X) /* RFC 6275 s6.1.8, RFC 3963 s4.2 */ \
 	X(0, ACCEPTED, "accepted") \
@@ -61,6 +100,10 @@ struct mh_opts {
 			 * length field, a prefix length over 128, or one too many */
 	unsigned n_mnp; /* 0..MH_MAX_MNP; host bits are as received */
 	struct prefix6 mnp[MH_MAX_MNP];
+	bool has_restart; /* Restart Counter, RFC 5847 s3.4 */
+	uint32_t restart;
+	bool has_ipv4_hoa; /* IPv4 Home Address, RFC 5555 s3.1.1 */
+	uint8_t ipv4_hoa[4];
 };
 struct mh_bu {
 	uint16_t seq;
@@ -81,6 +124,21 @@ struct mh_test {
 	uint8_t cookie[8], token[8]; /* HoTI, CoTI: cookie only */
 };
 
+struct mh_has {
+	unsigned n; /* 0..MH_MAX_HAS */
+	struct in6_addr ha[MH_MAX_HAS];
+};
+struct mh_hb {
+	bool response, unsolicited; /* R, U */
+	uint32_t seq;
+};
+struct mh_br {
+	uint8_t type; /* enum mh_br_type, or anything */
+	uint8_t code; /* BRI: trigger; BRA: status */
+	uint16_t seq;
+	uint16_t flags; /* MH_BR_* */
+};
+
 struct mh_msg {
 	uint8_t type; /* enum mh_type */
 	union {
@@ -88,6 +146,9 @@ struct mh_msg {
 		struct mh_ba ba;
 		struct mh_be be;
 		struct mh_test test;
+		struct mh_has has;
+		struct mh_hb hb;
+		struct mh_br br;
 	};
 	struct mh_opts o;
 };
@@ -97,7 +158,8 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
 	MH_DROP_CSUM,   /* silent */
 	MH_DROP_TYPE,   /* unknown type: Binding Error 2 */
 	MH_DROP_PROTO,  /* Payload Proto not 59: Parameter Problem at it */
-	MH_DROP_LEN,    /* Header Len below the type's minimum: Parameter Problem at it */
+	MH_DROP_LEN,    /* Header Len below the type's minimum, or what its own counts say:
+			 * Parameter Problem at it */
 	MH_DROP_SHORT,  /* Header Len past the end, or under 8 octets: silent */
 	MH_DROP_OPTION, /* an option runs past the end of the header, or an Alternate Care-of
 			 * Address is :: (s6.1.7): silent */
@@ -118,6 +180,7 @@ int mh_encode(const struct mh_msg *m, void *buf, size_t size);
 struct mh_env {
 	struct in6_addr src, dst; /* as on the wire */
 	struct in6_addr hoa; /* home address from the HAO (BU) or RH2 (BA); :: = no such header */
+	bool rh2;            /* it is in a type 2 routing header; to send a BA: as good as set */
 	struct mh_msg m;
 };
 
@@ -127,8 +190,9 @@ struct mh_env {
  * needs them); out->m only on MH_OK.  A home address is taken from an HAO, else from an RH2. */
 enum mh_verdict mh_decode_packet(
 	const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
-/* Makes the complete packet of 'e', checksum included, hop limit 64: a BA with hoa set gets a type
- * 2 routing header, anything else with hoa set a Home Address option (s6.1.7, s9.5.4).  Returns its
+/* Makes the complete packet of 'e', checksum included, hop limit 64: a BA with hoa set, and
+ * anything with hoa and rh2 set, gets a type 2 routing header, anything else with hoa set a Home
+ * Address option (s6.1.7, s9.5.4).  Returns its
  * size or -EMSGSIZE. */
 int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
 /* ICMPv6 Parameter Problem code 0 about 'pkt' with 'pointer' (RFC 4443 s3.4, at most 1280 octets),

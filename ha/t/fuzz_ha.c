@@ -1,6 +1,6 @@
-/* Whatever comes in, in whatever order: one answer at most, and only an accepted update changes a
- * binding (RFC 6275 s9.5, RFC 3963 s6.2).  Each event takes 8 octets: type and router, address,
- * sequence (2), flags, lifetime, prefix, time passed. */
+/* Whatever comes in, in whatever order: one answer at most, and only an accepted update or a
+ * revocation changes a binding (RFC 6275 s9.5, RFC 3963 s6.2, RFC 5846).  Each event takes 8
+ * octets: type and router, address, sequence (2), flags, lifetime, prefix, time passed. */
 #include <errno.h>
 #include <stdlib.h>
 #include "ha/binding.h"
@@ -18,7 +18,11 @@ static struct ha_conf conf = {.n_home = 1,
 	.n_routers = N_ROUTERS,
 	.routers = routers,
 	.max_lifetime_s = 64,
-	.dad_ms = 1000};
+	.dad_ms = 1000,
+	.heartbeat_s = 2,
+	.revoke_ms = 1000,
+	.revoke_max_ms = 2000,
+	.revoke_retries = 1};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -71,6 +75,7 @@ static void make_nd(const uint8_t *b, struct ha_event *ev)
 
 static void make_event(const uint8_t *b, struct ha_event *ev)
 {
+	static const uint8_t types[] = {MH_BRR, MH_HAS, MH_HB, MH_BR, MH_COT, MH_BU, MH_BA, MH_BE};
 	struct mh_env *e = &ev->mh;
 	struct prefix6 p;
 
@@ -79,15 +84,28 @@ static void make_event(const uint8_t *b, struct ha_event *ev)
 		make_nd(b, ev);
 		return;
 	}
+	if (b[0] >= 0xf0) { /* the operator */
+		ev->type = HA_EV_REVOKE + b[0] % 4;
+		ev->router = b[1] % N_ROUTERS;
+		return;
+	}
 	ev->type = HA_EV_MH;
 	e->src = addr(b[1]);
 	e->dst = conf.address;
 	if (b[0] & 0x10)
 		e->hoa = routers[b[0] % N_ROUTERS].hoa;
-	e->m.type = b[0] & 0x80 ? b[7] & 7 : MH_BU;
+	e->m.type = b[0] & 0x80 ? types[b[7] & 7] : MH_BU;
 	if (e->m.type == MH_BU)
 		e->m.bu = (struct mh_bu){
 			(uint16_t)(b[2] << 8 | b[3]), (uint16_t)(b[4] << 8), 4u * b[5]};
+	if (e->m.type == MH_HB)
+		e->m.hb = (struct mh_hb){b[4] & 1, b[4] & 2, b[5]};
+	else if (e->m.type == MH_BR)
+		e->m.br = (struct mh_br){MH_BRA, b[4], b[5], 0};
+	else if (e->m.type == MH_BE) {
+		e->m.be.status = b[4] & 3;
+		e->m.be.hoa = e->hoa;
+	}
 	if (b[0] & 0x20)
 		e->m.o.alt_coa = addr(b[1] >> 4);
 	e->m.o.has_nonce = b[1] == 0xff;
@@ -123,14 +141,18 @@ static bool same_tunnel(const struct tunnel *a, const struct tunnel *b)
 static void check(const struct ha *ha, const struct ha_out *out, const struct tunnel *before)
 {
 	struct tunnel after[N_ROUTERS];
-	unsigned n_ba = 0, n = snapshot(ha, after);
+	unsigned n_sent = 0, n = snapshot(ha, after);
 	bool accepted = false;
 
 	for (unsigned i = 0; i < out->n; i++) {
-		n_ba += out->v[i].type == HA_DO_SEND;
-		accepted |= out->v[i].type == HA_DO_SEND && out->v[i].mh.m.ba.status < 128;
+		const struct ha_action *a = &out->v[i];
+
+		n_sent += a->type == HA_DO_SEND;
+		if (a->type == HA_DO_SEND && a->mh.m.type == MH_BA)
+			accepted |= a->mh.m.ba.status < 128;
+		accepted |= a->type == HA_DO_NOTE && a->note.type == NOTE_BINDING_REVOKED;
 	}
-	if (n_ba > 1 || n != ha_n_bound(ha))
+	if (n_sent > 1 || n != ha_n_bound(ha))
 		abort();
 	for (unsigned i = 0; i < N_ROUTERS && !accepted; i++)
 		if (!same_tunnel(&before[i], &after[i]))

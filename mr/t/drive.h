@@ -73,7 +73,7 @@ static inline void keep(const struct mr_action *a)
 	assert_true(d.n < DID_MAX);
 	d.did[d.n].at = d.now;
 	d.did[d.n++].a = *a;
-	if (a->type != MR_DO_SEND_MH)
+	if (a->type != MR_DO_SEND_MH || a->mh.m.type != MH_BU)
 		return;
 	assert_true(d.n_bu < 3 || d.now >= d.bu_at[0] + 1000);
 	memmove(&d.bu_at[0], &d.bu_at[1], 2 * sizeof(d.bu_at[0]));
@@ -192,6 +192,7 @@ static inline struct mr_event ack_event(unsigned ha, uint8_t status, uint16_t se
 	memset(&ev.mh, 0, sizeof(ev.mh));
 	ev.mh.src = d.has[ha];
 	ev.mh.hoa = d.conf.hoa;
+	ev.mh.rh2 = true;
 	ev.mh.m.type = MH_BA;
 	ev.mh.m.ba = (struct mh_ba){status, MH_BA_R, seq, s};
 	return ev;

@@ -27,7 +27,7 @@ static void step(const struct mr_event *ev)
 
 		if (a->type == MR_DO_COA_PUT && prefix6_has(&network.prefix, &a->addr))
 			abort();
-		if (a->type != MR_DO_SEND_MH)
+		if (a->type != MR_DO_SEND_MH || a->mh.m.type != MH_BU)
 			continue;
 		if (f.n_bu++ >= 3 && f.now < f.bu_at[0] + 1000)
 			abort();
@@ -75,6 +75,24 @@ static void make_nd(const uint8_t *b, struct mr_event *ev)
 	m->ra.prefix[0].valid_s = m->ra.prefix[0].preferred_s = b[2] & 8 ? 10 : 86400;
 }
 
+static void make_control(const uint8_t *b, struct mh_msg *m)
+{
+	static const uint8_t types[] = {MH_HAS, MH_HB, MH_HB, MH_BR, MH_BRR};
+
+	m->type = types[m->type];
+	if (m->type == MH_HAS) {
+		m->has.n = b[2] & 1;
+		m->has.ha[0] = has[b[2] >> 1 & 1];
+	} else if (m->type == MH_HB) {
+		m->hb = (struct mh_hb){b[2] & 1, b[2] & 2, f.mr->control.hb.seq + (b[2] >> 2 & 1)};
+		m->o.has_restart = b[2] & 8;
+		m->o.restart = b[2] >> 4 & 1;
+	} else if (m->type == MH_BR) {
+		m->br = (struct mh_br){
+			.type = MH_BRI + (b[2] & 1), .code = b[2] >> 1 & 15, .seq = b[2] >> 5 & 1};
+	}
+}
+
 static void make_event(const uint8_t *b, struct mr_event *ev)
 {
 	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_ND, MR_EV_ND, MR_EV_MH,
@@ -92,6 +110,7 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 	} else if (ev->type == MR_EV_MH) {
 		ev->mh.src = has[b[1] & 1];
 		ev->mh.hoa = conf.hoa;
+		ev->mh.rh2 = true;
 		ev->mh.m.type = b[0] & 0x80 ? b[1] >> 5 : MH_BA;
 		if (ev->mh.m.type == MH_BA)
 			ev->mh.m.ba = (struct mh_ba){b[2] & 0x80 ? b[2] : 0, b[1] & 4 ? 0 : MH_BA_R,
@@ -99,6 +118,8 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 				b[1] & 16 ? 0 : 40};
 		else if (ev->mh.m.type == MH_BE)
 			ev->mh.m.be.status = b[2] & 3;
+		else if (ev->mh.m.type < MH_BU)
+			make_control(b, &ev->mh.m);
 	} else if (ev->type == MR_EV_ADDR || ev->type == MR_EV_NEIGH) {
 		const struct attachment *a = &f.mr->links[ev->uplink].current;
 
@@ -124,6 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.next_ha_ms = 1500;
 	conf.retransmit_ms = data[2] & 0x80 ? 20 : 150;
 	conf.check_ms = data[3] & 1 ? 1000 : 0;
+	conf.heartbeat_s = data[3] >> 1 & 1;
+	conf.heartbeat_misses = data[3] >> 2 & 3;
 	memset(&f, 0, sizeof(f));
 	f.now = 1;
 	f.mr = mr_new(&conf, data[3]);

@@ -94,6 +94,25 @@ static void a_file_without_mistakes_is_accepted(void **state)
 	assert_int_equal(f.core.n_known, 1);
 	assert_int_equal(f.core.known[0].mac[5], 1);
 	assert_int_equal(f.core.retransmit_ms, 150);
+	assert_int_equal(f.core.heartbeat_s, 1);
+	assert_int_equal(f.core.heartbeat_misses, 3); /* RFC 5847 s5 */
+	mr_conf_free(&f);
+}
+
+static void heartbeats_are_an_hour_apart_at_most(void **state) /* RFC 5847 s5 */
+{
+	struct text t = good;
+	struct mr_file f;
+
+	(void)state;
+	t.more = "heartbeat = 3600;";
+	if (read_text(&t, &f) != 0)
+		fail_msg("%s", told);
+	assert_int_equal(f.core.heartbeat_s, 3600);
+	mr_conf_free(&f);
+	t.more = "heartbeat = 3601;";
+	assert_int_equal(read_text(&t, &f), 1);
+	assert_non_null(strstr(told, "heartbeat"));
 	mr_conf_free(&f);
 }
 
@@ -166,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_examples_are_accepted),
 		cmocka_unit_test(a_file_without_mistakes_is_accepted),
+		cmocka_unit_test(heartbeats_are_an_hour_apart_at_most),
 		cmocka_unit_test(interfaces_that_clash_are_told),
 		cmocka_unit_test(networks_that_clash_are_told),
 		cmocka_unit_test(addresses_that_cannot_work_are_told),

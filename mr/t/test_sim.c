@@ -3,10 +3,11 @@
  *
  *   MR 0..2 ---(one of LINKS sites, router each)--- bad network --- HA
  *
- * The routers move, reboot and are hinted at at random; the home agent reboots and its tunnels
- * fail. What must hold at every step is in check_step(); after CHAOS_MS the network is perfect, and
- * within SETTLE_MS every router is bound where it is.  Each run is made of its seed alone: on
- * failure the seed and the run's events are printed.  `test_sim SEED` runs one. */
+ * The routers move, reboot and are hinted at at random; the home agent reboots, its tunnels fail,
+ * and its operator revokes, drains and takes it back. What must hold at every step is in
+ * check_step(); after CHAOS_MS the network is perfect, and within SETTLE_MS every router is bound
+ * where it is.  Each run is made of its seed alone: on failure the seed and the run's events are
+ * printed.  `test_sim SEED` runs one. */
 #include <errno.h>
 #include "common/core/seq16.h"
 #include "common/wire/t/packet.h"
@@ -55,6 +56,7 @@ static struct {
 	struct ha_router routers[N_MRS];
 	struct prefix6 prefixes[N_MRS], home;
 	struct ha *ha;
+	unsigned ha_lives;
 	bool ha_tunnel[N_MRS]; /* what an engine would hold */
 	struct tunnel ha_put[N_MRS];
 	struct sim_mr mrs[N_MRS];
@@ -206,6 +208,10 @@ static void mr_did(unsigned i, const struct mr_action *a)
 
 	switch (a->type) {
 	case MR_DO_SEND_MH:
+		if (a->mh.m.type != MH_BU) {
+			send_mh(TO_HA, i, &a->mh);
+			break;
+		}
 		CHECK(m->n_bu < 3 || s.now >= m->bu_at[0] + 1000); /* s11.8 */
 		memmove(&m->bu_at[0], &m->bu_at[1], 2 * sizeof(m->bu_at[0]));
 		m->bu_at[2] = s.now;
@@ -259,6 +265,7 @@ static void mr_boot(unsigned i)
 	mr_free(m->mr);
 	m->mr = mr_new(&m->conf, rnd(UINT64_MAX));
 	assert_non_null(m->mr);
+	mr_set_restart(m->mr, m->lives);
 	m->tunnel = false;
 	m->n_bu = 0; /* a new life has its own rate */
 	m->born = s.now;
@@ -277,14 +284,25 @@ static void ha_answered(unsigned i, const struct mh_env *e)
 {
 	struct sim_mr *m = &s.mrs[i];
 
+	if (e->m.type != MH_BA) {
+		if (e->m.type == MH_BR)
+			event("ha: revokes mr%u", i);
+		send_mh(TO_MR, i, e);
+		return;
+	}
 	event("ha: BA %u to mr%u: %u, %u s", e->m.ba.seq, i, e->m.ba.status, e->m.ba.lifetime_s);
 	if (e->m.ba.status == 0 && e->m.ba.lifetime_s) {
 		CHECK(!m->has_number || seq16_newer(e->m.ba.seq, m->number));
 		m->has_number = true;
 		m->number = e->m.ba.seq;
-		m->granted_until = s.now + e->m.ba.lifetime_s * 1000ull;
+		uint64_t until = s.now + e->m.ba.lifetime_s * 1000ull;
+
+		if (!ha_draining(s.ha) || until > m->granted_until) /* else what is left, rounded */
+			m->granted_until = until;
 		m->ha_forgot = false;
 	}
+	if (e->m.ba.status != MH_ST_SEQ_WINDOW) /* kept of rejected ones too (s9.5.1) */
+		m->number = e->m.ba.seq;
 	send_mh(TO_MR, i, e);
 }
 
@@ -333,6 +351,7 @@ static void ha_boot(void)
 	ha_free(s.ha);
 	s.ha = ha_new(&s.ha_conf);
 	assert_non_null(s.ha);
+	ha_set_restart(s.ha, ++s.ha_lives);
 	for (unsigned i = 0; i < N_MRS; i++) { /* the edge drops what is installed, not wanted */
 		s.ha_tunnel[i] = s.mrs[i].has_number = false;
 		s.mrs[i].granted_until = 0;
@@ -467,12 +486,24 @@ static void move(unsigned i)
 	}
 }
 
+static void operator(enum ha_event_type type, unsigned mr)
+{
+	static const char *const names[] = {[HA_EV_REVOKE] = "revoke",
+		[HA_EV_ALLOW] = "allow",
+		[HA_EV_DRAIN] = "drain",
+		[HA_EV_UNDRAIN] = "undrain"};
+	struct ha_event ev = {.type = type, .router = mr};
+
+	event("operator: %s mr%u", names[type], mr);
+	ha_event(&ev);
+}
+
 static void mischief(void)
 {
 	unsigned i = (unsigned)rnd(N_MRS);
 	struct mr_event rehome = {.type = MR_EV_REHOME};
 
-	switch (rnd(20)) {
+	switch (rnd(24)) {
 	case 0:
 		event("mr%u: reboots", i);
 		mr_boot(i);
@@ -484,6 +515,10 @@ static void mischief(void)
 	case 2: mr_event(i, &rehome); break;
 	case 3: mr_link(i, true, true); break;
 	case 4: answer_nd(i, NDP_RA, NULL); break;
+	case 5: operator(HA_EV_REVOKE, i); break;
+	case 6: operator(HA_EV_ALLOW, i); break;
+	case 7: operator(HA_EV_DRAIN, i); break;
+	case 8: operator(HA_EV_UNDRAIN, i); break;
 	default: move(i); break;
 	}
 }
@@ -501,7 +536,13 @@ static void sim_setup(uint64_t seed)
 		.home = &s.home,
 		.n_routers = N_MRS,
 		.routers = s.routers,
-		.max_lifetime_s = 8 + 4 * (unsigned)rnd(10)};
+		.max_lifetime_s = 8 + 4 * (unsigned)rnd(10),
+		.heartbeat_s = (unsigned)rnd(3),
+		.heartbeat_misses = (unsigned)rnd(4),
+		.revoke_ms = 1000,
+		.revoke_max_ms = 2000,
+		.revoke_retries = 1,
+		.switch_rate = 1};
 	s.loss = (unsigned)rnd(61);
 	s.delay_ms = 1 + (unsigned)rnd(chance(50) ? 50 : 2000);
 	s.delay_chaos_ms = s.delay_ms;
@@ -530,6 +571,8 @@ static void sim_setup(uint64_t seed)
 			.retransmit_ms = 150,
 			.next_ha_ms = 1500,
 			.check_ms = chance(50) ? 1000 : 0,
+			.heartbeat_s = (unsigned)rnd(3),
+			.heartbeat_misses = (unsigned)rnd(4),
 			.mode = (int)rnd(3)};
 		m->has[0] = s.ha_conf.address;
 		snprintf(m->uplinks[0].interface, IFNAMSIZ, "eth0");
@@ -555,8 +598,14 @@ static void one_run(uint64_t seed)
 	event("the network is perfect from now on");
 	s.loss = s.duplicate = 0;
 	s.delay_ms = 1;
-	for (unsigned i = 0; i < N_MRS; i++)
+	operator(HA_EV_UNDRAIN, 0);
+	for (unsigned i = 0; i < N_MRS; i++) {
+		struct mr_event rehome = {.type = MR_EV_REHOME};
+
 		answer_nd(i, NDP_RA, NULL); /* routers advertise now and then */
+		operator(HA_EV_ALLOW, i);
+		mr_event(i, &rehome); /* else a revoked one waits for minutes */
+	}
 	for (uint64_t end = s.now + SETTLE_MS; s.now < end && !done;) {
 		advance(s.now + 1000);
 		done = true;

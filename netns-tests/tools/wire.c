@@ -44,6 +44,13 @@ static const struct field ba_fields[] = {F(mh_msg, "status", ba.status, U8),
 	F(mh_msg, "lifetime_s", ba.lifetime_s, U32), {0}};
 static const struct field be_fields[] = {
 	F(mh_msg, "status", be.status, U8), F(mh_msg, "be_hoa", be.hoa, ADDR), {0}};
+static const struct field hb_fields[] = {F(mh_msg, "response", hb.response, BOOL),
+	F(mh_msg, "unsolicited", hb.unsolicited, BOOL), F(mh_msg, "hb_seq", hb.seq, U32),
+	F(mh_msg, "has_restart", o.has_restart, BOOL), F(mh_msg, "restart", o.restart, U32), {0}};
+static const struct field br_fields[] = {F(mh_msg, "br_type", br.type, U8),
+	F(mh_msg, "code", br.code, U8), F(mh_msg, "seq", br.seq, U16),
+	F(mh_msg, "flags", br.flags, U16), {0}};
+static const struct field rh2_fields[] = {F(mh_env, "rh2", rh2, BOOL), {0}};
 static const struct field no_fields[] = {{0}};
 static const struct field *const mh_fields[] = {[MH_BRR] = no_fields,
 	[MH_HOTI] = init_fields,
@@ -52,7 +59,11 @@ static const struct field *const mh_fields[] = {[MH_BRR] = no_fields,
 	[MH_COT] = test_fields,
 	[MH_BU] = bu_fields,
 	[MH_BA] = ba_fields,
-	[MH_BE] = be_fields};
+	[MH_BE] = be_fields,
+	[MH_HAS] = no_fields, /* its list is apart */
+	[MH_HB] = hb_fields,
+	[MH_BR] = br_fields};
+#define N_TYPES (sizeof(mh_fields) / sizeof(mh_fields[0]))
 
 static const struct field ndp_fields[] = {F(ndp_msg, "type", type, U8),
 	F(ndp_msg, "src", src, ADDR), F(ndp_msg, "dst", dst, ADDR),
@@ -162,12 +173,13 @@ static int encode_mh(const json_t *o, uint8_t *buf, size_t size)
 {
 	const char *auth = json_string_value(json_object_get(o, "auth"));
 	struct mh_env e = {0};
-	json_t *mnp;
+	json_t *mnp, *ha;
 	size_t i;
 
 	get(o, env_fields, &e);
-	if (e.m.type > MH_BE)
+	if (e.m.type >= N_TYPES || !mh_fields[e.m.type])
 		errx(1, "type %u", e.m.type);
+	get(o, rh2_fields, &e);
 	get(o, mh_fields[e.m.type], &e.m);
 	get(o, opt_fields, &e.m.o);
 	e.m.o.auth_size = auth ? (uint8_t)unhex(auth, e.m.o.auth, MH_MAX_AUTH) : 0;
@@ -175,6 +187,12 @@ static int encode_mh(const json_t *o, uint8_t *buf, size_t size)
 		if (i == MH_MAX_MNP || prefix6_parse(json_string_value(mnp), &e.m.o.mnp[i]) < 0)
 			errx(1, "mnp: %s", json_string_value(mnp));
 		e.m.o.n_mnp++;
+	}
+	json_array_foreach (json_object_get(o, "home_agents"), i, ha) {
+		if (i == MH_MAX_HAS ||
+			inet_pton(AF_INET6, json_string_value(ha), &e.m.has.ha[i]) != 1)
+			errx(1, "home_agents: %s", json_string_value(ha));
+		e.m.has.n++;
 	}
 	return mh_encode_packet(&e, buf, size);
 }
@@ -219,6 +237,16 @@ static void encode_line(const char *line)
 	json_decref(o);
 }
 
+static void put_home_agents(json_t *o, const struct mh_has *has)
+{
+	json_t *list = json_array();
+	char text[INET6_ADDRSTRLEN];
+
+	for (unsigned i = 0; i < has->n; i++)
+		json_array_append_new(list, json_string(addr6_str(&has->ha[i], text)));
+	json_object_set_new(o, "home_agents", list);
+}
+
 static json_t *decode_mh(const uint8_t *pkt, size_t size)
 {
 	json_t *o = json_pack("{s:s}", "kind", "mh"), *mnp;
@@ -242,6 +270,10 @@ static json_t *decode_mh(const uint8_t *pkt, size_t size)
 		json_array_append_new(mnp, json_string(prefix6_str(&e.m.o.mnp[i], text)));
 	}
 	json_object_set_new(o, "mnp", mnp);
+	if (e.m.type > MH_BE)
+		put(o, rh2_fields, &e);
+	if (e.m.type == MH_HAS)
+		put_home_agents(o, &e.m.has);
 	return o;
 }
 

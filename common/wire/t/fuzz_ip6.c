@@ -28,6 +28,7 @@ static void check_message(const uint8_t *data, size_t size)
 	if (n < 0 || mh_decode_packet(buf, (size_t)n, &back, &chain, &where) != MH_OK)
 		abort();
 	e.m.o.mnp_bad = e.m.o.auth_misplaced = false; /* cannot be said again */
+	e.rh2 |= e.m.type == MH_BA && !addr6_is_any(&e.hoa);
 	if (memcmp(&e, &back, sizeof(e)) != 0)
 		abort();
 }

@@ -118,6 +118,76 @@ static void binding_acknowledgements(void **state)
 			"0100 050c bbbbbbbbbbbbbbbbbbbbbbbb");
 }
 
+static void home_agent_switches(void **state) /* RFC 5142 s4 */
+{
+	struct mh_msg m = mh_blank(MH_HAS);
+
+	(void)state;
+	assert_wire(&m, "3b 00 0c 00 0000 00 00");
+	m.has.n = 1;
+	m.has.ha[0] = A(HA);
+	assert_wire(&m, "3b 02 0c 00 0000 01 00 20010db8000100000000000000000001");
+	m.has.n = 2;
+	m.has.ha[1] = A(HOA);
+	m.o.refresh_s = 480;
+	assert_wire(&m, "3b 05 0c 00 0000 02 00 20010db8000100000000000000000001"
+			"20010db8000100000000000000000005 0202 0078 0102 0000");
+}
+
+static void heartbeats(void **state) /* RFC 5847 s3.3, s3.4 */
+{
+	struct mh_msg m = mh_blank(MH_HB);
+
+	(void)state;
+	m.hb.seq = 0x01020304;
+	assert_wire(&m, "3b 01 0d 00 0000 0000 01020304 0102 0000");
+	m.hb.response = true;
+	assert_wire(&m, "3b 01 0d 00 0000 0001 01020304 0102 0000");
+	m.o.has_restart = true;
+	m.o.restart = 0xa1a2a3a4;
+	assert_wire(&m, "3b 02 0d 00 0000 0001 01020304 0100 1c04 a1a2a3a4 0102 0000");
+	m.hb.unsolicited = true;
+	assert_wire(&m, "3b 02 0d 00 0000 0003 01020304 0100 1c04 a1a2a3a4 0102 0000");
+}
+
+static void binding_revocations(void **state) /* RFC 5846 s5.1, s5.2 */
+{
+	struct mh_msg m = mh_blank(MH_BR);
+
+	(void)state;
+	m.br = (struct mh_br){.type = MH_BRI, .code = 1, .seq = 0x1234};
+	assert_wire(&m, "3b 01 10 00 0000 01 01 1234 0000 0102 0000");
+	m.br = (struct mh_br){MH_BRA, MH_BRA_PROXY, 0xfffe, MH_BR_P | MH_BR_V | MH_BR_G};
+	assert_wire(&m, "3b 01 10 00 0000 02 87 fffe e000 0102 0000");
+	m.br = (struct mh_br){.type = MH_BRI, .seq = 1, .flags = MH_BR_V};
+	m.o.has_ipv4_hoa = true;
+	memcpy(m.o.ipv4_hoa, "\300\0\2\1", 4);
+	assert_wire(&m, "3b 02 10 00 0000 01 00 0001 4000 1d06 8000 c0000201 0102 0000");
+}
+
+static void reserved_bits_of_control_messages_are_ignored(void **state)
+{ /* RFC 5142 s4, RFC 5846 s5.1, RFC 5847 s3.3 */
+	static const char *const hex[] = {"3b 00 0c ff 0000 00 ff",
+		"3b 01 0d ff 0000 fffc 00000007 0102 0000",
+		"3b 01 10 ff 0000 01 01 0007 1fff 0102 0000"};
+	struct mh_msg want, got;
+	uint8_t buf[16];
+	unsigned where;
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(hex); i++) {
+		size_t n = unhex(hex[i], buf, sizeof(buf));
+
+		want = mh_blank(buf[2]);
+		if (buf[2] == MH_HB)
+			want.hb.seq = 7;
+		if (buf[2] == MH_BR)
+			want.br = (struct mh_br){.type = MH_BRI, .code = 1, .seq = 7};
+		assert_int_equal(mh_decode(buf, n, &got, &where), MH_OK);
+		assert_memory_equal(&got, &want, sizeof(got));
+	}
+}
+
 static void lifetimes_are_rounded_down_and_clamped(void **state)
 {
 	struct mh_msg m = mh_blank(MH_BA), back;
@@ -199,7 +269,9 @@ static void rnd_bu(struct mh_msg *m)
 
 static struct mh_msg rnd_msg(void)
 {
-	struct mh_msg m = mh_blank((uint8_t)rnd(8));
+	static const uint8_t types[] = {MH_BRR, MH_HOTI, MH_COTI, MH_HOT, MH_COT, MH_BU, MH_BA,
+		MH_BE, MH_HAS, MH_HB, MH_BR};
+	struct mh_msg m = mh_blank(types[rnd(N_OF(types))]);
 
 	switch ((enum mh_type)m.type) {
 	case MH_BRR: break;
@@ -224,6 +296,23 @@ static struct mh_msg rnd_msg(void)
 		m.be.status = (uint8_t)rnd(256);
 		rnd_bytes(&m.be.hoa, 16);
 		break;
+	case MH_HAS:
+		m.has.n = rnd(MH_MAX_HAS + 1);
+		rnd_bytes(m.has.ha, 16 * m.has.n);
+		m.o.refresh_s = rnd(2) ? 0 : 4 * rnd(65536);
+		break;
+	case MH_HB:
+		m.hb = (struct mh_hb){rnd(2), rnd(2), rnd(UINT32_MAX)};
+		m.o.has_restart = rnd(2);
+		m.o.restart = m.o.has_restart ? rnd(UINT32_MAX) : 0;
+		break;
+	case MH_BR:
+		m.br = (struct mh_br){(uint8_t)rnd(256), (uint8_t)rnd(256), (uint16_t)rnd(65536),
+			(uint16_t)(rnd(8) << 13)};
+		m.o.has_ipv4_hoa = rnd(2);
+		if (m.o.has_ipv4_hoa)
+			rnd_bytes(m.o.ipv4_hoa, 4);
+		break;
 	}
 	return m;
 }
@@ -234,9 +323,16 @@ static void check_layout(const uint8_t *p, size_t size)
 {
 	static const struct {
 		uint8_t x, y;
-	} align[] = {[2] = {2, 0}, [3] = {8, 6}, [4] = {2, 0}, [5] = {1, 0}, [6] = {8, 4}};
-	static const uint8_t fixed[] = {8, 16, 16, 24, 24, 12, 12, 24};
-	size_t i = fixed[p[2]];
+	} align[] = {[2] = {2, 0},
+		[3] = {8, 6},
+		[4] = {2, 0},
+		[5] = {1, 0},
+		[6] = {8, 4},
+		[28] = {4, 2},
+		[29] = {4, 0}};
+	static const uint8_t fixed[] = {
+		8, 16, 16, 24, 24, 12, 12, 24, [MH_HAS] = 8, [MH_HB] = 12, [MH_BR] = 12};
+	size_t i = fixed[p[2]] + (p[2] == MH_HAS ? 16u * p[6] : 0);
 
 	assert_int_equal(size, (p[1] + 1u) * 8);
 	while (i < size) {
@@ -287,8 +383,10 @@ static void packets_come_back_with_their_addresses(void **state)
 		unsigned where;
 		int n;
 
-		if (rnd(2))
+		if (rnd(2)) {
 			e.hoa = A(HOA);
+			e.rh2 = e.m.type == MH_BA || rnd(2);
+		}
 		memset(&back, 0, sizeof(back));
 		n = mh_encode_packet(&e, buf, sizeof(buf));
 		assert_true(n > 0);
@@ -345,6 +443,10 @@ int main(void)
 		cmocka_unit_test(binding_updates),
 		cmocka_unit_test(binding_update_to_a_correspondent),
 		cmocka_unit_test(binding_acknowledgements),
+		cmocka_unit_test(home_agent_switches),
+		cmocka_unit_test(heartbeats),
+		cmocka_unit_test(binding_revocations),
+		cmocka_unit_test(reserved_bits_of_control_messages_are_ignored),
 		cmocka_unit_test(lifetimes_are_rounded_down_and_clamped),
 		cmocka_unit_test(encode_refuses_a_small_buffer_at_every_size),
 		cmocka_unit_test(decode_of_encode_gives_the_message_back),

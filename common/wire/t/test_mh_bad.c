@@ -34,13 +34,17 @@ static void checks_come_in_the_rfcs_order(void **state)
 		{"3a 00 05 00 0000 0000", MH_DROP_PROTO, 0}, /* before the minimum */
 		{"3b 00 05 00 0000 0000", MH_DROP_LEN, 1},   /* before the end */
 		{"3b 01 05 00 0000 0000", MH_DROP_SHORT, 0},
+		/* More home agents than fit (RFC 5142 s4, RFC 6275 s9.2). */
+		{"3b 00 0c 00 0000 0100", MH_DROP_LEN, 1},
+		{"3b 02 0c 00 0000 0200 20010db8000100000000000000000001", MH_DROP_LEN, 1},
 		{"3b 01 00 00 0000 0000 01020000000000", MH_DROP_SHORT, 0},
 		{"3b 01 00 00 0000 0000 0104000000000107", MH_DROP_OPTION, 0},
 		{"3b 01 00 00 0000 0000 010600000000 0000", MH_OK, 0},
 		/* Octets past Header Len are not looked at. */
 		{"3b 00 00 00 0000 0000 ffff", MH_OK, 0},
 	};
-	static const uint8_t min_len[] = {0, 1, 1, 2, 2, 1, 1, 2};
+	static const uint8_t min_len[] = {
+		0, 1, 1, 2, 2, 1, 1, 2, [MH_HAS] = 0, [MH_HB] = 1, [MH_BR] = 1};
 	struct mh_msg m;
 	unsigned where;
 
@@ -50,8 +54,13 @@ static void checks_come_in_the_rfcs_order(void **state)
 		assert_int_equal(decode(cases[i].hex, &m, &where), cases[i].verdict);
 		assert_int_equal(where, cases[i].where);
 	}
-	for (unsigned type = 0; type < 8; type++) {
+	for (unsigned type = 0; type < N_OF(min_len); type++) {
 		uint8_t buf[24] = {0x3b, 0, (uint8_t)type};
+
+		if (type > MH_BE && type != MH_HAS && type != MH_HB && type != MH_BR) {
+			assert_int_equal(mh_decode(buf, 24, &m, &where), MH_DROP_TYPE);
+			continue;
+		}
 
 		for (buf[1] = 0; buf[1] < min_len[type]; buf[1]++)
 			assert_int_equal(mh_decode(buf, 24, &m, &where), MH_DROP_LEN);
@@ -346,6 +355,21 @@ static void options_of_other_messages_and_lengths_are_skipped(void **state)
 	assert_false(m.o.mnp_bad);
 	assert_true(addr6_is_any(&m.o.alt_coa));
 	assert_int_equal(m.o.refresh_s, 20);
+	/* Home Agent Switch, Heartbeat, Binding Revocation: an unknown one each, past the 31 that a
+	 * mask can name, and one of another message (RFC 5142 s4, 5847 s3.3, 5846 s5.1) */
+	assert_int_equal(decode("3b 01 0c 00 0000 00 00 c801aa 0202 0005 00", &m, &where), MH_OK);
+	assert_int_equal(m.o.refresh_s, 20);
+	assert_int_equal(decode("3b 02 0d 00 0000 0001 00000007 2300 0202 0005"
+				"1c04 00000009 00 00",
+				 &m, &where),
+		MH_OK);
+	assert_int_equal(m.o.refresh_s, 0);
+	assert_true(m.o.has_restart && m.o.restart == 9);
+	assert_int_equal(
+		decode("3b 02 10 00 0000 01 01 0007 0000 2304 0001 0000 1c04 00000009", &m, &where),
+		MH_OK);
+	assert_int_equal(m.br.seq, 7);
+	assert_false(m.o.has_restart || m.o.has_ipv4_hoa);
 }
 
 static void authorization_data_stands_last(void **state)
