@@ -17,10 +17,11 @@
 #include "mr/handover.h"
 #include "mr/policy.h"
 
-#define DEV_NAME    "nemo0"
-#define DEFAULT_MTU 1500
-#define WATCH_US    1000    /* how often the tunnel is looked at for the first packet */
-#define WATCH_MAX   3000000 /* and how long after the move, microseconds */
+#define DEV_NAME        "nemo0"
+#define DEFAULT_MTU     1500
+#define MAX_UPDATE_RATE 3       /* messages a second, RFC 6275 s12 */
+#define WATCH_US        1000    /* how often the tunnel is looked at for the first packet */
+#define WATCH_MAX       3000000 /* and how long after the move, microseconds */
 
 struct uplink {
 	const char *name;       /* borrowed from the configuration */
@@ -418,13 +419,31 @@ static void on_link_local(struct mr_edge *e, unsigned i, const struct net_addr *
 	}
 }
 
+/* An address of ours in a mobile network: nobody else there may use it as source. */
+static void on_inside_addr(struct mr_edge *e, const struct net_addr *a)
+{
+	char name[IFNAMSIZ];
+	int r = 0;
+
+	if (addr6_is_link_local(&a->addr) || !if_indextoname(a->ifindex, name))
+		return;
+	for (unsigned i = 0; i < e->file->core.n_networks && r == 0; i++)
+		if (strcmp(e->file->core.networks[i].interface, name) == 0)
+			r = (a->gone ? policy_inside_drop : policy_inside_put)(
+				e->net, name, &a->addr);
+	if (r < 0)
+		log_warn("%s: rule against forged sources: %s", name, strerror(-r));
+}
+
 static void on_addr(void *arg, const struct net_addr *a)
 {
 	struct mr_edge *e = arg;
 	int i = find_uplink(e, a->ifindex);
 
-	if (i < 0)
+	if (i < 0) {
+		on_inside_addr(e, a);
 		return;
+	}
 	if (addr6_is_link_local(&a->addr)) {
 		on_link_local(e, (unsigned)i, a);
 	} else if (a->dad_failed) {
@@ -609,9 +628,20 @@ static int open_tunnel(struct mr_edge *e)
 		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
 		return r;
 	}
-	r = net_addr_put(e->net, if_nametoindex(DEV_NAME), &e->file->core.hoa, 128, IFA_F_NODAD);
+	mhio_limit_errors(e->io, MAX_UPDATE_RATE);
+	/* What the home agent says to the home address: it comes out of the tunnel. */
+	r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
+	if (r == 0)
+		r = sig_local_put(mhio_sig(e->io), &e->file->core.hoa);
+	if (r == 0)
+		r = net_addr_put(
+			e->net, if_nametoindex(DEV_NAME), &e->file->core.hoa, 128, IFA_F_NODAD);
+	if (r < 0) {
+		log_err("device %s: %s", DEV_NAME, strerror(-r));
+		return r;
+	}
 	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, tc.mtu);
-	return r;
+	return 0;
 }
 
 /* Messages were lost and a dump can't show what is gone. */

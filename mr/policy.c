@@ -1,9 +1,11 @@
 /* policy.c - the rules that keep the mobile networks' traffic in the tunnel. */
 #include <assert.h>
+#include <stdio.h>
 #include "common/tunnel/tunnel.h"
 #include "mr/policy.h"
 
 #define PRIO_UPLINK  1000
+#define PRIO_FORGED  1005
 #define PRIO_INSIDE  1010
 #define PRIO_HOME    1012
 #define PRIO_OUTER   1015
@@ -11,7 +13,7 @@
 #define PRIO_SPOOFED 1030
 #define MAIN_TABLE   254
 #define METRIC_LAST  0xfffffff0u /* behind the tunnel's default and a network's own route */
-#define MAX_RULES    (MR_MAX_UPLINKS + MR_MAX_HAS + 3 * MH_MAX_MNP + 4)
+#define MAX_RULES    (MR_MAX_UPLINKS + MR_MAX_HAS + 4 * MH_MAX_MNP + 4)
 
 struct rules {
 	unsigned n;
@@ -34,6 +36,16 @@ static struct net_rule *own(struct net_rule *r)
 	return r;
 }
 
+/* RFC 3963 s9: nobody in a mobile network sends with an address of the router. */
+static struct net_rule forged_rule(const char *interface, const struct in6_addr *addr)
+{
+	struct net_rule r = {
+		.priority = PRIO_FORGED, .from = prefix6_host(addr), .blackhole = true};
+
+	snprintf(r.iif, sizeof(r.iif), "%s", interface);
+	return r;
+}
+
 static void make_rules(struct rules *rules, const struct mr_file *f)
 {
 	const struct mr_conf *c = &f->core;
@@ -42,9 +54,10 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 		memcpy(add(rules, PRIO_UPLINK, 0)->iif, c->uplinks[i].interface, IFNAMSIZ);
 	for (unsigned i = 0; i < c->n_has; i++)
 		own(add(rules, PRIO_OUTER, MAIN_TABLE))->to = prefix6_host(&c->has[i]);
-	add(rules, PRIO_HOME, f->table)->from = prefix6_host(&c->hoa);
+	own(add(rules, PRIO_HOME, f->table))->from = prefix6_host(&c->hoa);
 	own(add(rules, PRIO_TUNNEL, f->table))->mark = TUNNEL_MARK;
 	for (unsigned i = 0; i < c->n_networks; i++) {
+		*add(rules, PRIO_FORGED, 0) = forged_rule(c->networks[i].interface, &c->hoa);
 		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->networks[i].prefix;
 		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
@@ -92,6 +105,20 @@ int policy_coa_put(struct net *net, const struct in6_addr *coa)
 int policy_coa_drop(struct net *net, const struct in6_addr *coa)
 {
 	struct net_rule r = coa_rule(coa);
+
+	return net_rule_drop(net, &r);
+}
+
+int policy_inside_put(struct net *net, const char *interface, const struct in6_addr *addr)
+{
+	struct net_rule r = forged_rule(interface, addr);
+
+	return net_rule_put(net, &r);
+}
+
+int policy_inside_drop(struct net *net, const char *interface, const struct in6_addr *addr)
+{
+	struct net_rule r = forged_rule(interface, addr);
 
 	return net_rule_drop(net, &r);
 }

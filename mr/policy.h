@@ -2,8 +2,10 @@
  * s9):
  *
  *     from an uplink, to be forwarded            -> dropped: in through the tunnel only
+ *     from a mobile network's interface, source
+ *       an address of this router                -> dropped: forged
  *     to a mobile network                        -> main table; unreachable if the link is down
- *     from the home address                      -> table of the tunnel; unreachable without one
+ *     own, from the home address                 -> table of the tunnel; unreachable without one
  *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
  *     from a mobile network                      -> table of the tunnel; unreachable without one
  *     own ICMPv6 errors about tunnelled packets  -> table of the tunnel: they quote those packets
@@ -18,5 +20,8 @@
 /* Puts the rules, then removes those that an earlier configuration left.  Idempotent; 0 or -errno.
  */
 int policy_put(struct net *, const struct mr_file *);
+/* Own address 'addr' at the mobile network's 'interface'.  0 or -errno. */
+int policy_inside_put(struct net *, const char *interface, const struct in6_addr *addr);
+int policy_inside_drop(struct net *, const char *interface, const struct in6_addr *addr);
 int policy_coa_put(struct net *, const struct in6_addr *coa); /* 0 or -errno */
 int policy_coa_drop(struct net *, const struct in6_addr *coa);

@@ -610,6 +610,40 @@ def test_malformed_headers_get_a_parameter_problem_at_the_field(home, what, home
     assert s6.IPv6(bytes(again))[s6.ICMPv6ParamProblem].cksum == sum_
 
 
+UNKNOWN_HEADERS = {
+    "option 80, discard and tell": (0x80, 2, 62),
+    "option c5, discard and tell unless to a group": (0xC5, 2, 62),
+    "option 45, discard": (0x45, None, None),
+    "option 05, skip": (0x05, 0, None),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN_HEADERS)
+def test_unknown_options_before_a_message_do_as_their_type_says(home, what):
+    """RFC 8200 s4.2: the kernel, which would do this, does not see signalling."""
+    kind, code, pointer = UNKNOWN_HEADERS[what]
+    option = s6.HBHOptUnknown(otype=kind, optlen=2, optdata=b"zz")
+    headers = s6.IPv6ExtHdrDestOpt(options=[s6.HAO(hoa=hoa(1)), option])
+    packet = raw_mh(COA2, HA, hoa(1), 200, bytes(10), headers=headers)
+    got = home.answers(packet)
+    if code is None:
+        assert got == []
+    elif code == 0:
+        assert [p[s6.MIP6MH_BE].status for p in got] == [2], "its message is looked at"
+    else:
+        [problem] = [p[s6.ICMPv6ParamProblem] for p in got]
+        assert problem.code == code and bytes(packet)[problem.ptr] == kind
+        assert problem.ptr >= pointer and bytes(problem.payload) == bytes(packet)
+
+
+def test_an_unknown_routing_header_gets_a_parameter_problem(home):
+    """RFC 8200 s4.4: code 0 at the Routing Type."""
+    headers = s6.IPv6ExtHdrRouting(type=4, segleft=1, addresses=[hoa(1)])
+    packet = raw_mh(COA2, HA, None, BU, bu_message(), headers=headers)
+    problem = home.answer(packet)[s6.ICMPv6ParamProblem]
+    assert (problem.code, problem.ptr) == (0, 42)
+
+
 def test_errors_are_limited_in_rate(home):
     """RFC 4443 s2.4, RFC 6275 s9.3.3."""
     before = home.counter("mh_errors_limited")

@@ -15,6 +15,7 @@ import contextlib
 import os
 import select
 import signal
+import time
 
 import pytest
 from scapy.layers import inet6 as s6
@@ -22,8 +23,8 @@ from scapy.layers import inet6 as s6
 from lib import wide
 from lib.daemon import BUILD, Daemon
 from lib.mipv6 import (
-    BU, TUNNEL, Fake, Router, Wire, accept, ba, chain, checksum_is_right, echo, in_tunnel, mac_of,
-    option_offsets, options_of, reject, silent, tshark,
+    BE, BU, TUNNEL, Fake, Router, Wire, accept, ba, chain, checksum_is_right, echo, in_tunnel, mac_of,
+    option_offsets, options_of, raw_mh, reject, rh2, silent, tshark,
 )
 from lib.topo import Link, Node, Topology
 from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
@@ -470,6 +471,74 @@ def test_a_kept_tunnel_carries_traffic_without_the_daemon(away, how, tmp_path):
     assert a.leaks() == []
 
 
+# --- what the home agent says unasked ---
+
+
+def brr(how):
+    """A Binding Refresh Request: RFC 6275 s6.1 forbids the routing header, some use it."""
+    request = s6.MIP6MH_BRR()
+    if how == "through the tunnel":
+        return in_tunnel(HA, AT_A, s6.IPv6(src=HA, dst=HOA) / request)
+    if how == "by routing header":
+        return s6.IPv6(src=HA, dst=AT_A) / rh2(HOA) / request
+    return s6.IPv6(src=HA, dst=HOA) / request
+
+
+@pytest.mark.parametrize("how", ["through the tunnel", "by routing header", "to the home address"])
+def test_a_refresh_request_is_answered_with_an_update(away, how):
+    """RFC 6275 s8.5, s11.7.4."""
+    a = away().start().bound()
+    first = a.site.wait_update("Binding Update")
+    wait_for(lambda: time.time_ns() - first.time > 1100 * MS, 5, "a second after the last update")
+    mark, at_host = a.site.mark(), a.host.mark()
+    a.site.send(brr(how), mac=SITE_A.mac)
+    a.site.wait_update("update that was asked for", mark)
+    a.mr.wait_event("mr.asked", 3)
+    a.mr.wait_event("mr.refreshed", 3)
+    assert a.host.packets(at_host, mh=0) == []
+    assert [p for p in a.site.packets(mark) if p.icmp in (1, 4)] == [], "the kernel saw nothing"
+
+
+def test_a_refresh_request_of_a_stranger_is_not_answered(away):
+    """RFC 6275 s11.7.4: nodes out of the Binding Update List."""
+    a = away().start().bound()
+    mark, foreign = a.site.mark(), a.counter("mh_foreign")
+    a.site.send(s6.IPv6(src="2001:db8:bad::1", dst=AT_A) / rh2(HOA) / s6.MIP6MH_BRR(), mac=SITE_A.mac)
+    a.site.send(in_tunnel("2001:db8:bad::1", AT_A, s6.IPv6(src=HA, dst=HOA) / s6.MIP6MH_BRR()),
+                mac=SITE_A.mac)
+    wait_for(lambda: a.counter("mh_foreign") == foreign + 1, 3, "the first is counted")
+    wait_for(lambda: a.counter("rx_outer_source") == 1, 3, "so is the second")
+    assert a.site.updates(mark) == []
+
+
+def test_a_binding_error_about_the_own_home_address_leads_to_an_update(away):
+    """RFC 6275 s11.3.6; about another one it is not ours."""
+    a = away().start().bound()
+    first = a.site.wait_update("Binding Update")
+    wait_for(lambda: time.time_ns() - first.time > 1100 * MS, 5, "a second after the last update")
+    mark, foreign = a.site.mark(), a.counter("mh_foreign")
+    a.site.send(s6.IPv6(src=HA, dst=AT_A) / s6.MIP6MH_BE(status=1, ha="2001:db8:d::2"), mac=SITE_A.mac)
+    wait_for(lambda: a.counter("mh_foreign") == foreign + 1, 3, "counted")
+    assert a.site.updates(mark) == []
+    a.site.send(s6.IPv6(src=HA, dst=AT_A) / s6.MIP6MH_BE(status=1, ha=HOA), mac=SITE_A.mac)
+    a.site.wait_update("registration anew", mark)
+    a.mr.wait_event("mr.refreshed", 3)
+
+
+def test_messages_of_unknown_type_get_at_most_three_errors_a_second(away):
+    """RFC 6275 s9.2, s11.2, s11.8."""
+    a = away().start().bound()
+    mark = a.site.mark()
+    packet = raw_mh(HA, AT_A, None, 200, bytes(10))
+    for _ in range(40):
+        a.site.send(packet, mac=SITE_A.mac)
+    wait_for(lambda: a.counter("mh_unknown_type") == 40, 5, "all are taken")
+    errors = a.site.packets(mark, mh=BE)
+    assert errors and windows([p.time for p in errors], 1000 * MS) <= 3
+    assert (errors[0].src, errors[0].dst) == (AT_A, HA)
+    assert errors[0].ip[s6.MIP6MH_BE].status == 2
+
+
 # --- movement ---
 
 
@@ -721,8 +790,14 @@ def test_a_spoofed_source_goes_nowhere(away):
     """RFC 3963 s9: neither into the tunnel nor out in clear, nor to another link."""
     a = away().start().bound()
     mark = a.site.mark()
-    for source in "2001:db8:bad::1", AT_A, CLIENT, "2001:db8:d:2::1", HA, "fd00::1":
+    a.net["mr"].batch(["addr add 2001:db8:d:1::77/64 dev eth1 nodad"])  # while it runs
+    own = HOA, INNER, "2001:db8:d:1::77"
+    for source in "2001:db8:bad::1", AT_A, CLIENT, "2001:db8:d:2::1", HA, "fd00::1", *own:
         a.talk(echo(source, CLIENT, b"spoofed"))
+    a.net["mr"].batch(["addr del 2001:db8:d:1::77/64 dev eth1"])
+    wait_for(lambda: "2001:db8:d:1::77" not in a.net["mr"].out("ip -6 rule"), 3, "the rule to go")
+    a.host.send(echo("2001:db8:d:1::77", CLIENT, b"a host's now"))
+    a.site.wait("what it may send", mark, test=lambda p: b"a host's now" in p.data, proto=TUNNEL)
     a.host.send(echo(HOST, CLIENT, b"true"))
     a.site.wait("the true one", mark, test=lambda p: b"true" in p.data, proto=TUNNEL)
     assert [p for p in a.site.packets(mark) if b"spoofed" in p.data] == []

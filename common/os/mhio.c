@@ -5,15 +5,13 @@
 #include "common/os/daemon.h"
 #include "common/os/mhio.h"
 
-#define ERRORS_PER_S 10 /* Binding Error and Parameter Problem, RFC 4443 s2.4(f) */
-
 struct mhio {
 	struct sig *sig;
 	mhio_rx_fn *rx;
 	void *arg;
 	uint64_t counters[MHIO_N_COUNTERS];
 	uint64_t errors_since; /* ms; start of the second that 'errors' counts */
-	unsigned errors;
+	unsigned errors, errors_per_s;
 };
 
 struct sig *mhio_sig(struct mhio *io)
@@ -31,7 +29,7 @@ static bool may_send_error(struct mhio *io, const struct mh_env *e)
 		io->errors_since = now;
 		io->errors = 0;
 	}
-	if (io->errors++ < ERRORS_PER_S)
+	if (io->errors++ < io->errors_per_s)
 		return true;
 	io->counters[MHIO_C_mh_errors_limited]++;
 	return false;
@@ -47,11 +45,11 @@ static void send_binding_error(struct mhio *io, const struct mh_env *to)
 	mhio_send(io, &e, 0);
 }
 
-static void send_param_problem(
-	struct mhio *io, const void *pkt, size_t size, unsigned where, const struct mh_env *to)
+static void send_param_problem(struct mhio *io, const void *pkt, size_t size, uint8_t code,
+	unsigned where, const struct mh_env *to)
 {
 	uint8_t buf[1280];
-	int n = mh_encode_param_problem(pkt, size, where, &to->dst, buf, sizeof(buf));
+	int n = mh_encode_param_problem(pkt, size, code, where, &to->dst, buf, sizeof(buf));
 
 	if (n > 0)
 		sig_send(io->sig, buf, (size_t)n, 0);
@@ -67,6 +65,7 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 		[MH_DROP_LEN] = MHIO_C_mh_too_short,
 		[MH_DROP_SHORT] = MHIO_C_mh_truncated,
 		[MH_DROP_OPTION] = MHIO_C_mh_bad_option,
+		[MH_DROP_HEADER] = MHIO_C_mh_unknown_header,
 		[MH_DROP_CHAIN] = MHIO_C_mh_bad_chain,
 	};
 	struct mhio *io = arg;
@@ -84,8 +83,9 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 	io->counters[MHIO_C_mh_rx]++;
 	if (v == MH_DROP_TYPE && may_send_error(io, &e))
 		send_binding_error(io, &e);
-	else if ((v == MH_DROP_PROTO || v == MH_DROP_LEN) && may_send_error(io, &e))
-		send_param_problem(io, pkt, size, where, &e);
+	else if ((v == MH_DROP_PROTO || v == MH_DROP_LEN || v == MH_DROP_HEADER) &&
+		 may_send_error(io, &e))
+		send_param_problem(io, pkt, size, chain == IP6_DROP_OPTION_TELL ? 2 : 0, where, &e);
 }
 
 int mhio_open(
@@ -96,6 +96,7 @@ int mhio_open(
 
 	if (!io)
 		return -ENOMEM;
+	io->errors_per_s = MHIO_ERRORS_PER_S;
 	io->rx = rx;
 	io->arg = arg;
 	r = sig_open(&io->sig, mode, ev, receive, io, why);
@@ -105,6 +106,11 @@ int mhio_open(
 	}
 	*out = io;
 	return 0;
+}
+
+void mhio_limit_errors(struct mhio *io, unsigned per_s)
+{
+	io->errors_per_s = per_s;
 }
 
 int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)

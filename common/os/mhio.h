@@ -4,6 +4,8 @@
 #include "common/os/sig.h"
 #include "common/wire/mh.h"
 
+#define MHIO_ERRORS_PER_S 10 /* Binding Errors and Parameter Problems, RFC 4443 s2.4(f) */
+
 #define MHIO_COUNTERS(X) \
 	X(mh_rx, "Mobility Header packets taken off the wire") \
 	X(mh_tx, "Mobility Header packets sent") \
@@ -15,6 +17,8 @@
 	X(mh_too_short, "Header Len below the type's minimum: Parameter Problem") \
 	X(mh_truncated, "silently dropped: Header Len past the packet's end") \
 	X(mh_bad_option, "silently dropped: option past the end of the message") \
+	X(mh_unknown_header, \
+		"unknown option or routing header before the message: Parameter Problem") \
 	X(mh_bad_chain, "silently dropped: header chain that signalling must not have") \
 	X(mh_errors_limited, "error replies left out by the rate limit")
 enum mhio_counter {
@@ -28,6 +32,9 @@ struct mhio;
 typedef void mhio_rx_fn(void *arg, const struct mh_env *); /* a well-formed message */
 
 int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
+/* At most so many a second, else MHIO_ERRORS_PER_S: a mobile node may send no peer more than three
+ * messages of one type (RFC 6275 s11.8). */
+void mhio_limit_errors(struct mhio *, unsigned per_s);
 struct sig *mhio_sig(struct mhio *); /* for sig_attach(), sig_local_put() */
 int mhio_send(struct mhio *, const struct mh_env *, unsigned oif); /* 0 or -errno */
 uint64_t mhio_counter(struct mhio *, enum mhio_counter);

@@ -6,7 +6,7 @@
 #include "common/core/addr.h"
 #include "common/core/rd.h"
 
-enum { OPT_PAD1 = 0, OPT_HAO = 0xc9, OPT_ACTION = 0xc0 };
+enum { OPT_PAD1 = 0, OPT_HAO = 0xc9, OPT_ACTION = 0xc0, OPT_SILENT = 0x40 };
 enum { RH_TYPE_2 = 2 };
 
 /* Options of a hop-by-hop or destination options header, after its first two octets. */
@@ -29,7 +29,9 @@ static enum ip6_verdict read_options(struct rd r, bool hbh, struct ip6_pkt *p)
 			if (!addr6_is_routable(&p->hao))
 				return IP6_DROP_HAO;
 		} else if (type & OPT_ACTION) {
-			return IP6_DROP_OPTION;
+			p->payload = body.start - 2;
+			return (type & OPT_ACTION) == OPT_SILENT ? IP6_DROP_OPTION
+								 : IP6_DROP_OPTION_TELL;
 		}
 	}
 	return IP6_OK;
@@ -43,7 +45,11 @@ static enum ip6_verdict read_routing(struct rd r, struct ip6_pkt *p)
 	if (segments_left == 0) /* done with, whatever its type (RFC 8200 s4.4) */
 		return IP6_OK;
 	rd_skip(&r, 4);
-	if (type != RH_TYPE_2 || segments_left != 1 || rd_left(&r) != sizeof(p->rh2) || p->has_rh2)
+	if (type != RH_TYPE_2) {
+		p->payload = r.start;
+		return IP6_DROP_RH_TYPE;
+	}
+	if (segments_left != 1 || rd_left(&r) != sizeof(p->rh2) || p->has_rh2)
 		return IP6_DROP_RH;
 	p->rh2 = rd_addr6(&r);
 	p->has_rh2 = true;
@@ -94,6 +100,10 @@ enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out)
 	if (!rd_ok(&r) || version != 6)
 		return IP6_DROP_SHORT;
 	v = read_chain(&body, &p);
+	if (v == IP6_DROP_RH_TYPE || v == IP6_DROP_OPTION_TELL) {
+		p.payload_off = (unsigned)(p.payload - (const uint8_t *)buf);
+		*out = p;
+	}
 	if (v != IP6_OK)
 		return v;
 	p.payload = body.p;

@@ -39,12 +39,15 @@ enum ip6_verdict {
 			    * that are not the first (RFC 8200 s4.1) */
 	IP6_DROP_HAO,      /* HAO twice, of a wrong length, outside a destination options header,
 			    * or its address not unicast routable (RFC 6275 s6.3, s9.3.1) */
-	IP6_DROP_RH,       /* routing header not of type 2, or s6.4's checks fail */
+	IP6_DROP_RH,       /* type 2 routing header that fails s6.4's checks: silent (s11.3.3) */
+	IP6_DROP_RH_TYPE,  /* routing header of another type: Parameter Problem 0 (RFC 8200 s4.4) */
 	IP6_DROP_OPTION,   /* unknown option whose type says discard (RFC 8200 s4.2) */
+	IP6_DROP_OPTION_TELL, /* and that says so: Parameter Problem 2 */
 };
 
 /* Walks the chain of the packet 'buf' ('size' octets from the IPv6 header) up to the first header
- * that is not hop-by-hop, destination options or routing.  '*out' is written only on IP6_OK. */
+ * that is not hop-by-hop, destination options or routing.  '*out' is written on IP6_OK; on the two
+ * verdicts that want a Parameter Problem too, with the Pointer as 'payload_off'. */
 enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out);
 
 /* Writes IPv6 header, type 2 routing header (if has_rh2), destination options with 'p->hao' (if

@@ -508,6 +508,13 @@ enum mh_verdict mh_decode_packet(
 
 	*where = 0;
 	*chain = ip6_decode(pkt, size, &p);
+	if (*chain == IP6_DROP_RH_TYPE || *chain == IP6_DROP_OPTION_TELL) {
+		out->src = p.src;
+		out->dst = p.dst;
+		out->hoa = in6addr_any;
+		*where = p.payload_off;
+		return MH_DROP_HEADER;
+	}
 	if (*chain != IP6_OK || p.proto != IP6_PROTO_MH)
 		return MH_DROP_CHAIN;
 	/* Without its Header Len in reach there is no checksum to verify. */
@@ -553,7 +560,7 @@ int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
 	return ip6_encode(&p, buf, size);
 }
 
-int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
+int mh_encode_param_problem(const void *pkt, size_t pkt_size, uint8_t code, unsigned pointer,
 	const struct in6_addr *src, void *buf, size_t size)
 {
 	uint8_t icmp[ICMP6_MAX - IP6_HDR_SIZE];
@@ -571,7 +578,7 @@ int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
 	if (!rd_ok(&r) || addr6_is_any(&p.dst) || addr6_is_multicast(&p.dst) ||
 		addr6_is_multicast(&dst))
 		return -EINVAL;
-	wr_bytes(&w, (uint8_t[]){ICMP6_PARAM_PROBLEM, 0, 0, 0}, 4);
+	wr_bytes(&w, (uint8_t[]){ICMP6_PARAM_PROBLEM, code, 0, 0}, 4);
 	wr_u32(&w, pointer);
 	wr_bytes(&w, pkt, pkt_size < sizeof(icmp) - 8 ? pkt_size : sizeof(icmp) - 8);
 	p.payload = icmp;

@@ -163,6 +163,8 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
 	MH_DROP_SHORT,  /* Header Len past the end, or under 8 octets: silent */
 	MH_DROP_OPTION, /* an option runs past the end of the header, or an Alternate Care-of
 			 * Address is :: (s6.1.7): silent */
+	MH_DROP_HEADER, /* a header before it that we don't know: Parameter Problem, 2 for an
+			 * option, 0 for a routing header ('*chain' says which) */
 	MH_DROP_CHAIN,  /* ip6_decode() refused the packet, or it is no Mobility Header */
 };
 
@@ -195,9 +197,9 @@ enum mh_verdict mh_decode_packet(
  * Address option (s6.1.7, s9.5.4).  Returns its
  * size or -EMSGSIZE. */
 int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
-/* ICMPv6 Parameter Problem code 0 about 'pkt' with 'pointer' (RFC 4443 s3.4, at most 1280 octets),
+/* ICMPv6 Parameter Problem 'code' about 'pkt' with 'pointer' (RFC 4443 s3.4, at most 1280 octets),
  * from 'src' (an own address) to the packet's source.  Returns the packet's size, or -EINVAL: no
  * error may be sent about this packet (its source is :: or multicast, its destination multicast),
  * it is no whole IPv6 header, or 'buf' is too small. */
-int mh_encode_param_problem(const void *pkt, size_t pkt_size, unsigned pointer,
+int mh_encode_param_problem(const void *pkt, size_t pkt_size, uint8_t code, unsigned pointer,
 	const struct in6_addr *src, void *buf, size_t size);

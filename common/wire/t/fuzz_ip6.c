@@ -21,7 +21,7 @@ static void check_message(const uint8_t *data, size_t size)
 	if ((v == MH_DROP_PROTO || v == MH_DROP_LEN) && where >= size)
 		abort();
 	if (v != MH_DROP_CHAIN && v != MH_DROP_CSUM)
-		mh_encode_param_problem(data, size, where, &e.dst, error, sizeof(error));
+		mh_encode_param_problem(data, size, 0, where, &e.dst, error, sizeof(error));
 	if (v != MH_OK)
 		return;
 	n = mh_encode_packet(&e, buf, sizeof(buf));

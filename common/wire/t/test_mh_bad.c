@@ -447,7 +447,7 @@ static void parameter_problem_quotes_the_packet(void **state)
 	struct ip6_pkt p;
 
 	(void)state;
-	assert_int_equal(mh_encode_param_problem(buf, n, 64, &own, out, sizeof(out)), 48 + n);
+	assert_int_equal(mh_encode_param_problem(buf, n, 0, 64, &own, out, sizeof(out)), 48 + n);
 	assert_int_equal(ip6_decode(out, 48 + n, &p), IP6_OK);
 	assert_memory_equal(&p.src, &own, 16);
 	assert_memory_equal(&p.dst, &coa, 16);
@@ -458,16 +458,16 @@ static void parameter_problem_quotes_the_packet(void **state)
 	assert_memory_equal(p.payload + 8, buf, n);
 	/* at most 1280 octets; never about a multicast or to :: */
 	assert_int_equal(
-		mh_encode_param_problem(buf, sizeof(buf), 64, &own, out, sizeof(out)), 1280);
-	assert_int_equal(mh_encode_param_problem(buf, n, 64, &own, out, 48 + n - 1), -EINVAL);
-	assert_int_equal(mh_encode_param_problem(buf, 39, 64, &own, out, sizeof(out)), -EINVAL);
+		mh_encode_param_problem(buf, sizeof(buf), 0, 64, &own, out, sizeof(out)), 1280);
+	assert_int_equal(mh_encode_param_problem(buf, n, 0, 64, &own, out, 48 + n - 1), -EINVAL);
+	assert_int_equal(mh_encode_param_problem(buf, 39, 0, 64, &own, out, sizeof(out)), -EINVAL);
 	memcpy(buf + 24, &group, 16);
-	assert_int_equal(mh_encode_param_problem(buf, n, 64, &own, out, sizeof(out)), -EINVAL);
+	assert_int_equal(mh_encode_param_problem(buf, n, 0, 64, &own, out, sizeof(out)), -EINVAL);
 	memcpy(buf + 24, &own, 16);
 	memcpy(buf + 8, &any, 16);
-	assert_int_equal(mh_encode_param_problem(buf, n, 64, &own, out, sizeof(out)), -EINVAL);
+	assert_int_equal(mh_encode_param_problem(buf, n, 0, 64, &own, out, sizeof(out)), -EINVAL);
 	memcpy(buf + 8, &group, 16);
-	assert_int_equal(mh_encode_param_problem(buf, n, 64, &own, out, sizeof(out)), -EINVAL);
+	assert_int_equal(mh_encode_param_problem(buf, n, 0, 64, &own, out, sizeof(out)), -EINVAL);
 }
 
 int main(void)
