@@ -325,7 +325,7 @@ def test_status_135_is_answered_with_the_home_agents_next_number(away):
 @pytest.mark.novm("judged by times on the wire, which emulation distorts")
 def test_status_139_leads_to_a_deregistration_first(away):
     """RFC 3963 s5.2: another type of registration lives there."""
-    a = away()
+    a = away(retransmit_ms=2000)
     a.site.home_agent = lambda f, p: accept(f, p, status=139 if len(f.updates()) == 1 else 0)
     a.start()
     a.bound()
