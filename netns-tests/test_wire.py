@@ -4,7 +4,7 @@
        |                              '----> tshark  --> message
        '------> scapy --> hex --> build/tools/wire decode --> message
 
-A message is a dict with the members of struct mh_env or struct ndp_msg.  No message is sent.
+A message is a dict with the members of struct mh_env, ndp_msg or icmp6_msg.  No message is sent.
 """
 
 import itertools
@@ -30,6 +30,8 @@ MAC = "525400123456"
 BRR, HOTI, COTI, HOT, COT, BU, BA, BE = range(8)
 HAS, HB, BR = 12, 13, 16
 RS, RA, NS, NA = range(133, 137)
+DHAAD_REQUEST, DHAAD_REPLY, MPS, MPA = range(144, 148)
+ANYCAST = "2001:db8:1:0:fdff:ffff:ffff:fffe"
 BU_FLAGS = {"A": 0x8000, "H": 0x4000, "L": 0x2000, "K": 0x1000, "M": 0x0800, "R": 0x0400}
 BA_FLAGS = {"K": 0x80, "R": 0x40}
 STATUSES = [0, 1, *range(128, 144), 174]
@@ -191,7 +193,28 @@ def ndp_messages():
             yield "-".join(("ra",) + names), ra(**members)
 
 
-MESSAGES = dict(itertools.chain(mh_messages(), ndp_messages()))
+def icmp6(icmp6_type, **members):
+    m = {"kind": "icmp6", "type": icmp6_type, "src": HA, "dst": COA, "hoa": "::", "id": 0xABCD,
+         "mobile_router": False, "managed": False, "other": False, "ha": [], "prefixes": []}
+    return {**m, **members}
+
+
+def icmp6_messages():
+    for r in (False, True):
+        yield f"dhaad-request-{r}", icmp6(DHAAD_REQUEST, src=COA, dst=ANYCAST, mobile_router=r)
+        for n in (0, 1, 3, 77):
+            yield f"dhaad-reply-{r}-{n}", icmp6(
+                DHAAD_REPLY, mobile_router=r, ha=[f"2001:db8:1::{i:x}" for i in range(n, 0, -1)])
+    yield "mps", icmp6(MPS, src=COA, dst=HA, hoa=HOA)
+    yield "mps-no-hao", icmp6(MPS, src=COA, dst=HA)
+    some = [pio("LAR", addr=HA), pio("", "2001:db8:2::", 48, valid_s=7200, preferred_s=0)]
+    for flags, prefixes in itertools.product(("", "M", "O", "MO"), (some[:1], some)):
+        yield f"mpa-{flags}-{len(prefixes)}", icmp6(
+            MPA, hoa=HOA, managed="M" in flags, other="O" in flags, prefixes=prefixes)
+    yield "mpa-16", icmp6(MPA, hoa=HOA, prefixes=[pio("LA", f"2001:db8:{i:x}::") for i in range(1, 17)])
+
+
+MESSAGES = dict(itertools.chain(mh_messages(), ndp_messages(), icmp6_messages()))
 # scapy 2.5 takes every Binding Authorization Data option for one of 96 bits, where RFC 6275 s6.2.7
 # leaves the size to its length field: tshark alone reads the others.
 FOR_SCAPY = [name for name, m in MESSAGES.items() if m.get("auth", "") in ("", AUTH12)]
@@ -281,6 +304,57 @@ def mh_to_scapy(m):
     return p / s6.MIP6MH_BE(status=m["status"], ha=m["be_hoa"])
 
 
+def icmp6_from_scapy(p):
+    m = icmp6(0, src=p.src, dst=p.dst)
+    h = p.payload
+    if isinstance(h, s6.IPv6ExtHdrDestOpt):
+        m["hoa"] = options_of(h)[s6.HAO].hoa
+        h = h.payload
+    elif isinstance(h, s6.IPv6ExtHdrRouting):
+        assert (h.type, h.segleft, len(h.addresses), h.reserved) == (2, 1, 1, 0)
+        m["hoa"] = h.addresses[0]
+        h = h.payload
+    m.update(type=h.type, id=h.id)
+    if h.type in (DHAAD_REQUEST, DHAAD_REPLY):
+        m["mobile_router"] = bool(h.R)
+        assert h.res == 0
+    if h.type == DHAAD_REPLY:
+        m["ha"] = h.addresses
+    if h.type == MPA:
+        m.update(managed=bool(h.flags & 2), other=bool(h.flags & 1))  # as scapy numbers them
+        assert h.res == 0
+        o = h.payload
+        while o:
+            assert isinstance(o, s6.ICMPv6NDOptPrefixInfo), o
+            m["prefixes"].append(pio_from_scapy(o))
+            o = o.payload
+    return m
+
+
+def icmp6_to_scapy(m):
+    p = s6.IPv6(src=m["src"], dst=m["dst"], hlim=64)
+    if m["hoa"] != "::" and m["type"] == MPA:
+        p /= s6.IPv6ExtHdrRouting(type=2, addresses=[m["hoa"]])
+    elif m["hoa"] != "::":
+        p /= s6.IPv6ExtHdrDestOpt(options=[s6.HAO(hoa=m["hoa"])])
+    if m["type"] == DHAAD_REQUEST:
+        return p / s6.ICMPv6HAADRequest(id=m["id"], R=m["mobile_router"])
+    if m["type"] == DHAAD_REPLY:
+        return p / s6.ICMPv6HAADReply(id=m["id"], R=m["mobile_router"], addresses=m["ha"])
+    if m["type"] == MPS:
+        return p / s6.ICMPv6MPSol(id=m["id"])
+    p /= s6.ICMPv6MPAdv(id=m["id"], flags=m["managed"] << 1 | m["other"])
+    for o in ndp_options(m):
+        p /= o
+    return p
+
+
+def pio_from_scapy(o):
+    flags = "".join(f for f in "LAR" if getattr(o, f))
+    return pio(flags, masked(o.prefix, o.prefixlen), o.prefixlen, o.prefix, o.validlifetime,
+               o.preferredlifetime)
+
+
 def ndp_from_scapy(p):
     h = p.payload
     m = ra(src=p.src, dst=p.dst) if h.type == RA else nd(h.type, p.dst, src=p.src)
@@ -307,9 +381,7 @@ def ndp_from_scapy(p):
             assert o.res in (0, 0x8000)
         else:
             assert isinstance(o, s6.ICMPv6NDOptPrefixInfo), o
-            flags = "".join(f for f in "LAR" if getattr(o, f))
-            m["prefixes"].append(pio(flags, masked(o.prefix, o.prefixlen), o.prefixlen, o.prefix,
-                                     o.validlifetime, o.preferredlifetime))
+            m["prefixes"].append(pio_from_scapy(o))
         o = o.payload
     return m
 
@@ -333,7 +405,7 @@ def ndp_options(m):
             R=x["router_addr"], validlifetime=x["valid_s"], preferredlifetime=x["preferred_s"])
     if m.get("mtu"):
         yield s6.ICMPv6NDOptMTU(mtu=m["mtu"])
-    if m["has_lladdr"]:
+    if m.get("has_lladdr"):
         cls = s6.ICMPv6NDOptDstLLAddr if m["type"] == NA else s6.ICMPv6NDOptSrcLLAddr
         yield cls(lladdr=":".join(m["lladdr"][i:i + 2] for i in range(0, 12, 2)))
 
@@ -378,7 +450,8 @@ FIELDS = """ipv6.src ipv6.dst ipv6.hlim ipv6.opt.mipv6.home_address ipv6.routing
     icmpv6.opt.prefix.flag.l icmpv6.opt.prefix.flag.a icmpv6.opt.prefix.flag.r
     icmpv6.opt.prefix.valid_lifetime icmpv6.opt.prefix.preferred_lifetime icmpv6.opt.prefix
     icmpv6.opt.mtu icmpv6.opt.advertisement_interval icmpv6.opt.home_agent_preference
-    icmpv6.opt.home_agent_lifetime
+    icmpv6.opt.home_agent_lifetime icmpv6.mip6.identifier icmpv6.mip6.home_agent_address
+    icmpv6.mip6.flag.m icmpv6.mip6.flag.o icmpv6.mip6.flag.rsv
     mip6.has.num_addrs mip6.has.address mip6.hb.r_flag mip6.hb.u_flag mip6.hb.seqnr mip6.rc
     mip6.bri_br.type mip6.bri_r.trigger mip6.bri_status mip6.bri_seqnr""".split()
 FIELDS += list(MH_FLAGS) + list(BR_FLAGS)
@@ -466,12 +539,31 @@ def ndp_from_tshark(r):
              has_ha_info=bool(r.all(f + "home_agent_preference")),
              ha_preference=r.int(f + "home_agent_preference", "0"),
              ha_lifetime_s=r.int(f + "home_agent_lifetime", "0"))
-    columns = [r.all(f + "prefix"), *(r.ints(f + "prefix." + c) for c in (
+    m["prefixes"] = prefixes_from_tshark(r)
+    return m
+
+
+def prefixes_from_tshark(r):
+    f = "icmpv6.opt.prefix"
+    columns = [r.all(f), *(r.ints(f + "." + c) for c in (
         "length", "flag.l", "flag.a", "flag.r", "valid_lifetime", "preferred_lifetime"))]
     assert len({len(c) for c in columns}) == 1
-    for addr, length, on_link, autonomous, router, valid_s, preferred_s in zip(*columns):
-        flags = "L" * on_link + "A" * autonomous + "R" * router
-        m["prefixes"].append(pio(flags, masked(addr, length), length, addr, valid_s, preferred_s))
+    return [pio("L" * on_link + "A" * autonomous + "R" * router, masked(addr, length), length, addr,
+                valid_s, preferred_s)
+            for addr, length, on_link, autonomous, router, valid_s, preferred_s in zip(*columns)]
+
+
+def icmp6_from_tshark(r):
+    """tshark 4.0 knows no R in the discovery messages; it takes it for a reserved bit."""
+    m = icmp6(r.int("icmpv6.type"), src=r.all("ipv6.src")[0], dst=r.all("ipv6.dst")[0],
+              hoa=r.one("ipv6.opt.mipv6.home_address",
+                        r.one("ipv6.routing.mipv6.home_address", "::")),
+              id=r.int("icmpv6.mip6.identifier"), ha=r.all("icmpv6.mip6.home_agent_address"))
+    assert r.int("icmpv6.checksum.status") == 1
+    assert r.int("icmpv6.code") == 0
+    assert r.int("ipv6.hlim") == 64
+    m.update(managed=r.on("icmpv6.mip6.flag.m"), other=r.on("icmpv6.mip6.flag.o"),
+             prefixes=prefixes_from_tshark(r))
     return m
 
 
@@ -484,6 +576,11 @@ def wire(lines, *args):
     out = result.stdout.splitlines()
     assert len(out) == len(lines), result.stderr
     return out
+
+
+FROM_SCAPY = {"mh": mh_from_scapy, "ndp": ndp_from_scapy, "icmp6": icmp6_from_scapy}
+TO_SCAPY = {"mh": mh_to_scapy, "ndp": ndp_to_scapy, "icmp6": icmp6_to_scapy}
+FROM_TSHARK = {"mh": mh_from_tshark, "ndp": ndp_from_tshark, "icmp6": icmp6_from_tshark}
 
 
 @pytest.fixture(scope="module")
@@ -511,8 +608,7 @@ def rows(packets, tmp_path_factory):
 @pytest.fixture(scope="module")
 def decoded():
     """Scapy's packets of the same messages as we read them."""
-    built = [bytes(mh_to_scapy(m) if m["kind"] == "mh" else ndp_to_scapy(m))
-             for m in (MESSAGES[name] for name in FOR_SCAPY)]
+    built = [bytes(TO_SCAPY[m["kind"]](m)) for m in (MESSAGES[name] for name in FOR_SCAPY)]
     return dict(zip(FOR_SCAPY, map(json.loads, wire([p.hex() for p in built], "decode"))))
 
 
@@ -528,13 +624,15 @@ def is_in_order(m):
 @pytest.mark.parametrize("name", FOR_SCAPY)
 def test_scapy_reads_what_we_write(packets, name):
     m, p = MESSAGES[name], s6.IPv6(packets[name])
-    assert (mh_from_scapy if m["kind"] == "mh" else ndp_from_scapy)(p) == m
+    assert FROM_SCAPY[m["kind"]](p) == m
 
 
 @pytest.mark.parametrize("name", FOR_SCAPY)
 def test_scapy_writes_the_same_octets_and_checksum_again(packets, name):
     p = s6.IPv6(packets[name])
     h = p.lastlayer() if MESSAGES[name]["kind"] == "mh" else p.payload
+    while isinstance(h, (s6.IPv6ExtHdrDestOpt, s6.IPv6ExtHdrRouting)):
+        h = h.payload
     h.cksum = None  # tshark 4.0 doesn't verify a Mobility Header's: scapy alone vouches for it
     del p.plen
     if s6.IPv6ExtHdrDestOpt in p:
@@ -549,10 +647,11 @@ def test_scapy_writes_the_same_octets_and_checksum_again(packets, name):
 def test_tshark_reads_what_we_write(rows, name):
     m, row = MESSAGES[name], rows[name]
     assert row.all("_ws.malformed") == [] and row.all("_ws.expert") == []
-    if m["kind"] == "mh":
-        assert mh_from_tshark(row) == m
-    else:  # tshark doesn't know RFC 3963's R in the Home Agent Information option: scapy shows it
-        assert {**ndp_from_tshark(row), "ha_nemo": 0} == {**m, "ha_nemo": 0}
+    # tshark doesn't know RFC 3963's R in the Home Agent Information option and in discovery: scapy
+    # shows it.
+    unknown = {"mh": [], "ndp": ["ha_nemo"], "icmp6": ["mobile_router"]}[m["kind"]]
+    assert {**FROM_TSHARK[m["kind"]](row), **{k: 0 for k in unknown}} == {
+        **m, **{k: 0 for k in unknown}}
 
 
 @pytest.mark.parametrize("name", CONTROL)
@@ -577,4 +676,6 @@ def test_we_read_what_scapy_writes(decoded, name):
 
 def test_messages_cover_every_type_and_option():
     types = {(m["kind"], m["type"]) for m in (MESSAGES | CONTROL).values()}
-    assert types == {("mh", t) for t in (*range(8), HAS, HB, BR)} | {("ndp", t) for t in (RS, RA, NS, NA)}
+    assert types == (
+        {("mh", t) for t in (*range(8), HAS, HB, BR)} | {("ndp", t) for t in (RS, RA, NS, NA)}
+        | {("icmp6", t) for t in (DHAAD_REQUEST, DHAAD_REPLY, MPS, MPA)})

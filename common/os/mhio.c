@@ -1,4 +1,4 @@
-/* mhio.c - Mobility Header messages in and out. */
+/* mhio.c - Mobility Header and ICMPv6 signalling messages in and out. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,6 +8,7 @@
 struct mhio {
 	struct sig *sig;
 	mhio_rx_fn *rx;
+	mhio_icmp6_fn *on_icmp6; /* may be NULL */
 	void *arg;
 	uint64_t counters[MHIO_N_COUNTERS];
 	uint64_t errors_since; /* ms; start of the second that 'errors' counts */
@@ -55,6 +56,22 @@ static void send_param_problem(struct mhio *io, const void *pkt, size_t size, ui
 		sig_send(io->sig, buf, (size_t)n, 0);
 }
 
+/* False: it is none of these messages. */
+static bool receive_icmp6(struct mhio *io, const void *pkt, size_t size)
+{
+	struct icmp6_msg m;
+	enum icmp6_verdict v = icmp6_decode(pkt, size, &m);
+
+	if (v == ICMP6_IGNORE)
+		return false;
+	io->counters[MHIO_C_icmp6_rx]++;
+	if (v != ICMP6_OK)
+		io->counters[MHIO_C_icmp6_bad]++;
+	else if (io->on_icmp6)
+		io->on_icmp6(io->arg, &m);
+	return true;
+}
+
 static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 {
 	static const enum mhio_counter counter[] = {
@@ -72,9 +89,12 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 	enum ip6_verdict chain;
 	unsigned where;
 	struct mh_env e = {0};
-	enum mh_verdict v = mh_decode_packet(pkt, size, &e, &chain, &where);
+	enum mh_verdict v;
 
 	(void)ifindex;
+	if (receive_icmp6(io, pkt, size))
+		return;
+	v = mh_decode_packet(pkt, size, &e, &chain, &where);
 	io->counters[counter[v]]++;
 	if (v == MH_OK) {
 		io->rx(io->arg, &e);
@@ -111,6 +131,19 @@ int mhio_open(
 void mhio_limit_errors(struct mhio *io, unsigned per_s)
 {
 	io->errors_per_s = per_s;
+}
+
+void mhio_on_icmp6(struct mhio *io, mhio_icmp6_fn *fn)
+{
+	io->on_icmp6 = fn;
+}
+
+int mhio_send_icmp6(struct mhio *io, const struct icmp6_msg *m, unsigned oif)
+{
+	uint8_t buf[ICMP6_MAX_SIZE];
+	int n = icmp6_encode(m, buf, sizeof(buf));
+
+	return n < 0 ? n : sig_send(io->sig, buf, (size_t)n, oif);
 }
 
 int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)

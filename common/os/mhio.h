@@ -1,7 +1,9 @@
-/* mhio.h - Mobility Header messages in and out: signalling capture, decoding, and the errors that
- * RFC 6275 s9.2 asks for (Binding Error 2, Parameter Problem), rate-limited like ICMPv6 errors. */
+/* mhio.h - Mobility Header messages, and Mobile IPv6's ICMPv6 messages, in and out: signalling
+ * capture, decoding, and the errors that RFC 6275 s9.2 asks for (Binding Error 2, Parameter
+ * Problem), rate-limited like ICMPv6 errors. */
 #pragma once
 #include "common/os/sig.h"
+#include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
 
 #define MHIO_ERRORS_PER_S 10 /* Binding Errors and Parameter Problems, RFC 4443 s2.4(f) */
@@ -20,7 +22,10 @@
 	X(mh_unknown_header, \
 		"unknown option or routing header before the message: Parameter Problem") \
 	X(mh_bad_chain, "silently dropped: header chain that signalling must not have") \
-	X(mh_errors_limited, "error replies left out by the rate limit")
+	X(mh_errors_limited, "error replies left out by the rate limit") \
+	X(icmp6_rx, \
+		"home agent and prefix discovery messages (ICMPv6 144-147) taken off the wire") \
+	X(icmp6_bad, "of these, silently dropped: checksum, code, length or an option is wrong")
 enum mhio_counter {
 #define X(name, text) MHIO_C_##name,
 	MHIO_COUNTERS(X)
@@ -30,12 +35,15 @@ enum mhio_counter {
 
 struct mhio;
 typedef void mhio_rx_fn(void *arg, const struct mh_env *); /* a well-formed message */
+typedef void mhio_icmp6_fn(void *arg, const struct icmp6_msg *);
 
 int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
+void mhio_on_icmp6(struct mhio *, mhio_icmp6_fn *); /* with the same 'arg'; else they are dropped */
 /* At most so many a second, else MHIO_ERRORS_PER_S: a mobile node may send no peer more than three
  * messages of one type (RFC 6275 s11.8). */
 void mhio_limit_errors(struct mhio *, unsigned per_s);
 struct sig *mhio_sig(struct mhio *); /* for sig_attach(), sig_local_put() */
 int mhio_send(struct mhio *, const struct mh_env *, unsigned oif); /* 0 or -errno */
+int mhio_send_icmp6(struct mhio *, const struct icmp6_msg *, unsigned oif);
 uint64_t mhio_counter(struct mhio *, enum mhio_counter);
 void mhio_close(struct mhio *); /* accepts NULL */

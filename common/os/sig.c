@@ -28,6 +28,8 @@
 #define MAX_WALK    6 /* extension headers, as in bpf/sig.bpf.c */
 #define OPT_PAD1    0
 #define OPT_HAO     0xc9
+#define ICMP_FIRST  144 /* RFC 6275 s6.5-6.8 */
+#define ICMP_LAST   147
 #define RCVBUF      (4 << 20) /* octets */
 
 struct link {
@@ -148,6 +150,8 @@ static bool is_signalling(const uint8_t *pkt, size_t size)
 			return true;
 		if (next == IP6_PROTO_ESP)
 			return mobile;
+		if (next == IPPROTO_ICMPV6)
+			return off < size && pkt[off] >= ICMP_FIRST && pkt[off] <= ICMP_LAST;
 		if (next != IP6_PROTO_HBH && next != IP6_PROTO_RH && next != IP6_PROTO_DSTOPT)
 			return false;
 		if (off + 8 > size)
@@ -214,6 +218,7 @@ static int nft(struct sig *sig, const char *cmd)
 		  "	chain prerouting {\n" \
 		  "		type filter hook prerouting priority raw; policy accept;\n" \
 		  "		ip6 daddr @locals meta l4proto 135 counter drop\n" \
+		  "		ip6 daddr @locals icmpv6 type 144-147 counter drop\n" \
 		  "		ip6 daddr @locals meta l4proto 50 rt type 2 counter drop\n" \
 		  "		ip6 daddr @locals meta l4proto 50 exthdr dst exists counter " \
 		  "drop\n" \
@@ -239,10 +244,11 @@ static int packet_filter(int fd)
 {
 	static struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* Next Header */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_MH, 4, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_DSTOPT, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_RH, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_HBH, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_MH, 5, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_DSTOPT, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_RH, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_HBH, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0xffff),
 	};

@@ -1,7 +1,8 @@
-/* sig.h - signalling capture and sending: takes Mobility Header packets (whatever HAO, RH2 or ESP
- * stands before them) off the wire before the kernel's IPv6 input, which would answer them with an
- * error without CONFIG_IPV6_MIP6 and want XFRM states with it, and sends complete packets through a
- * raw socket.  I/O only: nothing is parsed here beyond finding the Mobility Header. */
+/* sig.h - signalling capture and sending: takes Mobility Header packets and ICMPv6 messages of
+ * types 144 to 147 (whatever HAO, RH2 or ESP stands before them) off the wire before the kernel's
+ * IPv6 input, which would answer them with an error without CONFIG_IPV6_MIP6 and want XFRM states
+ * with it, and sends complete packets through a raw socket.  I/O only: nothing is parsed here
+ * beyond finding out that it is signalling. */
 #pragma once
 #include <netinet/in.h>
 #include <stddef.h>

@@ -26,19 +26,17 @@ static void read_lladdr(struct rd *r, struct ndp_msg *m)
 	memcpy(m->lladdr, rd_bytes(r, sizeof(m->lladdr)), sizeof(m->lladdr));
 }
 
-static void read_prefix(struct rd *r, struct ndp_msg *m)
+bool ndp_read_prefix(struct rd *r, struct ndp_prefix *p)
 {
 	uint8_t len = rd_u8(r), flags = rd_u8(r);
 	uint32_t valid_s = rd_u32(r), preferred_s = rd_u32(r);
 	struct in6_addr addr;
-	struct ndp_prefix *p;
 
 	rd_skip(r, 4);
 	addr = rd_addr6(r);
 	if (len > 128 || addr6_is_link_local(&addr) || addr6_is_multicast(&addr) ||
-		preferred_s > valid_s || m->ra.n_prefix == NDP_MAX_PREFIX)
-		return;
-	p = &m->ra.prefix[m->ra.n_prefix++];
+		preferred_s > valid_s)
+		return false;
 	p->addr = addr;
 	p->prefix.addr = addr;
 	p->prefix.len = len;
@@ -48,6 +46,13 @@ static void read_prefix(struct rd *r, struct ndp_msg *m)
 	p->router_addr = flags & PREFIX_R;
 	p->valid_s = valid_s;
 	p->preferred_s = preferred_s;
+	return true;
+}
+
+static void read_prefix(struct rd *r, struct ndp_msg *m)
+{
+	if (m->ra.n_prefix < NDP_MAX_PREFIX && ndp_read_prefix(r, &m->ra.prefix[m->ra.n_prefix]))
+		m->ra.n_prefix++;
 }
 
 static void read_mtu(struct rd *r, struct ndp_msg *m)
@@ -120,7 +125,7 @@ static void write_lladdr(struct wr *w, uint8_t type, const struct ndp_msg *m)
 	wr_bytes(w, m->lladdr, sizeof(m->lladdr));
 }
 
-static void write_prefix(struct wr *w, const struct ndp_prefix *p)
+void ndp_write_prefix(struct wr *w, const struct ndp_prefix *p)
 {
 	wr_bytes(w, (uint8_t[]){OPT_PREFIX, 4, p->prefix.len}, 3);
 	wr_u8(w, (p->on_link ? PREFIX_L : 0) | (p->autonomous ? PREFIX_A : 0) |
@@ -141,7 +146,7 @@ static void write_ra_options(struct wr *w, const struct ndp_ra *ra)
 		wr_u32(w, ra->mtu);
 	}
 	for (i = 0; i < ra->n_prefix; i++)
-		write_prefix(w, &ra->prefix[i]);
+		ndp_write_prefix(w, &ra->prefix[i]);
 	if (ra->interval_ms > 0) {
 		wr_bytes(w, (uint8_t[]){OPT_INTERVAL, 1, 0, 0}, 4);
 		wr_u32(w, ra->interval_ms);

@@ -71,3 +71,11 @@ uint64_t ndp_until(uint64_t now, uint32_t seconds);
 uint64_t ndp_valid_until(uint64_t now, uint64_t old, uint32_t valid_s);
 /* Makes the complete IPv6 packet: hop limit 255, checksum.  Returns its size, or -EMSGSIZE. */
 int ndp_encode(const struct ndp_msg *, void *buf, size_t size);
+
+/* A Prefix Information option, for messages that carry it elsewhere (icmp6.h): what follows its
+ * Type and Length, 30 octets.  False, and nothing written, for one that has to be ignored: a length
+ * over 128, link-local, multicast, or preferred > valid (RFC 4861 s6.3.4, RFC 4862 s5.5.3). */
+struct rd;
+struct wr;
+bool ndp_read_prefix(struct rd *, struct ndp_prefix *out);
+void ndp_write_prefix(struct wr *, const struct ndp_prefix *); /* with Type and Length */

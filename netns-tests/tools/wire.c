@@ -1,17 +1,19 @@
 /* wire - common/wire on standard input and output, for test_wire.py, which holds it against
  * decoders that were written elsewhere.
  *
- *   wire         reads a JSON object a line, {"kind": "mh" | "ndp", ...}; writes the packet in hex
+ *   wire         reads a JSON object a line, {"kind": "mh" | "ndp" | "icmp6", ...}; writes the
+ *                packet in hex
  *   wire decode  reads a packet in hex a line; writes {"kind": ..., "verdict": 0, ...}
  *
- * The members are those of struct mh_env and struct ndp_msg; those absent are zero.  Exits with 1
- * on a line it can't read. */
+ * The members are those of struct mh_env, ndp_msg and icmp6_msg; those absent are zero.  Exits with
+ * 1 on a line it can't read. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <err.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
 #include "common/wire/ndp.h"
 
@@ -85,6 +87,11 @@ static const struct field prefix_fields[] = {F(ndp_prefix, "prefix", prefix.addr
 	F(ndp_prefix, "on_link", on_link, BOOL), F(ndp_prefix, "autonomous", autonomous, BOOL),
 	F(ndp_prefix, "router_addr", router_addr, BOOL), F(ndp_prefix, "valid_s", valid_s, U32),
 	F(ndp_prefix, "preferred_s", preferred_s, U32), {0}};
+static const struct field icmp6_fields[] = {F(icmp6_msg, "type", type, U8),
+	F(icmp6_msg, "src", src, ADDR), F(icmp6_msg, "dst", dst, ADDR),
+	F(icmp6_msg, "hoa", hoa, ADDR), F(icmp6_msg, "id", id, U16),
+	F(icmp6_msg, "mobile_router", mobile_router, BOOL), F(icmp6_msg, "managed", managed, BOOL),
+	F(icmp6_msg, "other", other, BOOL), {0}};
 #undef F
 
 static size_t unhex(const char *s, uint8_t *out, size_t size)
@@ -219,6 +226,28 @@ static int encode_ndp(const json_t *o, uint8_t *buf, size_t size)
 	return ndp_encode(&m, buf, size);
 }
 
+static int encode_icmp6(const json_t *o, uint8_t *buf, size_t size)
+{
+	struct icmp6_msg m = {0};
+	json_t *v;
+	size_t i;
+
+	get(o, icmp6_fields, &m);
+	if (m.type < ICMP6_DHAAD_REQUEST || m.type > ICMP6_MPA)
+		errx(1, "type %u", m.type);
+	json_array_foreach (json_object_get(o, "ha"), i, v) {
+		if (i == ICMP6_MAX_HA ||
+			inet_pton(AF_INET6, json_string_value(v), &m.ha[m.n_ha++]) != 1)
+			errx(1, "ha: %s", json_string_value(v));
+	}
+	json_array_foreach (json_object_get(o, "prefixes"), i, v) {
+		if (i == NDP_MAX_PREFIX)
+			errx(1, "too many prefixes");
+		get(v, prefix_fields, &m.prefix[m.n_prefix++]);
+	}
+	return icmp6_encode(&m, buf, size);
+}
+
 static void encode_line(const char *line)
 {
 	json_error_t error;
@@ -229,8 +258,12 @@ static void encode_line(const char *line)
 
 	if (!kind)
 		errx(1, "%s: %s", error.text, line);
-	n = strcmp(kind, "ndp") == 0 ? encode_ndp(o, buf, sizeof(buf))
-				     : encode_mh(o, buf, sizeof(buf));
+	if (strcmp(kind, "ndp") == 0)
+		n = encode_ndp(o, buf, sizeof(buf));
+	else if (strcmp(kind, "icmp6") == 0)
+		n = encode_icmp6(o, buf, sizeof(buf));
+	else
+		n = encode_mh(o, buf, sizeof(buf));
 	for (int i = 0; i < n; i++)
 		printf("%02x", buf[i]);
 	putchar('\n');
@@ -277,9 +310,22 @@ static json_t *decode_mh(const uint8_t *pkt, size_t size)
 	return o;
 }
 
+static json_t *prefixes_of(const struct ndp_prefix *v, unsigned n)
+{
+	json_t *prefixes = json_array();
+
+	for (unsigned i = 0; i < n; i++) {
+		json_t *p = json_object();
+
+		put(p, prefix_fields, &v[i]);
+		json_array_append_new(prefixes, p);
+	}
+	return prefixes;
+}
+
 static json_t *decode_ndp(enum ndp_verdict v, const struct ndp_msg *m)
 {
-	json_t *o = json_pack("{s:s, s:i}", "kind", "ndp", "verdict", (int)v), *prefixes;
+	json_t *o = json_pack("{s:s, s:i}", "kind", "ndp", "verdict", (int)v);
 
 	if (v != NDP_OK)
 		return o;
@@ -289,14 +335,23 @@ static json_t *decode_ndp(enum ndp_verdict v, const struct ndp_msg *m)
 	if (m->type != NDP_RA)
 		return o;
 	put(o, ra_fields, &m->ra);
-	prefixes = json_array();
-	for (unsigned i = 0; i < m->ra.n_prefix; i++) {
-		json_t *p = json_object();
+	json_object_set_new(o, "prefixes", prefixes_of(m->ra.prefix, m->ra.n_prefix));
+	return o;
+}
 
-		put(p, prefix_fields, &m->ra.prefix[i]);
-		json_array_append_new(prefixes, p);
-	}
-	json_object_set_new(o, "prefixes", prefixes);
+static json_t *decode_icmp6(enum icmp6_verdict v, const struct icmp6_msg *m)
+{
+	json_t *o = json_pack("{s:s, s:i}", "kind", "icmp6", "verdict", (int)v), *list;
+	char text[INET6_ADDRSTRLEN];
+
+	if (v != ICMP6_OK)
+		return o;
+	put(o, icmp6_fields, m);
+	list = json_array();
+	for (unsigned i = 0; i < m->n_ha; i++)
+		json_array_append_new(list, json_string(addr6_str(&m->ha[i], text)));
+	json_object_set_new(o, "ha", list);
+	json_object_set_new(o, "prefixes", prefixes_of(m->prefix, m->n_prefix));
 	return o;
 }
 
@@ -304,10 +359,16 @@ static void decode_line(const char *line)
 {
 	uint8_t buf[IP6_SIG_MAX];
 	size_t n = unhex(line, buf, sizeof(buf));
+	struct icmp6_msg im;
 	struct ndp_msg m;
+	enum icmp6_verdict iv = icmp6_decode(buf, n, &im);
 	enum ndp_verdict v = ndp_decode(buf, n, &m);
-	json_t *o = v == NDP_IGNORE ? decode_mh(buf, n) : decode_ndp(v, &m);
+	json_t *o;
 
+	if (iv != ICMP6_IGNORE)
+		o = decode_icmp6(iv, &im);
+	else
+		o = v == NDP_IGNORE ? decode_mh(buf, n) : decode_ndp(v, &m);
 	json_dumpf(o, stdout, JSON_COMPACT);
 	putchar('\n');
 	json_decref(o);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
-/* sig.bpf.c - takes Mobility Header packets to our addresses (and ESP that follows a Home Address
- * option or a type 2 routing header) out of an interface's ingress and hands them to the daemon
- * whole.  It looks for the Mobility Header and at nothing else; fragments are left to the kernel.
+/* sig.bpf.c - takes Mobility Header packets to our addresses, Mobile IPv6's ICMPv6 messages, and
+ * ESP that follows a Home Address option or a type 2 routing header, out of an interface's ingress
+ * and hands them to the daemon whole.  It looks at nothing else; fragments are left to the kernel.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -19,6 +19,8 @@
 #define OPT_PAD1    0
 #define OPT_HAO     0xc9 /* RFC 6275 s6.3 */
 #define RH_TYPE_2   2    /* RFC 6275 s6.4 */
+#define ICMP_FIRST  144  /* RFC 6275 s6.5-6.8: home agent and prefix discovery */
+#define ICMP_LAST   147
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -68,6 +70,9 @@ static __always_inline int is_signalling(struct __sk_buff *skb, __u8 next)
 			return 1;
 		if (next == IPPROTO_ESP)
 			return mobile;
+		if (next == IPPROTO_ICMPV6)
+			return !bpf_skb_load_bytes(skb, off, &type, 1) && type >= ICMP_FIRST &&
+			       type <= ICMP_LAST;
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
 			return 0;
 		if (bpf_skb_load_bytes(skb, off, &h, sizeof(h)))
@@ -95,7 +100,7 @@ int sig_capture(struct __sk_buff *skb)
 		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return TC_ACT_UNSPEC;
 	if (ip.nexthdr != NH_MH && ip.nexthdr != IPPROTO_DSTOPTS && ip.nexthdr != IPPROTO_ROUTING &&
-		ip.nexthdr != IPPROTO_HOPOPTS)
+		ip.nexthdr != IPPROTO_HOPOPTS && ip.nexthdr != IPPROTO_ICMPV6)
 		return TC_ACT_UNSPEC;
 	__builtin_memcpy(&dst, &ip.daddr, sizeof(dst));
 	if (!bpf_map_lookup_elem(&locals, &dst) || !is_signalling(skb, ip.nexthdr))
