@@ -2,6 +2,7 @@
 #pragma once
 #include <uthash.h>
 #include "common/core/heap.h"
+#include "ha/agents.h"
 #include "ha/home.h"
 #include "ha/table.h"
 
@@ -81,6 +82,10 @@ struct ha { /* the binding cache and what it needs; private to its core */
 	uint64_t counters[HA_N_COUNTERS];
 	struct in6_addr *own; /* owned; n_own addresses of this host */
 	unsigned n_own;
+	uint64_t rng; /* splitmix64 state */
+	struct agents agents;
+	uint64_t replies_since;       /* ms; when 'replies' was last lowered */
+	unsigned replies;             /* level of a leaky bucket: discovery replies sent lately */
 	uint64_t notes_since;         /* ms; when 'notes' was last lowered */
 	unsigned notes;               /* level of a leaky bucket: rejections told lately */
 	struct {                      /* what a failed TUNNEL_PUT has to give back */

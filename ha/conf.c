@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <uthash.h>
+#include "ha/agents.h"
 #include "ha/conf.h"
 #include "ha/table.h"
 
@@ -58,6 +59,28 @@ static const struct conf_key allow_keys[] = {
 		.required = true,
 		.help = "tenant that receives"},
 	{.name = CONF_LINE_KEY, .type = CONF_UINT, ALLOW(line), .size = 1},
+	{.name = NULL},
+};
+
+#define AGENT(member) .off = offsetof(struct ha_agent_conf, member)
+static const struct conf_key agent_keys[] = {
+	{.name = "address",
+		.type = CONF_ADDR6,
+		AGENT(address),
+		.required = true,
+		.help = "address that routers register with"},
+	{.name = "preference",
+		.type = CONF_UINT,
+		AGENT(preference),
+		.def = "0",
+		.max = 65535,
+		.help = "as its advertisements would say"},
+	{.name = "mobile_routers",
+		.type = CONF_BOOL,
+		AGENT(mobile_routers),
+		.def = "true",
+		.help = "it serves mobile routers; false: hosts only"},
+	{.name = CONF_LINE_KEY, .type = CONF_UINT, AGENT(line), .size = 1},
 	{.name = NULL},
 };
 
@@ -145,6 +168,20 @@ const struct conf_key ha_conf_keys[] = {
 		.max = 1000,
 		.help = "how many routers a second are sent to other home agents by nemoctl ha "
 			"drain"},
+	{.name = "preference",
+		KEY(CONF_UINT, core.preference),
+		.def = "0",
+		.max = 65535,
+		.help = "own one in answers to home agent discovery, higher is better; the same as "
+			"radvd's HomeAgentPreference"},
+	{.name = "home_agents",
+		KEY(CONF_GROUPS, core.agents),
+		.max = AGENTS_MAX - 1,
+		.elem_size = sizeof(struct ha_agent_conf),
+		N(core.n_agents),
+		.sub = agent_keys,
+		.help = "other home agents for the same home network, besides those that advertise "
+			"themselves on home_link"},
 	{.name = "routers",
 		KEY(CONF_GROUPS, core.routers),
 		.elem_size = sizeof(struct ha_router),
@@ -342,6 +379,22 @@ static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 	table_free(&t);
 }
 
+static void check_agents(struct conf *conf, const struct ha_conf *c)
+{
+	for (unsigned i = 0; i < c->n_agents; i++) {
+		const struct ha_agent_conf *a = &c->agents[i];
+
+		if (conf_misread(conf, &a->address))
+			continue;
+		if (!addr6_is_routable(&a->address))
+			conf_error(conf, a->line, "home_agents.address",
+				"not a unicast routable address");
+		if (addr6_eq(&a->address, &c->address))
+			conf_error(conf, a->line, "home_agents.address",
+				"is our own; preference is the key for that");
+	}
+}
+
 unsigned ha_conf_read(const char *path, struct ha_file *f)
 {
 	struct conf conf = {.file = path};
@@ -356,6 +409,7 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 		conf_error(&conf, 0, "home_link", "needs home_prefixes: what is on that link");
 	if (f->mtu && f->mtu < 1280)
 		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
+	check_agents(&conf, &f->core);
 	check_routers(&conf, &f->core);
 	check_prefixes(&conf, &f->core);
 	number_tenants(&f->core);

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
@@ -52,6 +53,7 @@ static void perform(struct ha_edge *e)
 		case HA_DO_SEND:
 			mhio_send(e->io, &a->mh, a->on_link ? homeio_ifindex(e->home) : 0);
 			break;
+		case HA_DO_SEND_ICMP6: mhio_send_icmp6(e->io, &a->icmp6, 0); break;
 		case HA_DO_HOME:
 			if (e->home)
 				r = homeio_do(e->home, a);
@@ -114,6 +116,22 @@ static void on_home_up(void *arg, unsigned ifindex)
 
 	if (r < 0)
 		log_err("home link %s: signalling capture: %s", e->file->home_link, strerror(-r));
+	/* Its routers ask there who has the anycast address (RFC 6275 s10.5.1). */
+	for (unsigned i = 0; i < e->file->core.n_home; i++) {
+		struct in6_addr anycast = icmp6_anycast(&e->file->core.home[i]);
+
+		r = homeio_anycast(e->home, &anycast);
+		if (r < 0)
+			log_warn("home link %s: anycast address: %s", e->file->home_link,
+				strerror(-r));
+	}
+}
+
+static void on_icmp6(void *arg, const struct icmp6_msg *m)
+{
+	struct ha_event ev = {.type = HA_EV_ICMP6, .icmp6 = *m};
+
+	run(arg, &ev);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
@@ -239,6 +257,15 @@ static json_t *cmd_undrain(void *arg, const json_t *req, char *err)
 	return json_object();
 }
 
+static json_t *cmd_agents(void *arg, const json_t *req, char *err)
+{
+	struct ha_edge *e = arg;
+
+	(void)req;
+	(void)err;
+	return ha_show_agents(e->ha, daemon_now());
+}
+
 static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 {
 	static const struct {
@@ -268,6 +295,7 @@ static const struct ctl_cmd commands[] = {
 	{"allow", "take registrations of {\"name\": ROUTER} again", cmd_allow},
 	{"drain", "no new bindings; send routers to {\"home_agents\": [ADDRESS...]}", cmd_drain},
 	{"undrain", "take new bindings again", cmd_undrain},
+	{"agents", "home agents list: what discovery requests are answered", cmd_agents},
 	{"stats", "every counter with its meaning", cmd_stats},
 	{NULL, NULL, NULL},
 };
@@ -361,6 +389,13 @@ static int open_signalling(struct ha_edge *e)
 		r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
 	if (r == 0)
 		r = sig_local_put(mhio_sig(e->io), &e->file->core.address);
+	for (unsigned i = 0; i < e->file->core.n_home && r == 0; i++) {
+		struct in6_addr anycast = icmp6_anycast(&e->file->core.home[i]);
+
+		r = sig_local_put(mhio_sig(e->io), &anycast);
+	}
+	if (r == 0)
+		mhio_on_icmp6(e->io, on_icmp6);
 	if (r < 0)
 		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
 	return r;
@@ -404,6 +439,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 {
 	struct ha_edge *e = calloc(1, sizeof(*e));
 	unsigned mtu;
+	uint64_t seed;
 	int r;
 
 	if (!e)
@@ -416,6 +452,9 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	if (!e->ha)
 		return -ENOMEM;
 	ha_set_restart(e->ha, daemon_restart_counter());
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	ha_seed(e->ha, seed);
 	r = check_interfaces(file, &mtu);
 	if (r < 0)
 		return r;

@@ -44,6 +44,7 @@ struct ha *ha_new(const struct ha_conf *conf)
 	if (!ha)
 		return NULL;
 	ha->conf = conf;
+	agents_init(&ha->agents, conf);
 	ha->peers = calloc(conf->n_routers ? conf->n_routers : 1, sizeof(*ha->peers));
 	if (!ha->peers || home_init(ha) < 0 || table_build(&ha->table, conf) < 0) {
 		ha_free(ha);
@@ -64,6 +65,11 @@ void ha_set_restart(struct ha *ha, uint32_t counter)
 {
 	ha->restart = counter;
 	ha->bri_seq = (uint16_t)(counter * 40503u); /* not what the run before used last */
+}
+
+void ha_seed(struct ha *ha, uint64_t seed)
+{
+	ha->rng = seed;
 }
 
 int ha_set_own(struct ha *ha, const struct in6_addr *own, unsigned n)
@@ -164,7 +170,17 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 		else if (!ha_control_receive(ha, &ev->mh, now, out))
 			ha->counters[HA_C_mh_unexpected]++;
 		break;
-	case HA_EV_ND: home_nd(ha, ev, now, out); break;
+	case HA_EV_ND:
+		if (ev->nd.msg.type == NDP_RA && !ev->nd.own)
+			agents_ra(&ha->agents, &ev->nd.msg, now);
+		home_nd(ha, ev, now, out);
+		break;
+	case HA_EV_ICMP6:
+		if (ev->icmp6.type == ICMP6_DHAAD_REQUEST)
+			agents_request(ha, &ev->icmp6, now, out);
+		else
+			ha->counters[HA_C_icmp6_unexpected]++;
+		break;
 	case HA_EV_TICK: tick(ha, now, out); break;
 	case HA_EV_TUNNEL_FAILED: tunnel_failed(ha, ev->error, now, out); break;
 	case HA_EV_REVOKE: ha_control_revoke(ha, &ha->peers[ev->router], now, out); break;
@@ -234,6 +250,30 @@ static json_t *json_prefixes(const struct ha_router *r, uint32_t mask)
 		if (mask & (1u << i))
 			json_array_append_new(a, json_string(prefix6_str(&r->prefixes[i], s)));
 	return a;
+}
+
+json_t *ha_show_agents(struct ha *ha, uint64_t now)
+{
+	json_t *list = json_array();
+
+	agents_expire(&ha->agents, now);
+	for (unsigned i = 0; i < ha->agents.n; i++) {
+		const struct agent *a = &ha->agents.v[i];
+		bool heard = !addr6_is_any(&a->lladdr);
+		json_t *addresses = json_array();
+
+		for (unsigned k = 0; k < a->n_addr; k++)
+			json_array_append_new(addresses, json_addr(&a->addr[k].addr));
+		json_array_append_new(list,
+			json_pack("{ss so sI sb so so}", "source",
+				heard ? "advertisement" : (i ? "configuration" : "own"),
+				"addresses", addresses, "preference", (json_int_t)a->preference,
+				"mobile_routers", a->mobile_router, "link_local",
+				heard ? json_addr(&a->lladdr) : json_null(), "remaining_s",
+				heard ? json_integer((json_int_t)((a->until - now) / 1000))
+				      : json_null()));
+	}
+	return list;
 }
 
 json_t *ha_show_bindings(const struct ha *ha, uint64_t now)

@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include "common/core/note.h"
 #include "common/tunnel/tunnel.h"
+#include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
 #include "common/wire/ndp.h"
 
@@ -28,6 +29,13 @@ struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 	uint32_t tenant_id;      /* >= 1, one number per tenant name; set by ha_new()'s caller */
 };
 
+struct ha_agent_conf { /* another home agent of the home link */
+	struct in6_addr address;
+	unsigned preference; /* 0..65535 */
+	bool mobile_routers; /* it serves them */
+	unsigned line;
+};
+
 struct ha_conf { /* borrowed by the core: must outlive it */
 	struct in6_addr address;
 	unsigned n_home; /* prefixes that home addresses may come from */
@@ -42,8 +50,11 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	unsigned revoke_ms, revoke_max_ms; /* wait for a revocation's answer: first, doubled to */
 	unsigned revoke_retries;
 	unsigned switch_rate; /* Home Agent Switch messages a second, over all routers; 0: 1 */
-	bool home_link;  /* real: home addresses are probed and proxied there; false: virtual */
-	unsigned dad_ms; /* duplicate address detection on it; 0: none */
+	bool home_link;      /* real: home addresses are probed and proxied there; false: virtual */
+	unsigned dad_ms;     /* duplicate address detection on it; 0: none */
+	unsigned preference; /* own one in the home agents list: 0..65535, higher is better */
+	unsigned n_agents;
+	struct ha_agent_conf *agents;
 };
 
 #define HA_COUNTERS(X) \
@@ -73,6 +84,13 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(dad_failed, "home addresses refused because they are in use there (status 134)") \
 	X(home_conflicts, "advertisements of others for a bound home address on the home link") \
 	X(home_ra, "Router Advertisements seen on the home link") \
+	X(dhaad_rx, "home agent discovery requests received") \
+	X(dhaad_tx, "of these, answered") \
+	X(dhaad_bad, "of these, dropped: not to the anycast address of a home prefix, or from no " \
+		     "unicast routable address") \
+	X(dhaad_limited, "of these, dropped: too many at once") \
+	X(icmp6_unexpected, "home agent and prefix discovery messages that a home agent has no " \
+			    "use for") \
 	X(notes_limited, "rejections without a line in the log: too many at once") \
 	X(tunnel_failed, \
 		"registrations refused because the tunnel could not be set up (status 130)")
@@ -85,6 +103,7 @@ enum ha_counter {
 
 enum ha_event_type {
 	HA_EV_MH,
+	HA_EV_ICMP6,
 	HA_EV_ND, /* solicitation or advertisement on the home link */
 	HA_EV_TICK,
 	HA_EV_TUNNEL_FAILED,
@@ -97,10 +116,12 @@ struct ha_event {
 	enum ha_event_type type;
 	union {
 		struct mh_env mh; /* HA_EV_MH */
-		struct {          /* HA_EV_ND */
+		struct icmp6_msg icmp6;
+		struct { /* HA_EV_ND */
 			struct ndp_msg msg;
 			uint8_t mac[6]; /* of the sender; advertisements of this host's
 					 * routing daemon come, too */
+			bool own;       /* it is one of these */
 		} nd;
 		int error;         /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
 		unsigned router;   /* REVOKE, ALLOW: index into conf->routers */
@@ -117,6 +138,7 @@ enum ha_home_op {          /* on the home link */
 };
 enum ha_action_type {
 	HA_DO_SEND,
+	HA_DO_SEND_ICMP6,
 	HA_DO_HOME,
 	HA_DO_TUNNEL_PUT,
 	HA_DO_TUNNEL_DROP,
@@ -132,6 +154,7 @@ struct ha_action {
 			bool router; /* R flag of advertisements (RFC 3963 s6.2) */
 		} home;
 		struct mh_env mh;
+		struct icmp6_msg icmp6;
 		struct tunnel tunnel; /* TUNNEL_DROP: only id is set */
 		struct note note;
 	};
@@ -144,6 +167,7 @@ struct ha_out {
 
 struct ha;
 struct ha *ha_new(const struct ha_conf *); /* NULL: no memory */
+void ha_seed(struct ha *, uint64_t seed);  /* of its random numbers; before the first step */
 /* Addresses of this host ('n' of them, copied): no care-of address can be one of them.  0 or
  * -ENOMEM. */
 int ha_set_own(struct ha *, const struct in6_addr *own, unsigned n);
@@ -166,6 +190,7 @@ bool ha_next_tunnel(const struct ha *, unsigned *i, struct tunnel *out);
 bool ha_next_proxy(
 	const struct ha *, unsigned *i, struct in6_addr out[2], unsigned *n, bool *router);
 json_t *ha_show_bindings(
-	const struct ha *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
+	const struct ha *, uint64_t now);          /* schema: doc/control.md; NULL: no memory */
+json_t *ha_show_agents(struct ha *, uint64_t now); /* the home agents list */
 json_t *ha_show_routers(const struct ha *, uint64_t now);
 void ha_free(struct ha *); /* accepts NULL */

@@ -88,6 +88,7 @@ static void on_nd(void *arg, const struct ndp_msg *m, const uint8_t *mac, unsign
 	if (ifindex != h->ifindex || (!mac && !addr6_eq(&m->src, &h->lladdr)))
 		return; /* what is not our own comes by the packet socket, too */
 	ev.nd.msg = *m;
+	ev.nd.own = !mac;
 	memcpy(ev.nd.mac, mac ? mac : h->mac, 6);
 	h->on.event(h->on.arg, &ev);
 }
@@ -153,6 +154,11 @@ int homeio_do(struct homeio *h, const struct ha_action *a)
 	case HA_HOME_ANNOUNCE: return announce(h, addr, a->home.router);
 	}
 	return 0;
+}
+
+int homeio_anycast(struct homeio *h, const struct in6_addr *addr)
+{
+	return nd_join_anycast(h->nd, h->ifindex, addr);
 }
 
 unsigned homeio_ifindex(const struct homeio *h)

@@ -18,5 +18,7 @@ struct homeio_handlers {
 int homeio_open(struct homeio **, sd_event *, const char *ifname, const struct ha *ha,
 	const struct homeio_handlers *);
 int homeio_do(struct homeio *, const struct ha_action *); /* an HA_DO_HOME; 0 or -errno */
-unsigned homeio_ifindex(const struct homeio *);           /* 0: no such interface now */
-void homeio_close(struct homeio *); /* removes the proxy entries; accepts NULL */
+/* Makes the kernel answer solicitations for an anycast address there; ends with homeio_close(). */
+int homeio_anycast(struct homeio *, const struct in6_addr *);
+unsigned homeio_ifindex(const struct homeio *); /* 0: no such interface now */
+void homeio_close(struct homeio *);             /* removes the proxy entries; accepts NULL */

@@ -37,6 +37,7 @@ const char *bul_state_str(enum bul_state s)
 {
 	switch (s) {
 	case BUL_IDLE: return "no link";
+	case BUL_DISCOVERY: return "looking for a home agent";
 	case BUL_REGISTERING: return "registering";
 	case BUL_BOUND: return "bound";
 	case BUL_RETRY: return "waiting to retry";
@@ -65,7 +66,7 @@ void bul_put_tunnel(struct mr *mr)
 	struct bul *b = &mr->bul;
 	const struct link *l = &mr->links[b->uplink];
 
-	if (!b->tunnel || mr->active < 0)
+	if (!b->tunnel || mr->active < 0 || !mr->conf->n_has)
 		return;
 	struct tunnel *t = &mr_action(mr, MR_DO_TUNNEL_PUT)->tunnel;
 
@@ -207,8 +208,31 @@ static void begin(struct mr *mr, enum bul_state state)
 
 static void start(struct mr *mr, enum bul_state state)
 {
+	mr->bul.rediscover = false;
 	begin(mr, state);
 	send_update(mr);
+}
+
+static void discover(struct mr *mr)
+{
+	begin(mr, BUL_DISCOVERY);
+	mr->bul.rediscover = false;
+	mr->bul.send_at = UINT64_MAX;
+	if (mr->conf->n_has)
+		mr_note(mr, NOTE_MR_RETRY,
+			"none of the home agents would have us: looking for others");
+	dhaad_start(mr);
+}
+
+void bul_discovered(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	if (b->state != BUL_DISCOVERY)
+		return;
+	b->ha = 0;
+	new_round(b);
+	start(mr, BUL_REGISTERING);
 }
 
 void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
@@ -231,13 +255,17 @@ void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
 		bul_put_tunnel(mr);
 		return;
 	}
-	start(mr, BUL_REGISTERING);
+	if (!mr->conf->n_has || b->state == BUL_DISCOVERY)
+		discover(mr);
+	else
+		start(mr, BUL_REGISTERING);
 }
 
 void bul_lost(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
 
+	dhaad_stop(mr);
 	if (b->state == BUL_REFUSED || b->state == BUL_REVOKED || b->state == BUL_CLOSING)
 		return;
 	b->state = BUL_IDLE;
@@ -309,6 +337,7 @@ static void back_off(struct mr *mr)
 	uint64_t wait = b->retry_ms - b->retry_ms / 8 + mr_random(mr) % (b->retry_ms / 4);
 
 	b->retry_ms = mr_min(2 * b->retry_ms, RETRY_MAX_MS);
+	b->rediscover = mr->discovers && b->has_tried + 1 >= mr->conf->n_has;
 	new_round(b);
 	if (b->live) /* it is asked first (s11.4.1) */
 		b->ha = b->bound_ha;
@@ -371,8 +400,10 @@ static void closed(struct mr *mr, bool answered)
 		mr_exit(mr, false);
 	} else if (b->elsewhere) {
 		b->elsewhere = false;
-		if (!next_ha(mr) && mr->conf->n_has > 1)
+		if (!next_ha(mr)) {
+			b->rediscover = mr->discovers; /* RFC 3963 s5.3 */
 			take_next_ha(mr);
+		}
 		later(mr, "this home agent does not serve mobile routers", RETRY_MAX_MS / 5);
 	} else {
 		start(mr, BUL_REGISTERING);
@@ -627,8 +658,12 @@ void bul_restart(struct mr *mr)
 		b->implicit = mr->conf->mode == MR_IMPLICIT;
 		b->ha = b->live ? b->bound_ha : 0;
 		b->state = BUL_IDLE;
-		if (mr->active >= 0)
+		if (mr->active >= 0 && mr->discovers)
+			discover(mr);
+		else if (mr->active >= 0)
 			start(mr, BUL_REGISTERING);
+	} else if (b->state == BUL_DISCOVERY && mr->active >= 0) {
+		discover(mr);
 	}
 }
 
@@ -645,6 +680,7 @@ void bul_stop(struct mr *mr, bool keep)
 	struct bul *b = &mr->bul;
 	bool known_there = b->live || b->n_sent;
 
+	dhaad_stop(mr);
 	if (keep || mr->active < 0 || !known_there) {
 		if (!keep)
 			drop_tunnel(mr);
@@ -662,10 +698,14 @@ static void silence(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
 
-	if (mr->conf->n_has > 1) {
+	if (mr->conf->n_has > 1 || mr->discovers) {
 		if (!next_ha(mr)) {
 			if (b->worst != BUL_LATER) { /* of all the others' answers */
 				conclude(mr);
+				return;
+			}
+			if (mr->discovers) {
+				discover(mr);
 				return;
 			}
 			new_round(b);
@@ -687,7 +727,12 @@ static void timeout(struct mr *mr)
 	b->send_at = UINT64_MAX;
 	switch (b->state) {
 	case BUL_BOUND: start(mr, BUL_REGISTERING); break; /* refresh */
-	case BUL_RETRY: start(mr, BUL_REGISTERING); break;
+	case BUL_RETRY:
+		if (b->rediscover)
+			discover(mr);
+		else
+			start(mr, BUL_REGISTERING);
+		break;
 	case BUL_REVOKED: start(mr, BUL_REGISTERING); break;
 	case BUL_CLOSING: closing_timeout(mr); break;
 	case BUL_REGISTERING:
@@ -697,6 +742,7 @@ static void timeout(struct mr *mr)
 			send_update(mr);
 		break;
 	case BUL_IDLE:
+	case BUL_DISCOVERY:
 	case BUL_REFUSED: break;
 	}
 }

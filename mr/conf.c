@@ -82,13 +82,18 @@ const struct conf_key mr_conf_keys[] = {
 		KEY(CONF_ADDR6, core.hoa),
 		.required = true,
 		.help = "address that it is known by at the home agent"},
+	{.name = "home_prefix",
+		KEY(CONF_PREFIX6, core.home_prefix),
+		.help = "prefix of the home link, where home agents are looked for if home_agents "
+			"is "
+			"empty; without it the /64 of the home address"},
 	{.name = "home_agents",
 		KEY(CONF_ADDR6S, core.has),
-		.required = true,
 		.max = MR_MAX_HAS,
 		.elem_size = sizeof(struct in6_addr),
 		N(core.n_has),
-		.help = "home agent addresses, the preferred one first"},
+		.help = "home agent addresses, the preferred one first; none: they are looked for "
+			"(RFC 6275 dynamic home agent address discovery)"},
 	{.name = "uplinks",
 		KEY(CONF_GROUPS, core.uplinks),
 		.required = true,
@@ -280,6 +285,8 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 		conf_error(&conf, 0, "table",
 			"%u is one of the kernel's own: traffic would leave outside the tunnel",
 			f->table);
+	if (!f->core.home_prefix.len)
+		f->core.home_prefix = prefix6_mask((struct prefix6){f->core.hoa, 64});
 	check_addresses(&conf, &f->core);
 	check_uplinks(&conf, &f->core);
 	check_networks(&conf, &f->core);

@@ -68,11 +68,15 @@ struct link {
  *                               RETRY -+      REFUSED (operator)     CLOSING (stop, or to start
  * anew)
  *
+ * DISCOVERY comes before REGISTERING when no home agent is configured and none is known yet, or
+ * when those known would not have us.
+ *
  * REVOKED: the home agent ended the binding (RFC 5846).  It is as REFUSED, but for a try now and
  * then: nothing tells a router that it is allowed again.
  */
 enum bul_state {
 	BUL_IDLE,
+	BUL_DISCOVERY,
 	BUL_REGISTERING,
 	BUL_BOUND,
 	BUL_RETRY,
@@ -117,6 +121,7 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	struct in6_addr bound_coa; /* care-of address that the home agent has acknowledged */
 	uint64_t ends;             /* ms; with 'live' */
 	uint32_t lifetime_s;       /* granted */
+	bool rediscover;           /* RETRY: then look for home agents first */
 	unsigned closing_left;     /* BUs still to be sent in CLOSING */
 	bool closing_exit;         /* then end, instead of trying elsewhere */
 	int last_status;           /* -1 = none yet */
@@ -155,8 +160,22 @@ struct mr_control {
 	unsigned answers;
 };
 
+struct dhaad {               /* looking for home agents; states at the head of dhaad.c */
+	bool running, ever;  /* a round is on; last_tx counts */
+	uint16_t id;         /* of this round's requests */
+	struct in6_addr coa; /* their source */
+	unsigned n_tx;       /* sent in this round */
+	uint64_t wait_ms;    /* after the next one */
+	uint64_t at;      /* ms; next request, end of the round or of a pause; UINT64_MAX = none */
+	uint64_t last_tx; /* ms */
+};
+
 struct mr {
-	const struct mr_conf *conf;
+	const struct mr_conf *conf; /* now_conf */
+	struct mr_conf now_conf;    /* the configuration, with the home agents that are known now */
+	struct in6_addr has[MR_MAX_HAS];
+	bool discovers; /* home agents are looked for */
+	struct dhaad dhaad;
 	unsigned n_links;
 	struct link links[MR_MAX_UPLINKS];
 	int active; /* uplink in use, -1 = none */
@@ -204,6 +223,7 @@ void bul_adopt(struct mr *, uint64_t now);
 void bul_stop(struct mr *, bool keep);
 void bul_tick(struct mr *);
 void bul_put_tunnel(struct mr *);
+void bul_discovered(struct mr *); /* register with the first of the home agents known now */
 uint64_t bul_deadline(const struct mr *);
 const char *bul_state_str(enum bul_state);
 void bul_again(struct mr *);                     /* the home agent may have lost the binding */
@@ -226,3 +246,10 @@ void mr_heartbeat_bound(struct mr *);
 void mr_heartbeat_receive(struct mr *, const struct mh_env *, unsigned ha);
 void mr_heartbeat_unknown(struct mr *); /* the home agent does not know the message */
 void mr_heartbeat_tick(struct mr *);
+
+/* dhaad.c: dynamic home agent address discovery.  It ends in bul_discovered(). */
+void dhaad_init(struct mr *);
+void dhaad_start(struct mr *); /* at once; a round from the same care-of address goes on */
+void dhaad_stop(struct mr *);
+void dhaad_receive(struct mr *, const struct icmp6_msg *);
+void dhaad_tick(struct mr *);

@@ -256,6 +256,7 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_MR_SWITCH:
 	case NOTE_MR_LEFT:
 	case NOTE_MR_LINK:
+	case NOTE_MR_DISCOVERED:
 	case NOTE_MR_LOST:
 	case NOTE_MR_REFRESHED:
 	case NOTE_MR_RETRY:
@@ -270,10 +271,16 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	tell_note(e->ctl, "nemo-mr", n);
 }
 
+static int send_icmp6(struct mr_edge *e, const struct mr_action *a)
+{
+	return mhio_send_icmp6(e->io, &a->icmp6, e->uplinks[a->uplink].ifindex);
+}
+
 static int perform_one(struct mr_edge *e, struct mr_action *a)
 {
 	switch (a->type) {
 	case MR_DO_SEND_MH: return send_mh(e, a);
+	case MR_DO_SEND_ICMP6: return send_icmp6(e, a);
 	case MR_DO_SEND_RS:
 	case MR_DO_SEND_PROBE: return send_nd(e, a);
 	case MR_DO_COA_PUT: return put_coa(e, a);
@@ -290,6 +297,7 @@ static int perform_one(struct mr_edge *e, struct mr_action *a)
 
 static const char *const action_names[] = {
 	[MR_DO_SEND_MH] = "send a Mobility Header message",
+	[MR_DO_SEND_ICMP6] = "send a discovery message",
 	[MR_DO_SEND_RS] = "send a Router Solicitation",
 	[MR_DO_SEND_PROBE] = "probe a router",
 	[MR_DO_COA_PUT] = "add the care-of address",
@@ -485,6 +493,13 @@ static void on_message(void *arg, const struct mh_env *m)
 	run(arg, &ev);
 }
 
+static void on_icmp6(void *arg, const struct icmp6_msg *m)
+{
+	struct mr_event ev = {.type = MR_EV_ICMP6, .icmp6 = *m};
+
+	run(arg, &ev);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct mr_event ev = {.type = MR_EV_TICK};
@@ -629,6 +644,7 @@ static int open_tunnel(struct mr_edge *e)
 		return r;
 	}
 	mhio_limit_errors(e->io, MAX_UPDATE_RATE);
+	mhio_on_icmp6(e->io, on_icmp6);
 	/* What the home agent says to the home address: it comes out of the tunnel. */
 	r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
 	if (r == 0)

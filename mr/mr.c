@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/core/rng.h"
 #include "mr/core.h"
 
 struct mr_action *mr_action(struct mr *mr, enum mr_action_type type)
@@ -32,13 +33,9 @@ struct note *mr_note(struct mr *mr, enum note_type type, const char *fmt, ...)
 	return n;
 }
 
-uint64_t mr_random(struct mr *mr) /* splitmix64 */
+uint64_t mr_random(struct mr *mr)
 {
-	uint64_t z = (mr->rng += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
+	return rng_next(&mr->rng);
 }
 
 struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
@@ -47,7 +44,12 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 
 	if (!mr)
 		return NULL;
-	mr->conf = conf;
+	mr->now_conf = *conf;
+	mr->conf = &mr->now_conf;
+	mr->now_conf.has = mr->has;
+	memcpy(mr->has, conf->has, conf->n_has * sizeof(mr->has[0]));
+	mr->discovers = conf->n_has == 0;
+	dhaad_init(mr);
 	mr->rng = seed;
 	mr->active = -1;
 	mr->n_links = conf->n_uplinks;
@@ -147,6 +149,12 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		if (!mr_control_receive(mr, &ev->mh))
 			bul_receive(mr, &ev->mh);
 		break;
+	case MR_EV_ICMP6:
+		if (ev->icmp6.type == ICMP6_DHAAD_REPLY)
+			dhaad_receive(mr, &ev->icmp6);
+		else
+			mr->counters[MR_C_icmp6_unexpected]++;
+		break;
 	case MR_EV_REHOME:
 		link_hint(mr, l, true, "operator");
 		bul_restart(mr);
@@ -157,6 +165,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 			link_tick(mr, &mr->links[i]);
 		bul_tick(mr);
 		mr_control_tick(mr);
+		dhaad_tick(mr);
 		break;
 	}
 	mr->out = NULL;
@@ -164,7 +173,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 
 uint64_t mr_deadline(const struct mr *mr)
 {
-	uint64_t at = mr_min(bul_deadline(mr), mr_control_deadline(mr));
+	uint64_t at = mr_min(bul_deadline(mr), mr_min(mr_control_deadline(mr), mr->dhaad.at));
 
 	for (unsigned i = 0; i < mr->n_links; i++)
 		at = mr_min(at, link_deadline(&mr->links[i]));
@@ -240,7 +249,7 @@ json_t *mr_show(const struct mr *mr, uint64_t now)
 	return json_pack("{ss ss so so so so sI sI sI so so ss so so}", "name", mr->conf->name,
 		"state", bul_state_str(b->state), "home_address",
 		addr_or_null(true, &mr->conf->hoa), "home_agent",
-		addr_or_null(true, &mr->conf->has[b->ha]), "care_of",
+		addr_or_null(mr->conf->n_has > 0, &mr->conf->has[b->ha]), "care_of",
 		addr_or_null(mr->active >= 0, &b->coa), "uplink",
 		mr->active >= 0 ? json_string(mr->conf->uplinks[mr->active].interface)
 				: json_null(),

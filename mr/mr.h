@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include "common/core/note.h"
 #include "common/tunnel/tunnel.h"
+#include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
 #include "common/wire/ndp.h"
 
@@ -37,11 +38,12 @@ struct mr_known_conf { /* a link that may be visited: RFC 6059 for links never s
 	unsigned line;
 };
 
-struct mr_conf { /* borrowed by the core: must outlive it */
+struct mr_conf { /* what it points to is borrowed by the core: must outlive it */
 	char name[MR_NAME_SIZE];
 	struct in6_addr hoa;
-	unsigned n_has;
-	struct in6_addr *has; /* home agents, in order of preference */
+	struct prefix6 home_prefix; /* where home agents are looked for if none is configured */
+	unsigned n_has;             /* 0: they are looked for */
+	struct in6_addr *has;       /* home agents, in order of preference */
 	unsigned n_uplinks;
 	struct mr_uplink_conf *uplinks;
 	unsigned n_networks;
@@ -75,6 +77,13 @@ struct mr_conf { /* borrowed by the core: must outlive it */
 	X(hb_unmatched, "ignored: answer to no Heartbeat request outstanding") \
 	X(control_limited, "Heartbeat requests not answered: too many") \
 	X(mh_unexpected, "Mobility Header messages that a mobile router has no use for") \
+	X(dhaad_tx, "home agent discovery requests sent") \
+	X(dhaad_rx, "home agent discovery replies received") \
+	X(dhaad_ignored, "of these, ignored: not ours, no Identifier in use, R = 0, or no usable " \
+			 "address") \
+	X(icmp6_unexpected, \
+		"home agent and prefix discovery messages that a mobile router has no " \
+		"use for") \
 	X(rs_tx, "Router Solicitations sent") \
 	X(probes_tx, "Neighbour Solicitations to known routers sent (RFC 6059)") \
 	X(ra_rx, "Router Advertisements received on uplinks") \
@@ -97,6 +106,7 @@ enum mr_event_type {
 	MR_EV_ADDR,   /* duplicate address detection of a care-of address failed */
 	MR_EV_NEIGH,  /* the kernel could not reach the default router */
 	MR_EV_MH,
+	MR_EV_ICMP6,
 	MR_EV_REHOME, /* operator or orchestrator says: look again */
 	MR_EV_STOP,
 	MR_EV_TICK,
@@ -115,12 +125,14 @@ struct mr_event {
 		} nd;
 		struct in6_addr addr; /* ADDR, NEIGH */
 		struct mh_env mh;
+		struct icmp6_msg icmp6;
 		bool keep; /* STOP: leave the binding for a restart */
 	};
 };
 
 enum mr_action_type {
 	MR_DO_SEND_MH,    /* mh, out of uplink */
+	MR_DO_SEND_ICMP6, /* icmp6, out of uplink */
 	MR_DO_SEND_RS,    /* uplink */
 	MR_DO_SEND_PROBE, /* uplink, router, mac: unicast NS */
 	MR_DO_COA_PUT,    /* uplink, addr/64; verified: no DAD */
@@ -141,6 +153,7 @@ struct mr_action {
 	unsigned metric;
 	union {
 		struct mh_env mh;
+		struct icmp6_msg icmp6;
 		struct tunnel tunnel;
 		struct note note;
 	};

@@ -114,6 +114,24 @@ HA = {
     "allow": {"router": "van"},
     "drain": {"bindings": 7},
     "undrain": {},
+    "agents": [
+        {
+            "source": "own",
+            "addresses": ["2001:db8::1"],
+            "preference": 5,
+            "mobile_routers": True,
+            "link_local": None,
+            "remaining_s": None,
+        },
+        {
+            "source": "advertisement",
+            "addresses": ["2001:db8::2", "2001:db8:1::2"],
+            "preference": 65535,
+            "mobile_routers": False,
+            "link_local": "fe80::2",
+            "remaining_s": 61,
+        },
+    ],
     "stats": {
         "counters": [{"name": "rx_tenant", "value": 3, "group": "tunnel", "help": "other tenant's"}]
     },
@@ -376,6 +394,15 @@ def test_routers(fake, ctl):
     head, row = ctl("ha", "routers").splitlines()
     assert "no" in row.split() and "140" in row and "1 min 1 s" in row
     assert row[head.index("CARE OF")] == "-" and row[head.index("PREFIXES")] == "-"
+
+
+def test_agents(fake, ctl):
+    fake("a", HA)
+    head, own, other = ctl("ha", "agents").splitlines()
+    assert own[head.index("SOURCE"):].startswith("own")
+    assert own[head.index("LINK LOCAL")] == "-"
+    for text in ("2001:db8::2, 2001:db8:1::2", "65535", "fe80::2", "1 min 1 s"):
+        assert text in other
 
 
 def test_several_daemons_of_a_kind_are_told_apart(fake, ctl):

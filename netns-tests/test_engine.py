@@ -24,6 +24,11 @@ from lib.wait import PATIENCE, wait_for
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     HAO,
+    ICMPv6EchoReply,
+    ICMPv6HAADReply,
+    ICMPv6HAADRequest,
+    ICMPv6MPAdv,
+    ICMPv6MPSol,
     ICMPv6PacketTooBig,
     ICMPv6ParamProblem,
     IPv6,
@@ -551,11 +556,19 @@ SIGNALLING = {
     "ESP with routing header": TO_BOX
     / IPv6ExtHdrRouting(type=2, addresses=[HOA], segleft=1, nh=50)
     / ESP(spi=256, seq=1, data=b"s" * 40),
+    "home agent discovery request": TO_BOX / ICMPv6HAADRequest(id=1),
+    "home agent discovery reply": TO_BOX / ICMPv6HAADReply(id=1, addresses=[FAR]),
+    "prefix solicitation": TO_BOX / HAO_OPTION / ICMPv6MPSol(id=1),
+    "prefix advertisement": TO_BOX
+    / IPv6ExtHdrRouting(type=2, addresses=[HOA], segleft=1)
+    / ICMPv6MPAdv(id=1),
 }
 NOT_OURS = {
     "to another address": (IPv6(src=COA, dst=CLIENT) / HAO_OPTION / MIP6MH_BU(seq=7), True),
     "ESP alone": (TO_BOX / ESP(spi=256, seq=1, data=b"s" * 40), False),
     "UDP": (TO_BOX / payload("x"), False),
+    "ICMPv6 of another type": (TO_BOX / ICMPv6EchoReply(id=1), False),
+    "discovery on its way elsewhere": (IPv6(src=COA, dst=CLIENT) / ICMPv6HAADRequest(id=1), True),
     "fragment": (TO_BOX / IPv6ExtHdrFragment(nh=135, m=1, id=9) / Raw(bytes(8)), False),
 }
 MARK = TO_BOX / MIP6MH_BU(seq=4711)

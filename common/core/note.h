@@ -38,6 +38,7 @@
 		"the hint was a false alarm: same link as before") \
 	X(MR_MOVED, "mr.moved", LOG_INFO, "a new care-of address is in use") \
 	X(MR_LOST, "mr.lost", LOG_WARNING, "no uplink is usable: the network is cut off") \
+	X(MR_DISCOVERED, "mr.discovered", LOG_INFO, "home agents were found by discovery") \
 	X(MR_REGISTERED, "mr.registered", LOG_INFO, "the home agent accepted the binding") \
 	X(MR_REFRESHED, "mr.refreshed", LOG_DEBUG, "the home agent renewed the binding") \
 	X(MR_RETRY, "mr.retry", LOG_WARNING, "a registration failed; what is tried when") \

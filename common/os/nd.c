@@ -187,9 +187,9 @@ int nd_send(struct nd *nd, const struct ndp_msg *m, const uint8_t *mac, unsigned
 	return 0;
 }
 
-static int membership(struct nd *nd, int option, unsigned ifindex, const struct in6_addr *addr)
+static int membership(struct nd *nd, int option, unsigned ifindex, const struct in6_addr *group)
 {
-	struct ipv6_mreq m = {ndp_solicited_node(addr), ifindex};
+	struct ipv6_mreq m = {*group, ifindex};
 
 	if (nd->group_fd < 0)
 		nd->group_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -200,12 +200,21 @@ static int membership(struct nd *nd, int option, unsigned ifindex, const struct 
 
 int nd_join(struct nd *nd, unsigned ifindex, const struct in6_addr *addr)
 {
-	return membership(nd, IPV6_ADD_MEMBERSHIP, ifindex, addr);
+	struct in6_addr group = ndp_solicited_node(addr);
+
+	return membership(nd, IPV6_ADD_MEMBERSHIP, ifindex, &group);
 }
 
 int nd_leave(struct nd *nd, unsigned ifindex, const struct in6_addr *addr)
 {
-	return membership(nd, IPV6_DROP_MEMBERSHIP, ifindex, addr);
+	struct in6_addr group = ndp_solicited_node(addr);
+
+	return membership(nd, IPV6_DROP_MEMBERSHIP, ifindex, &group);
+}
+
+int nd_join_anycast(struct nd *nd, unsigned ifindex, const struct in6_addr *addr)
+{
+	return membership(nd, IPV6_JOIN_ANYCAST, ifindex, addr);
 }
 
 uint64_t nd_dropped(const struct nd *nd)

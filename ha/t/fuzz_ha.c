@@ -89,6 +89,13 @@ static void make_event(const uint8_t *b, struct ha_event *ev)
 		ev->router = b[1] % N_ROUTERS;
 		return;
 	}
+	if ((b[0] & 0xc0) == 0x80 && b[7] & 8) {
+		ev->type = HA_EV_ICMP6;
+		ev->icmp6.type = ICMP6_DHAAD_REQUEST;
+		ev->icmp6.src = addr(b[1]);
+		ev->icmp6.dst = b[0] & 1 ? icmp6_anycast(&home) : addr(b[1] >> 4);
+		return;
+	}
 	ev->type = HA_EV_MH;
 	e->src = addr(b[1]);
 	e->dst = conf.address;

@@ -96,7 +96,7 @@ static void make_control(const uint8_t *b, struct mh_msg *m)
 static void make_event(const uint8_t *b, struct mr_event *ev)
 {
 	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_ND, MR_EV_ND, MR_EV_MH,
-		MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH};
+		MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH, MR_EV_ICMP6};
 
 	memset(ev, 0, sizeof(*ev));
 	ev->type = types[(b[0] & 0x7f) % (sizeof(types) / sizeof(types[0]))];
@@ -120,6 +120,16 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 			ev->mh.m.be.status = b[2] & 3;
 		else if (ev->mh.m.type < MH_BU)
 			make_control(b, &ev->mh.m);
+	} else if (ev->type == MR_EV_ICMP6) {
+		ev->icmp6.type = ICMP6_DHAAD_REPLY;
+		ev->icmp6.dst = f.mr->bul.coa;
+		ev->icmp6.id = (uint16_t)(f.mr->dhaad.id + (b[1] >> 7));
+		ev->icmp6.mobile_router = b[2] & 1;
+		ev->icmp6.n_ha = b[2] >> 4;
+		for (unsigned i = 0; i < ev->icmp6.n_ha; i++) {
+			ev->icmp6.ha[i] = has[i & 1];
+			ev->icmp6.ha[i].s6_addr[14] = (uint8_t)(b[2] & 14);
+		}
 	} else if (ev->type == MR_EV_ADDR || ev->type == MR_EV_NEIGH) {
 		const struct attachment *a = &f.mr->links[ev->uplink].current;
 
@@ -140,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	has[0].s6_addr[0] = has[1].s6_addr[0] = 0x20;
 	has[1].s6_addr[15] = 1;
 	conf.n_uplinks = 1 + data[0] % MR_MAX_UPLINKS;
-	conf.n_has = 1 + data[1] % 2;
+	conf.n_has = data[1] % 3;
 	conf.mode = data[2] % 3;
 	conf.next_ha_ms = 1500;
 	conf.retransmit_ms = data[2] & 0x80 ? 20 : 150;

@@ -636,6 +636,8 @@ static void as_many_as_configured_may_be_missed(void **state) /* RFC 5847 s5 */
 {
 	(void)state;
 	d.conf.heartbeat_misses = 0;
+	mr_free(d.mr);
+	drive_new();
 	bind_here();
 	respond(5);
 	run(59999);
@@ -678,6 +680,8 @@ static void a_home_agent_that_is_gone_is_left_in_the_midst_of_a_registration(voi
 {
 	(void)state;
 	d.conf.heartbeat_s = 1;
+	mr_free(d.mr);
+	drive_new();
 	bind_here();
 	respond(5);
 	migrated(0);

@@ -236,6 +236,7 @@ static void mr_did(unsigned i, const struct mr_action *a)
 	case MR_DO_COA_DROP:
 	case MR_DO_ROUTER_PUT:
 	case MR_DO_ROUTER_DROP:
+	case MR_DO_SEND_ICMP6:
 	case MR_DO_EXIT: break;
 	}
 }
@@ -333,6 +334,7 @@ static void ha_did(const struct ha_out *out)
 			event("ha: tunnel of mr%u dropped", i);
 			break;
 		case HA_DO_HOME: /* the home link is virtual */
+		case HA_DO_SEND_ICMP6:
 		case HA_DO_NOTE: break;
 		}
 	}

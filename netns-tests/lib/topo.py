@@ -53,13 +53,15 @@ class Radvd:
     max_s: float = 600
     lifetime_s: int = 1800
     options: str = ""  # more lines for the interface, e.g. "AdvLinkMTU 1400;"
+    router_address: bool = False  # R flag: the prefix option has the router's address
 
     def text(self):
         return (
             f"interface {self.on.split(':')[1]} {{\n\tAdvSendAdvert on;\n"
             f"\tMinRtrAdvInterval {self.min_s:g};\n\tMaxRtrAdvInterval {self.max_s:g};\n"
             f"\tAdvDefaultLifetime {self.lifetime_s};\n\t{self.options}\n"
-            f"\tprefix {self.prefix} {{ AdvOnLink on; AdvAutonomous on; }};\n}};\n"
+            f"\tprefix {self.prefix} {{ AdvOnLink on; AdvAutonomous on;"
+            f"{' AdvRouterAddr on;' if self.router_address else ''} }};\n}};\n"
         )
 
 

@@ -1,0 +1,354 @@
+"""Home agent discovery (RFC 6275 s6.5, s6.6, s10.5.1, s11.4.1; RFC 3963 s7): a home agent and a
+mobile router against messages made by hand, and real ones with each other.
+
+The made ones are in the networks of test_ha.py and test_mr.py.
+"""
+
+import pytest
+from scapy.layers import inet6 as s6
+from scapy.packet import Raw
+
+from lib.daemon import Daemon
+from lib.mipv6 import BU, Wire, hao, mac_of, rh2, tshark
+from lib.topo import Link, Net, Node, Radvd, Topology, stop
+from lib.wait import PATIENCE, wait_for
+from test_ha import COA, CONF, HA, TOPOLOGY, Home
+from test_mr import AT_A, MNP, Away, away  # noqa: F401: a fixture
+from test_mr import HOA as MR_HOA
+
+ANYCAST = "2001:db8:d:0:fdff:ffff:ffff:fffe"
+REQUEST, REPLY, SOLICITATION, ADVERTISEMENT = range(144, 148)
+BETTER, EQUAL, HOSTS_ONLY = "2001:db8:d::a1", "2001:db8:d::a2", "2001:db8:d::a3"
+
+
+def request(src=COA, dst=ANYCAST, ident=0x1234, r=1, **fields):
+    return s6.IPv6(src=src, dst=dst) / s6.ICMPv6HAADRequest(id=ident, R=r, **fields)
+
+
+# --- the home agent ---
+
+
+@pytest.fixture(scope="module")
+def home():
+    with Net(TOPOLOGY) as net:
+        conf = dict(CONF)
+        CONF.update(preference=5, home_agents=[
+            {"address": BETTER, "preference": 9}, {"address": EQUAL, "preference": 5},
+            {"address": HOSTS_ONLY, "preference": 7, "mobile_routers": False}])
+        try:
+            h = Home(net)
+        finally:
+            CONF.clear()
+            CONF.update(conf)
+        yield h
+        h.wire.close()
+        h.client.close()
+
+
+def test_a_request_is_answered_to_its_source_with_the_list(home):
+    """RFC 6275 s6.5, s6.6, s10.5.1; RFC 3963 s7.2: those that serve mobile routers, and R = 1."""
+    got = home.answer(request())
+    assert (got.src, got.dst, got.nh) == (HA, COA, 58)
+    reply = got[s6.ICMPv6HAADReply]
+    assert (reply.type, reply.code, reply.id, reply.R, reply.res) == (145, 0, 0x1234, 1, 0)
+    assert reply.addresses[0] == BETTER
+    assert sorted(reply.addresses[1:]) == sorted([HA, EQUAL])
+    [row] = tshark(home.net, [got], "icmpv6.type", "icmpv6.checksum.status",
+                   "icmpv6.mip6.identifier", "icmpv6.mip6.home_agent_address", "_ws.malformed")
+    assert row == [["145"], ["1"], [str(0x1234)], reply.addresses, []]
+
+
+def test_a_host_is_told_all_of_them(home):
+    """R = 0: Mobile IPv6 as it was."""
+    reply = home.answer(request(r=0))[s6.ICMPv6HAADReply]
+    assert reply.R == 0
+    assert reply.addresses[:2] == [BETTER, HOSTS_ONLY]
+    assert sorted(reply.addresses[2:]) == sorted([HA, EQUAL])
+
+
+def test_equals_change_places(home):
+    """RFC 6275 s10.5.1: anew for every reply."""
+    seconds = {home.answer(request())[s6.ICMPv6HAADReply].addresses[1] for _ in range(20)}
+    assert seconds == {HA, EQUAL}
+
+
+def bent(packet, at, value):
+    """The packet with an octet of its ICMPv6 message changed, and the old checksum."""
+    data = bytearray(bytes(packet))
+    data[40 + at] = value
+    return s6.IPv6(bytes(data))
+
+
+def made(message, src=COA, dst=ANYCAST):
+    """An ICMPv6 message of these octets, with the right checksum."""
+    head = s6.IPv6(src=src, dst=dst, nh=58)
+    sum_ = s6.in6_chksum(58, head, message)
+    return head / Raw(message[:2] + sum_.to_bytes(2, "big") + message[4:])
+
+
+BAD = {
+    "checksum": ("icmp6_bad", bent(request(), 4, 0)),
+    "code": ("icmp6_bad", request(code=1)),
+    "cut off": ("icmp6_bad", made(b"\x90\0\0\0\x12\x34")),
+    "part of an address": ("icmp6_bad", made(b"\x91\0\0\0\x12\x34\0\0" + bytes(15))),
+    "to our own address": ("dhaad_bad", request(dst=HA)),
+    "from a link-local address": ("dhaad_bad", request(src="fe80::1")),
+    "from the unspecified address": ("dhaad_bad", request(src="::")),
+    "a reply": ("icmp6_unexpected",
+                s6.IPv6(src=COA, dst=HA) / s6.ICMPv6HAADReply(id=1, addresses=[HA])),
+    "a prefix advertisement": ("icmp6_unexpected", s6.IPv6(src=COA, dst=HA) / s6.ICMPv6MPAdv(id=1)),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_messages_are_silently_dropped_and_counted(home, what):
+    counter, packet = BAD[what]
+    before = home.counter(counter)
+    assert home.answers(packet) == []
+    assert home.counter(counter) == before + 1
+
+
+def test_the_anycast_address_of_another_network_is_not_ours(home):
+    """It is the kernel's to route: here an aggregate that nobody is bound in."""
+    before = home.counter("icmp6_rx")
+    home.answers(request(dst="2001:db8:d:1:fdff:ffff:ffff:fffe"))
+    assert home.counter("icmp6_rx") == before
+
+
+def test_a_flood_is_answered_at_a_limited_rate(home):
+    before = home.counter("dhaad_limited")
+    for i in range(300):
+        home.wire.send(request(ident=i))
+    wait_for(lambda: home.counter("dhaad_limited") - before > 100, 10, "the limit")
+
+
+def test_the_list_is_shown(home):
+    assert [(a["source"], a["addresses"], a["preference"]) for a in home.ha.ask("agents")] == [
+        ("own", [HA], 5), ("configuration", [BETTER], 9), ("configuration", [EQUAL], 5),
+        ("configuration", [HOSTS_ONLY], 7)]
+
+
+# --- the mobile router ---
+
+
+def asked(a, since=0):
+    return a.site.wait("discovery request", since, 5, icmp=REQUEST).ip
+
+
+def reply_to(q, addresses, **fields):
+    fields = {"id": q[s6.ICMPv6HAADRequest].id, "R": 1, **fields}
+    return s6.IPv6(src=HA, dst=q.src) / s6.ICMPv6HAADReply(addresses=addresses, **fields)
+
+
+def test_without_home_agents_they_are_looked_for(away):
+    """RFC 6275 s11.4.1, RFC 3963 s7.1."""
+    a = away(home_agents=[]).start()
+    q = asked(a)
+    assert (q.src, q.dst, q.hlim, q.nh) == (AT_A, ANYCAST, 64, 58)
+    m = q[s6.ICMPv6HAADRequest]
+    assert (m.type, m.code, m.R, m.res) == (144, 0, 1, 0)
+    assert s6.in6_chksum(58, q, bytes(m)) == 0
+    assert a.mr.status()["state"] == "looking for a home agent"
+    assert a.mr.status()["home_agent"] is None
+    assert not a.site.packets(mh=BU)
+    a.site.send(reply_to(q, [HA]), mac=a.site.router.mac)
+    a.bound()
+    assert a.mr.wait_event("mr.discovered")["text"] == f"home agent {HA}"
+    a.goes_through_tunnel(AT_A)
+    assert [p for p in a.leaks() if p.icmp != REQUEST] == []
+
+
+def test_a_request_is_repeated_after_three_seconds(away):
+    a = away(home_agents=[]).start()
+    first = a.site.wait("discovery request", icmp=REQUEST)
+    second = a.site.wait("a second one", 1 + a.site.seen.index(first), 6, icmp=REQUEST)
+    assert 2.9e9 < second.time - first.time < 4e9 * PATIENCE
+    assert bytes(second.ip) == bytes(first.ip)
+    a.site.send(reply_to(second.ip, [HA]), mac=a.site.router.mac)
+    a.bound()
+
+
+def test_bad_replies_are_ignored_and_counted(away):
+    a = away(home_agents=[]).start()
+    q = asked(a)
+    ident = q[s6.ICMPv6HAADRequest].id
+    good = reply_to(q, [HA])
+    bad = {
+        "dhaad_ignored": [
+            reply_to(q, [HA], id=ident ^ 1),
+            reply_to(q, [HA], R=0),
+            reply_to(q, []),
+            reply_to(q, ["ff02::1", "fe80::1", "::", MR_HOA, MNP.replace("/64", "7")]),
+        ],
+        "icmp6_bad": [
+            reply_to(q, [HA], code=1),
+            bent(good, 9, 0xff),
+            made(bytes(good.payload)[:-1], HA, q.src),
+        ],
+        "icmp6_unexpected": [
+            s6.IPv6(src=HA, dst=q.src) / s6.ICMPv6HAADRequest(id=ident),
+            s6.IPv6(src=q.src, dst=q.src) / hao(MR_HOA) / s6.ICMPv6MPSol(id=ident),
+        ],
+    }
+    for packets in bad.values():
+        for packet in packets:
+            a.site.send(packet, mac=a.site.router.mac)
+    wait_for(lambda: [a.counter(name) for name in bad] == [len(p) for p in bad.values()], 5,
+             lambda: [a.counter(name) for name in bad])
+    assert a.mr.status()["state"] == "looking for a home agent"
+    a.site.send(good, mac=a.site.router.mac)
+    a.bound()
+
+
+def test_the_next_of_the_list_is_tried_in_its_order(away):
+    """RFC 6275 s11.4.1: the first does not answer, the second is not where we ask, the third does."""
+    a = away(home_agents=[], retransmit_ms=16000).start()
+    q = asked(a)
+    other = "2001:db8:ffff::2"
+    a.site.send(reply_to(q, [other, HA]), mac=a.site.router.mac)
+    first = a.site.wait("an update to the first", mh=BU, dst=other)
+    second = a.site.wait("an update to the next", timeout=20, mh=BU, dst=HA)
+    assert second.time - first.time > 1.5e9
+    a.bound()
+
+
+# --- real ones: no home link, each home agent's configuration names the other ---
+
+#   host -- mr:eth0 -- core --+-- one    2001:db8:1::1   the anycast address is routed here
+#                             +-- two    2001:db8:2::1   preferred
+ONE, TWO = "2001:db8:1::1", "2001:db8:2::1"
+REAL = Topology(
+    nodes=[
+        Node("core", forward=True, routes=[f"2001:db8:d::/64 via {ONE}"]),
+        Node("one", forward=True, routes=["default via 2001:db8:1::fe"]),
+        Node("two", forward=True, routes=["default via 2001:db8:2::fe"]),
+        Node("mr", forward=True),
+        Node("host", routes=["default via 2001:db8:d:1::1"]),
+    ],
+    links=[
+        Link("one:eth0", "core:one", [f"{ONE}/64"], ["2001:db8:1::fe/64"]),
+        Link("two:eth0", "core:two", [f"{TWO}/64"], ["2001:db8:2::fe/64"]),
+        Link("mr:eth0", "core:mr", [], ["2001:db8:a::1/64"], real_dad=True),
+        Link("host:eth0", "mr:eth1", ["2001:db8:d:1::2/64"], ["2001:db8:d:1::1/64"]),
+    ],
+    radvds=[Radvd("core:mr", "2001:db8:a::/64")],
+)
+
+
+def real_home_agent(net, node, engine, **settings):
+    return Daemon(net, node, "nemo-ha", {
+        "address": ONE if node == "one" else TWO, "interfaces": ["eth0"], "engine": engine,
+        "home_prefixes": ["2001:db8:d::/64"], "aggregates": ["2001:db8:d::/48"],
+        "routers": [{"name": "van", "tenant": "red", "home_address": "2001:db8:d::1",
+                     "prefixes": ["2001:db8:d:1::/64"]}], **settings}).start()
+
+
+def real_router(net, engine, **settings):
+    return Daemon(net, "mr", "nemo-mr", {
+        "name": "van", "home_address": "2001:db8:d::1", "uplinks": [{"interface": "eth0"}],
+        "networks": [{"prefix": "2001:db8:d:1::/64", "interface": "eth1"}], "engine": engine,
+        **settings}).start()
+
+
+def test_a_router_finds_its_home_agent_from_nothing(make_net, engine):
+    net = make_net(REAL)
+    one = real_home_agent(net, "one", engine, home_agents=[{"address": TWO, "preference": 1}])
+    two = real_home_agent(net, "two", engine)
+    mr = real_router(net, engine)
+    mr.wait_bound()
+    assert mr.status()["home_agent"] == TWO, "the preferred one"
+    assert [b["name"] for b in two.ask("bindings")] == ["van"]
+    assert one.ask("bindings") == []
+
+
+def test_when_the_preferred_one_is_dead_the_next_serves(make_net, engine):
+    net = make_net(REAL)
+    real_home_agent(net, "one", engine, home_agents=[{"address": TWO, "preference": 1}])
+    mr = real_router(net, engine, retransmit_ms=16000)  # then the wait is its cap
+    mr.wait_status(lambda s: s["state"] == "bound" and s["home_agent"] == ONE, "fall-over", 25)
+
+
+# --- real ones on a home link, where radvd tells of them ---
+
+#   host -- mr:eth0 -- core --home-- bridge --+-- one  2001:db8:d::a1
+#                                             +-- two  2001:db8:d::a2
+# core is an ordinary router of the home link: it asks there who has the anycast address.
+LINK_ONE, LINK_TWO = "2001:db8:d::a1", "2001:db8:d::a2"
+
+
+def home_link(**options):
+    """'options': node -> what radvd says of it beyond the H flag."""
+    def radvd(node):
+        text = "AdvHomeAgentFlag on; AdvHomeAgentInfo on; HomeAgentLifetime 600; " + options[node]
+        address = LINK_ONE if node == "one" else LINK_TWO
+        return Radvd(f"{node}:eth0", f"{address}/64", 3, 4, lifetime_s=0, options=text,
+                     router_address=True)
+
+    return Topology(
+        nodes=[
+            Node("core", forward=True, routes=[f"2001:db8:d:1::/64 via {LINK_ONE}"]),
+            Node("fabric", bridges=["home"]),
+            Node("one", forward=True, routes=["default via 2001:db8:d::fe"]),
+            Node("two", forward=True, routes=["default via 2001:db8:d::fe"]),
+            Node("mr", forward=True),
+            Node("host", routes=["default via 2001:db8:d:1::1"]),
+        ],
+        links=[
+            Link("core:home", "fabric:core@home", ["2001:db8:d::fe/64"]),
+            Link("one:eth0", "fabric:one@home", [f"{LINK_ONE}/64"]),
+            Link("two:eth0", "fabric:two@home", [f"{LINK_TWO}/64"]),
+            Link("mr:eth0", "core:mr", [], ["2001:db8:a::1/64"], real_dad=True),
+            Link("host:eth0", "mr:eth1", ["2001:db8:d:1::2/64"], ["2001:db8:d:1::1/64"]),
+        ],
+        radvds=[Radvd("core:mr", "2001:db8:a::/64"), *(radvd(node) for node in options)],
+    )
+
+
+def on_home_link(net, node, engine, **settings):
+    address = {"one": LINK_ONE, "two": LINK_TWO}[node]
+    return real_home_agent(net, node, engine, address=address, home_link="eth0", dad_ms=100,
+                           aggregates=[], **settings)
+
+
+def knows(ha, *addresses):
+    """The home agents list has these besides ourselves."""
+    def listed():
+        return sorted(a for e in ha.ask("agents")[1:] for a in e["addresses"]) == sorted(addresses)
+
+    wait_for(listed, 15, lambda: f"{addresses} in {ha.ask('agents')}")
+
+
+def test_home_agents_hear_of_each_other_by_radvd(make_net, engine):
+    net = make_net(home_link(one="HomeAgentPreference 3; AdvMobRtrSupportFlag on;",
+                             two="HomeAgentPreference 8; AdvMobRtrSupportFlag on;"))
+    one, two = (on_home_link(net, n, engine, preference=p) for n, p in (("one", 3), ("two", 8)))
+    knows(one, LINK_TWO)
+    knows(two, LINK_ONE)
+    [heard] = one.ask("agents")[1:]
+    assert (heard["source"], heard["preference"], heard["mobile_routers"]) == ("advertisement", 8, True)
+    assert heard["link_local"].startswith("fe80::") and 0 < heard["remaining_s"] <= 600
+    mr = real_router(net, engine)
+    mr.wait_bound()
+    assert mr.status()["home_agent"] == LINK_TWO, "the preferred one"
+
+
+def test_home_agents_for_hosts_only_are_not_told_to_routers(make_net, engine):
+    net = make_net(home_link(one="HomeAgentPreference 3; AdvMobRtrSupportFlag on;",
+                             two="HomeAgentPreference 8; AdvMobRtrSupportFlag off;"))
+    one = on_home_link(net, "one", engine)  # two runs no home agent that serves us
+    knows(one, LINK_TWO)
+    assert not one.ask("agents")[1]["mobile_routers"]
+    mr = real_router(net, engine)
+    mr.wait_bound()
+    assert mr.status()["home_agent"] == LINK_ONE
+
+
+def test_a_router_that_is_no_home_agent_any_more_leaves_the_list(make_net, engine):
+    """H = 0 (RFC 6275 s10.5.1).  A radvd that stops does not say so: its lifetime has to end."""
+    net = make_net(home_link(one="HomeAgentPreference 3; AdvMobRtrSupportFlag on;",
+                             two="HomeAgentPreference 8; AdvMobRtrSupportFlag on;"))
+    one = on_home_link(net, "one", engine)
+    knows(one, LINK_TWO)
+    stop(net.radvds["two:eth0"])
+    net.start_radvd(Radvd("two:eth0", f"{LINK_TWO}/64", 3, 4))
+    knows(one)
