@@ -8,7 +8,7 @@ import pytest
 
 from lib import wide
 from lib.capture import Capture
-from lib.lab64 import IP_PMTUDISC_DO, Udp, ping
+from lib.lab64 import ENGINES, IP_PMTUDISC_DO, Udp, ping
 from lib.traffic import Server, TcpTransfer, UdpProbe
 from lib.wait import wait_for
 
@@ -17,7 +17,7 @@ TUNNEL_MTU = 1460
 MAPPED = "::ffff:" + wide.SERVICES4[1]
 
 
-@pytest.fixture(scope="module", params=os.environ.get("NEMO_NAT64_ENGINES", "tun,ebpf").split(","))
+@pytest.fixture(scope="module", params=ENGINES)
 def testbed(request):
     net, w = wide.build([1], "auto", ipv4={"engine": request.param})
     wait_for(lambda: " 0% packet loss" in ping(net, "client4", wide.SERVICES4[1]), 10,
@@ -50,6 +50,35 @@ def test_tcp_survives_moves(testbed):
     server.stop()
     assert not got["broken"] and not got["corrupt"] and got["received"] == got["sent"] > 1 << 20
     w.leaks.check()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_translator_and_home_agent_on_one_machine(engine):
+    """The eBPF engine hands packets straight to the tunnel's programs, and takes them from there."""
+    net, w = wide.build([1], "auto", ipv4={"engine": engine, "interfaces": ["eth0", "nemo0"]}, on="ha")
+    with net:
+        server = Server(net, "host1")
+        probe = UdpProbe(net, "client4", MAPPED, server)
+        probe.wait_flowing()
+        tcp = TcpTransfer(net, "client4", MAPPED, server)
+        tcp.wait_flowing()
+        for site in "komatsu", "nezu":
+            before = w.mr[1].ask("handovers")[-1]["n"]
+            w.move(1, to=site)
+            wait_for(lambda: w.mr[1].ask("handovers")[-1]["n"] > before, 20, f"handover to {site}")
+            probe.wait_flowing(20)
+        probe.stop()
+        got = tcp.stop()
+        assert not got["broken"] and not got["corrupt"]
+        for name in "translated_4to6", "translated_6to4":
+            c = next(c for c in w.nat.ask("stats")["counters"] if c["name"] == name)
+            assert c[engine] > 0.9 * c["value"] > 0
+        client = Udp(net, "client4", 4, discover=IP_PMTUDISC_DO).connect(wide.SERVICES4[1], 9)
+        net["client4"].run("ip -4 route flush cache")
+        client.send(bytes(1452))
+        wait_for(lambda: client.path_mtu() == TUNNEL_MTU - 20, 3, lambda: f"1440, not {client.path_mtu()}")
+        client.close()
+        w.leaks.check()
 
 
 def test_the_client_is_seen_by_its_ipv4_address(testbed):

@@ -122,18 +122,19 @@ def topology(routers=range(1, 11), second_uplink=(), bonded=(), ra_s=(200, 600),
     return Topology(nodes, links, radvds)
 
 
-def add_ipv4(net, routers):
+def add_ipv4(net, routers, on):
     """What of the testbed is IPv4: addresses and routes of client, core and translator, a service
     address in each network that has an IPv4 one, and the way from the home agent to the translator."""
     net["client4"].batch([f"addr add {CLIENT4}/24 dev eth0", "route add default via 198.51.100.1"], 4)
     net["core"].sysctl(**{"net.ipv4.ip_forward": 1})
-    net["core"].batch(["addr add 198.51.100.1/24 dev client4", "addr add 203.178.136.1/30 dev nat",
+    net["core"].batch(["addr add 198.51.100.1/24 dev client4", f"addr add 203.178.136.1/30 dev {on}",
                        f"route add 203.178.138.216/29 via {NAT4}",
                        f"route add 203.178.141.194/32 via {NAT4}"], 4)
-    net["nat"].sysctl(**{"net.ipv4.ip_forward": 1})
-    net["nat"].batch([f"addr add {NAT4}/30 dev eth0", "route add default via 203.178.136.1"], 4)
-    net["core"].batch([f"route add {PREFIX4} via {NAT}"])
-    net["ha"].batch([f"route add {PREFIX4} via 2001:200:0:1c01::fe"])
+    net[on].sysctl(**{"net.ipv4.ip_forward": 1})
+    net[on].batch([f"addr add {NAT4}/30 dev eth0", "route add default via 203.178.136.1"], 4)
+    if on == "nat":
+        net["core"].batch([f"route add {PREFIX4} via {NAT}"])
+        net["ha"].batch([f"route add {PREFIX4} via 2001:200:0:1c01::fe"])
     for n in routers:
         if n in SERVICES4:
             net[f"host{n}"].batch([f"addr add {inside(n, 0x80)}/64 dev eth0 nodad"])
@@ -142,9 +143,9 @@ def add_ipv4(net, routers):
 class Wide:
     """The testbed running: net, ha, mr[n], with signalling captures and a leak check."""
 
-    def __init__(self, net, routers, engine, settings=None, ipv4=None):
+    def __init__(self, net, routers, engine, settings=None, ipv4=None, on="nat"):
         """'settings': {n: {key: value}} replaces settings in MR-n's configuration; 'ipv4': ones of
-        the translator's, None: there is none."""
+        the translator's, None: there is none; 'on': where it runs, "nat" or "ha"."""
         self.net = net
         self.leaks = LeakCheck(net, VISITED, [AGGREGATE])
         ha_conf = with_settings(conf("nemo-ha"), {"engine": engine})
@@ -159,7 +160,7 @@ class Wide:
             d.wait_bound()
         self.nat = None
         if ipv4 is not None:
-            self.nat = Daemon(net, "nat", "nemo-nat64", with_settings(conf("nat64"), ipv4)).start()
+            self.nat = Daemon(net, on, "nemo-nat64", with_settings(conf("nat64"), ipv4)).start()
 
     def move(self, *routers, to, carrier=True):
         """Live migration of routers to a site (or to one hypervisor)."""
@@ -171,13 +172,13 @@ class Wide:
         self.net.move(*moves, carrier=carrier)
 
 
-def build(routers, engine, keep_in=None, settings=None, ipv4=None, **how):
-    """(Net, Wide): builds and starts everything; the caller closes the net.  'ipv4': see Wide."""
+def build(routers, engine, keep_in=None, settings=None, ipv4=None, on="nat", **how):
+    """(Net, Wide): builds and starts everything; the caller closes the net.  'ipv4', 'on': see Wide."""
     net = Net(topology(routers, ipv4=ipv4 is not None, **how), keep_in)
     try:
         if ipv4 is not None:
-            add_ipv4(net, routers)
-        return net, Wide(net, routers, engine, settings, ipv4)
+            add_ipv4(net, routers, on)
+        return net, Wide(net, routers, engine, settings, ipv4, on)
     except BaseException:
         net.report()
         net.keep()
