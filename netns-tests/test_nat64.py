@@ -31,6 +31,7 @@ from lib.traffic import Server, TcpTransfer, UdpProbe
 from lib.wait import wait_for
 
 NAT64, NEMOCTL = os.path.join(BUILD, "nemo-nat64"), os.path.join(BUILD, "nemoctl")
+UDP_SEGMENT = 103
 # What differs between kernels is marked by its absence: each engine carries traffic of each kind both
 # ways, and routes and reloads work.  All else is the same code on any kernel, and slow in emulation.
 OURS = pytest.mark.novm("the same code on any kernel")
@@ -136,6 +137,30 @@ def test_many_segments_cross_in_one_piece(lab, opened, way):
     before = lab.counters()[name]
     assert sender.send_to(opened(listener.accept()), size) == size
     assert size / (lab.counters()[name] - before) > 10000
+
+
+@OURS
+@pytest.mark.parametrize("way, size", [("4to6", 1000), ("6to4", 1000), ("4to6", 1473)])
+def test_udp_segments(lab, opened, way, size):
+    """Datagrams that were sent as one (UDP_SEGMENT) cross in one piece and arrive one by one; those too
+    big for the links behind the translator in fragments."""
+    sender, receiver, to = (Udp(lab.net, "c4", 4, discover=IP_PMTUDISC_DONT), Udp(lab.net, "h6", 6), H4) \
+        if way == "4to6" else (Udp(lab.net, "h6", 6), Udp(lab.net, "c4", 4), C6)
+    opened(sender), opened(receiver)
+    if size > 1472:
+        lab.mtu(c4=9000, left=9000)
+    sender.s.setsockopt(socket.SOL_UDP, UDP_SEGMENT, size)
+    name, data = f"translated_{way}", os.urandom(20 * size)
+    before, got = lab.counters()[name], []
+    sender.sendto(data, to, receiver.port)
+
+    def all_came():
+        got.extend(d for d, _ in receiver.received())
+        return len(got) == 20
+
+    wait_for(all_came, 5, lambda: f"20 datagrams; {len(got)} came")
+    assert b"".join(got) == data and {len(d) for d in got} == {size}
+    assert lab.counters()[name] == before + 1
 
 
 @pytest.mark.parametrize("size", [pytest.param(n, marks=OURS) for n in (0, 1, 1452)] + [1000])
