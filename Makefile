@@ -13,7 +13,8 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-scapy tayga bird2 \
-	qemu-system-x86 cpio busybox-static zstd xz-utils
+	qemu-system-x86 cpio busybox-static zstd xz-utils \
+	mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk
 
 WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 CFLAGS  ?= -O2 -g
@@ -25,7 +26,7 @@ LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf
 PURE    := $(wildcard common/core/*.c common/wire/*.c) \
-	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c %/homeio.c,$(wildcard mr/*.c ha/*.c)) \
+	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c %/homeio.c %/networkd.c,$(wildcard mr/*.c ha/*.c)) \
 	$(filter-out $(NAT64_IO:%=nat64/%.c),$(wildcard nat64/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)
@@ -48,7 +49,7 @@ FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(B)/tools/%,$(TOOLS))
 
 .PHONY: all tools help deps check check-fast check-unit check-lint check-net check-vm demo drill bench \
-	fuzz install clean format
+	fuzz install image clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -181,9 +182,14 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 \
 		$(DAEMONS:%=$(B)/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
-	install -d $(DESTDIR)/etc/nemo
+	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
+	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
+		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
+
+image: deps all ## the mobile router as a virtual machine: build/image/nemo-mr.qcow2
+	@B=$(B) mr/image/build.sh
 
 clean: ## remove build/
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/san $(B)/bpf -name '*.d' 2>/dev/null)

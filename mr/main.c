@@ -4,6 +4,7 @@
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 #include "mr/edge.h"
+#include "mr/networkd.h"
 
 struct app {
 	struct mr_edge *edge;
@@ -48,6 +49,10 @@ int main(int argc, char **argv)
 			"Mobile router (RFC 3963): keeps the networks behind it reachable at their "
 			"addresses wherever its uplinks are.",
 		.keep_help = "at SIGTERM leave binding and tunnel in place, for a restart",
+		.task = {.name = "networkd",
+			.arg = "DIR",
+			.help = "write what systemd-networkd is to do on the inside interfaces",
+			.run = mr_networkd},
 		.keys = mr_conf_keys,
 	};
 	struct daemon_opts opts;

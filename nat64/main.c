@@ -64,12 +64,13 @@ static char *slurp(const char *path, size_t *size)
 }
 
 /* --import FILE: prints a foreign configuration as one of ours. */
-static int import(const char *path)
+static int import(const char *conf, const char *path)
 {
 	char why[256] = "", *ours = NULL;
 	size_t size;
 	char *text = slurp(path, &size);
 
+	(void)conf;
 	if (!text)
 		return EXIT_FAILURE;
 	ours = nat64_import(text, size, path, why);
@@ -89,8 +90,10 @@ int main(int argc, char **argv)
 		.summary = "Stateless translator between IPv6 and IPv4 (RFC 7915), by explicit "
 			   "mappings and RFC 6052 prefixes.",
 		.keys = nat64_conf_keys,
-		.import = import,
-		.import_help = "print the map646, TAYGA or Jool configuration in FILE as ours",
+		.task = {.name = "import",
+			.arg = "FILE",
+			.help = "print the map646, TAYGA or Jool configuration in FILE as ours",
+			.run = import},
 	};
 	struct daemon_opts opts;
 	struct nat64_file *file;

@@ -27,8 +27,12 @@ static void usage(FILE *f, const struct daemon_info *info)
 		info->name, info->keep_help ? " [-k]" : "", info->summary, info->name);
 	if (info->keep_help)
 		fprintf(f, "  -k, --keep          %s\n", info->keep_help);
-	if (info->import)
-		fprintf(f, "      --import FILE   %s\n", info->import_help);
+	if (info->task.name) {
+		char option[32];
+
+		snprintf(option, sizeof(option), "%s %s", info->task.name, info->task.arg);
+		fprintf(f, "      --%-13s %s\n", option, info->task.help);
+	}
 	fputs("  -h, --help          this text\n"
 	      "      --config-help   every configuration key, with its type, default and range\n"
 	      "      --version       version\n",
@@ -37,7 +41,7 @@ static void usage(FILE *f, const struct daemon_info *info)
 
 int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
 {
-	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_IMPORT };
+	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_TASK };
 	struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 't'},
@@ -45,17 +49,19 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, OPT_VERSION},
 		{"config-help", no_argument, NULL, OPT_CONFIG_HELP},
-		{0}, /* --keep or --import, if the daemon has it */
+		{0}, /* --keep, if the daemon has it; its task */
+		{0},
 		{0},
 	};
 	static char conf[64]; /* one daemon per process; opts borrows it */
-	struct option *optional = &longs[sizeof(longs) / sizeof(*longs) - 2];
+	struct option *optional = &longs[sizeof(longs) / sizeof(*longs) - 3];
+	const char *task = NULL;
 	int o;
 
 	if (info->keep_help)
-		*optional = (struct option){"keep", no_argument, NULL, 'k'};
-	else if (info->import)
-		*optional = (struct option){"import", required_argument, NULL, OPT_IMPORT};
+		*optional++ = (struct option){"keep", no_argument, NULL, 'k'};
+	if (info->task.name)
+		*optional = (struct option){info->task.name, required_argument, NULL, OPT_TASK};
 	snprintf(conf, sizeof(conf), "/etc/nemo/%s.conf", info->name);
 	*opts = (struct daemon_opts){.conf = conf};
 	while ((o = getopt_long(argc, argv, info->keep_help ? "c:tvkh" : "c:tvh", longs, NULL)) !=
@@ -68,7 +74,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		case 'h': usage(stdout, info); return 0;
 		case OPT_VERSION: printf("%s %s\n", info->name, NEMO_VERSION); return 0;
 		case OPT_CONFIG_HELP: conf_help(info->keys); return 0;
-		case OPT_IMPORT: return info->import(optarg);
+		case OPT_TASK: task = optarg; break;
 		default: usage(stderr, info); return EXIT_USAGE;
 		}
 	}
@@ -77,7 +83,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		usage(stderr, info);
 		return EXIT_USAGE;
 	}
-	return -1;
+	return task ? info->task.run(opts->conf, task) : -1;
 }
 
 uint64_t daemon_now(void)

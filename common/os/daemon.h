@@ -18,9 +18,10 @@ struct daemon_info {
 	const char *name;      /* "nemo-ha" */
 	const char *summary;   /* one line for --help */
 	const char *keep_help; /* text of -k, NULL: no such option */
-	/* --import FILE, NULL: no such option.  Returns the exit code. */
-	int (*import)(const char *file);
-	const char *import_help;
+	struct { /* an option of its own that does something and exits; name NULL: none */
+		const char *name, *arg, *help;               /* "import", "FILE" */
+		int (*run)(const char *conf, const char *v); /* -c, its argument; the exit code */
+	} task;
 	const struct conf_key *keys; /* for --config-help */
 };
 
