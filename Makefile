@@ -14,7 +14,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-scapy tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils \
-	mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk
+	mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib
 
 WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 CFLAGS  ?= -O2 -g
@@ -48,8 +48,8 @@ UNIT_BINS := $(patsubst %.c,$(B)/t/%,$(subst /,-,$(UNIT)))
 FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(B)/tools/%,$(TOOLS))
 
-.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-vm demo drill bench \
-	fuzz install image clean format
+.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-migration check-vm demo drill bench \
+	fuzz install image lab lab-migrate lab-down drill-vm clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -57,7 +57,7 @@ all: $(BINS) ## build the daemons and nemoctl
 tools: all $(TOOL_BINS)
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z -]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables:   BENCH=tunnel|nat64  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
 
 deps: ## install what is missing from Debian's packages
@@ -121,10 +121,13 @@ check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the co
 	@$(PYTHON) netns-tests/lib/purity.py $(B)/obj $(PURE)
 	@$(PYTHON) netns-tests/lib/trace.py
 
-PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest netns-tests $(if $(K),-k '$(K)')
+PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest $(if $(K),-k '$(K)')
 
 check-net: tools ## network tests in namespaces, on this kernel
-	$(PYTEST)
+	$(PYTEST) netns-tests --ignore=netns-tests/vm
+
+check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU
+	$(PYTEST) netns-tests/vm
 
 check-vm: deps tools ## the network tests on Debian's stock kernel in QEMU, both engines
 	$(PYTHON) netns-tests/vm/run.py $(if $(K),-k '$(K)')
@@ -136,6 +139,7 @@ check: deps ## all tests: unit, network, and these on the stock kernel (under 15
 	@$(MAKE) --no-print-directory check-lint check-unit
 	@$(MAKE) --no-print-directory fuzz TIME=5
 	@$(MAKE) --no-print-directory check-net
+	@$(MAKE) --no-print-directory check-migration
 	@$(MAKE) --no-print-directory check-vm
 
 demo: deps ## the main job: ten networks move between two sites under live traffic
@@ -186,8 +190,20 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
 		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
 
-image: deps all ## the mobile router as a virtual machine: build/image/nemo-mr.qcow2
+IMAGE := $(B)/image/nemo-mr.qcow2
+$(IMAGE): $(B)/nemo-mr $(B)/nemoctl $(shell find mr/image conf/systemd -type f)
 	@B=$(B) mr/image/build.sh
+
+lab: deps tools $(IMAGE) ## two hypervisors, a router and a service as virtual machines, to play with
+	@cd netns-tests && $(PYTHON) -m vm.lab up
+
+lab-migrate lab-down: ## migrate the lab's machines to the other hypervisor; end the lab
+	@cd netns-tests && $(PYTHON) -m vm.lab $(@:lab-%=%)
+
+drill-vm: deps tools $(IMAGE) ## live migrations under traffic: MOVES=20, ORDER="service first"
+	@$(PYTHON) netns-tests/vm/drill.py
+
+image: deps all $(IMAGE) ## the mobile router as a virtual machine: build/image/nemo-mr.qcow2
 
 clean: ## remove build/
 	rm -rf $(B)

@@ -35,13 +35,19 @@ static int link_create(
 	const struct tunnel_dev *dev, const char *name, const char *kind, unsigned mtu)
 {
 	bool external = !strcmp(kind, "ip6tnl");
+	/* One that the kernel had chosen would be replaced by systemd-udevd a moment later, and the
+	 * engine's programs write it into what they decapsulate. */
+	uint8_t mac[6] = {0x02, 'n', 'e', 'm', 'o', '0'};
+	struct nl_addr *address = nl_addr_build(AF_LLC, mac, sizeof(mac));
 	struct rtnl_link *l = rtnl_link_alloc();
 	struct nl_msg *msg = NULL;
 	int e = -NLE_NOMEM;
 
-	if (l) {
+	if (l && address) {
 		rtnl_link_set_name(l, name);
 		rtnl_link_set_mtu(l, mtu);
+		if (!external)
+			rtnl_link_set_addr(l, address);
 		e = external ? 0 : rtnl_link_set_type(l, kind);
 	}
 	if (e >= 0)
@@ -49,6 +55,7 @@ static int link_create(
 	if (e >= 0 && external)
 		e = add_external_ip6tnl(msg);
 	rtnl_link_put(l);
+	nl_addr_put(address);
 	return net_request(dev->net, e, msg);
 }
 

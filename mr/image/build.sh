@@ -51,7 +51,7 @@ make_root()
 		systemctl -q --root="$root" enable "$unit.service"
 	done
 	# Nobody logs in and nothing listens.
-	systemctl -q --root="$root" mask getty@.service serial-getty@.service systemd-timesyncd.service \
+	systemctl -q --root="$root" mask getty@.service serial-getty@.service systemd-timesyncd.service getty-static.service \
 		apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
 		systemd-networkd-wait-online.service
 }

@@ -1,0 +1,274 @@
+"""Virtual machines in the namespaces of a Net: started, looked into, live-migrated.
+
+    a = Guest(net, "hv-a", "mr", boot, memory_mb=256, nics={"mr0": "uplink", "mr1": "vnet"})
+    a.start()
+    b = a.twin("hv-b"); b.start(incoming=True)
+    migrate([(a, b)])
+
+QEMU without KVM (TCG): slow, but the very same guest, devices and migration.
+"""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import time
+
+from lib.topo import stop
+from lib.wait import Timeout, wait_for
+
+# Devices whose state 7.2 can move and every cloud has.
+MACHINE = "-machine pc -accel tcg,thread=single -cpu max -smp 1 -nodefaults -display none".split()
+GA_TIMEOUT_S = 10
+DOWNTIME_MS = 300
+FAST, HELD_BACK = 1 << 34, 4096  # octets per second
+NEARLY = 24 << 20  # octets
+
+
+class Socket:
+    """JSON objects, one a line, over a unix socket: QMP and the guest agent speak it."""
+
+    def __init__(self, path, timeout=5):
+        def connected():
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                self.socket.connect(path)
+                return True
+            except OSError:
+                self.socket.close()
+                return False
+
+        wait_for(connected, timeout, f"a listener at {path}")
+        self.rest = b""
+
+    def send(self, **message):
+        self.socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def read(self, timeout):
+        """The next object; None if none comes in time."""
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self.rest:
+            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                data = self.socket.recv(65536)
+            except (TimeoutError, BlockingIOError):
+                return None
+            if not data:
+                raise RuntimeError("the virtual machine is gone")
+            self.rest += data
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line.lstrip(b"\xff"))
+
+    def close(self):
+        self.socket.close()
+
+
+class Qmp(Socket):
+    def __init__(self, path):
+        super().__init__(path)
+        self.events = []
+        assert "QMP" in self.read(5), "no QMP greeting"
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        self.send(execute=command, arguments=arguments)
+        while True:
+            answer = self.read(30)
+            if answer is None:
+                raise Timeout(f"QMP: no answer to {command}")
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise RuntimeError(f"QMP: {command}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+
+    def event_at(self, name, timeout=10):
+        """When the last event of this name happened, ns of the realtime clock."""
+
+        def seen():
+            found = [e for e in self.events if e["event"] == name]
+            if not found:
+                answer = self.read(0.01)
+                if answer and "event" in answer:
+                    self.events.append(answer)
+            return found
+
+        stamp = wait_for(seen, timeout, f"QMP event {name}")[-1]["timestamp"]
+        return stamp["seconds"] * 1_000_000_000 + stamp["microseconds"] * 1000
+
+
+class Boot:
+    """What a guest boots: kernel, initrd, command line, and a disk image (or none)."""
+
+    def __init__(self, kernel, initrd, cmdline, image=None):
+        self.kernel, self.initrd, self.cmdline, self.image = kernel, initrd, cmdline, image
+
+
+class Guest:
+    """One virtual machine.  'nics': {tap interface: bridge of the node}, in the guest's order;
+    'credentials': {name: text}, handed over as systemd credentials."""
+
+    def __init__(self, net, node, name, boot, memory_mb, nics, credentials=None, serial_no=1):
+        self.net, self.node, self.name = net, node, name
+        self.boot, self.memory_mb, self.nics = boot, memory_mb, nics
+        self.credentials, self.serial_no = credentials or {}, serial_no
+        self.base = os.path.join(net.dir, f"{name}-{serial_no}")
+        self.console_path = os.path.join(net.dir, f"{name}.console")
+        self.disk = os.path.join(net.dir, f"{name}.qcow2") if boot.image else None
+        self.seed = None  # path of a seed disk
+        self.proc = self.qmp = None
+
+    def twin(self, node):
+        """The same machine on another hypervisor, to be started with incoming=True."""
+        return Guest(self.net, node, self.name, self.boot, self.memory_mb, self.nics,
+                     self.credentials, self.serial_no + 1)  # fmt: skip
+
+    def mac(self, index):
+        return f"52:54:00:{sum(self.name.encode()) % 256:02x}:00:{index:02x}"
+
+    def start(self, incoming=False):
+        self._taps()
+        if self.disk and not os.path.exists(self.disk):
+            create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2"]
+            subprocess.run([*create, "-b", os.path.abspath(self.boot.image), self.disk], check=True)
+        self.proc = self.net[self.node].popen(
+            ["setpriv", "--pdeathsig", "KILL", *self._argv(incoming)],
+            stdin=subprocess.DEVNULL,
+            stdout=open(self.base + ".qemu", "w"),
+            stderr=subprocess.STDOUT,
+        )
+        self.net.started(self.proc)
+        try:
+            self.qmp = Qmp(self.base + ".qmp.sock")
+        except Timeout as e:
+            raise RuntimeError(f"QEMU: {open(self.base + '.qemu').read()}") from e
+        return self
+
+    def _taps(self):
+        node = self.net[self.node]
+        lines = []
+        for tap, bridge in self.nics.items():
+            if tap not in node.out("ls /sys/class/net").split():
+                lines += [f"tuntap add dev {tap} mode tap", f"link set {tap} master {bridge} up"]
+        node.batch(lines)
+
+    def _argv(self, incoming):
+        argv = ["qemu-system-x86_64", "-name", self.name, *MACHINE, "-m", str(self.memory_mb)]
+        if self.boot.kernel:
+            argv += ["-kernel", self.boot.kernel, "-initrd", self.boot.initrd]
+            argv += ["-append", self.boot.cmdline]
+        if self.disk:
+            argv += ["-drive", f"file={self.disk},if=virtio,format=qcow2"]
+        if self.seed:
+            argv += ["-drive", f"file={self.seed},if=virtio,format=raw,readonly=on"]
+        for i, tap in enumerate(self.nics):
+            argv += ["-netdev", f"tap,id=n{i},ifname={tap},script=no,downscript=no"]
+            argv += ["-device", f"virtio-net-pci,netdev=n{i},mac={self.mac(i)},romfile="]
+        for name, text in self.credentials.items():
+            value = base64.b64encode(text.encode()).decode()
+            argv += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={value}"]
+        argv += ["-chardev", f"file,id=console,path={self.console_path},append=on"]
+        argv += ["-serial", "chardev:console"]
+        argv += ["-chardev", f"socket,id=ga,path={self.base}.ga.sock,server=on,wait=off"]
+        argv += ["-device", "virtio-serial-pci"]
+        argv += ["-device", "virtserialport,chardev=ga,name=org.qemu.guest_agent.0"]
+        argv += ["-qmp", f"unix:{self.base}.qmp.sock,server=on,wait=off"]
+        if incoming:
+            argv += ["-incoming", f"unix:{self.base}.incoming.sock"]
+        return argv
+
+    def console(self):
+        try:
+            with open(self.console_path, errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def execute(self, *argv):
+        """Runs a command in the guest through its agent and returns its output."""
+        agent = Socket(self.base + ".ga.sock")
+        try:
+            agent.send(execute="guest-exec",
+                       arguments={"path": argv[0], "arg": argv[1:], "capture-output": True})  # fmt: skip
+            started = agent.read(GA_TIMEOUT_S)
+            if not started or "return" not in started:
+                raise Timeout(f"{self.name}: the guest agent does not answer: {started}")
+
+            def done():
+                agent.send(execute="guest-exec-status", arguments=started["return"])
+                answer = agent.read(GA_TIMEOUT_S)
+                return answer["return"] if answer and answer["return"]["exited"] else None
+
+            result = wait_for(done, GA_TIMEOUT_S, f"{self.name}: end of {argv}")
+        finally:
+            agent.close()
+        if result.get("exitcode"):
+            error = base64.b64decode(result.get("err-data", "")).decode()
+            raise RuntimeError(f"{self.name}: {argv}: exit {result['exitcode']}\n{error}")
+        return base64.b64decode(result.get("out-data", "")).decode()
+
+    def stop(self):
+        if self.qmp:
+            self.qmp.close()
+            self.qmp = None
+        if self.proc:
+            stop(self.proc)
+
+
+def migrate(pairs, timeout=120):
+    """Moves guests to their started twins, all of them at the same moment: a guest whose memory
+    is nearly copied is held back until the others are as far.  Returns, per guest,
+    {"pause_ms", "stopped", "resumed" (ns, realtime), "total_ms", "rounds", "ram_mb"}."""
+    for old, new in pairs:
+        old.qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": FAST})
+        old.qmp.ask("migrate", uri=f"unix:{new.base}.incoming.sock")
+    waiting = [old for old, _ in pairs]
+    deadline = time.monotonic() + timeout
+    while waiting:
+        for old in list(waiting):
+            if _nearly_copied(old):
+                waiting.remove(old)
+                if waiting:
+                    old.qmp.ask("migrate-set-parameters", **{"max-bandwidth": HELD_BACK})
+        if time.monotonic() > deadline:
+            raise Timeout(f"not within {timeout} s: memory of {[g.name for g in waiting]} copied")
+    for old, _ in pairs:
+        go = {"downtime-limit": DOWNTIME_MS, "max-bandwidth": FAST}
+        old.qmp.ask("migrate-set-parameters", **go)
+    return [_finish(old, new, timeout) for old, new in pairs]
+
+
+def _nearly_copied(old):
+    info = _migration(old)
+    ram = info.get("ram")
+    return info["status"] == "completed" or (
+        info["status"] == "active" and ram["total"] and ram["remaining"] < NEARLY
+        and ram["transferred"] > NEARLY  # not at its very beginning
+    )  # fmt: skip
+
+
+def _migration(old):
+    info = old.qmp.ask("query-migrate")
+    if info.get("status") in ("failed", "cancelled"):
+        raise RuntimeError(f"{old.name}: migration {info['status']}: {info.get('error-desc')}")
+    return info
+
+
+def _finish(old, new, timeout):
+    def completed():
+        info = _migration(old)
+        return info["status"] == "completed" and info
+
+    info = wait_for(completed, timeout, f"{old.name}: migration completed")
+    stopped, resumed = old.qmp.event_at("STOP"), new.qmp.event_at("RESUME")
+    old.stop()
+    return {
+        "pause_ms": (resumed - stopped) / 1e6,
+        "stopped": stopped,
+        "resumed": resumed,
+        "total_ms": info["total-time"],
+        "rounds": info["ram"]["dirty-sync-count"],
+        "ram_mb": info["ram"]["transferred"] / (1 << 20),
+    }
