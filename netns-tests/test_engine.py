@@ -214,6 +214,12 @@ def tel(limit):
 # --- encapsulation (RFC 2473 s3.1, s5) ---
 
 
+def test_link_layer_address_is_ours(ha):
+    """Else systemd-udevd would set another: 3 is NET_ADDR_SET."""
+    ha.only("ebpf", "the kernel's tunnel has no link layer")
+    assert ha.net["box"].out("cat /sys/class/net/nemo0/addr_assign_type") == "3\n"
+
+
 def test_outer_header(ha):
     """The outer header is RFC 2473 s5's; the inner packet goes one hop (s3.1)."""
     sent = IPv6(src=CLIENT, dst=HOST, tc=0xBA, fl=0x12345, hlim=33) / payload("to the network")
