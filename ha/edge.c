@@ -134,6 +134,13 @@ static void on_icmp6(void *arg, const struct icmp6_msg *m)
 	run(arg, &ev);
 }
 
+static bool on_home_option(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa)
+{
+	const struct ha_edge *e = arg;
+
+	return ha_bound_at(e->ha, hoa, coa);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct ha_event ev = {.type = HA_EV_TICK};
@@ -396,6 +403,8 @@ static int open_signalling(struct ha_edge *e)
 	}
 	if (r == 0)
 		mhio_on_icmp6(e->io, on_icmp6);
+	if (r == 0)
+		r = mhio_take(e->io, SIG_TAKE_HAO, on_home_option);
 	if (r < 0)
 		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
 	return r;

@@ -218,6 +218,13 @@ unsigned ha_n_bound(const struct ha *ha)
 	return ha->n_bound;
 }
 
+bool ha_bound_at(const struct ha *ha, const struct in6_addr *hoa, const struct in6_addr *coa)
+{
+	const struct ha_peer *p = ha_peer_find(ha, hoa);
+
+	return p && p->b.state == BINDING_BOUND && addr6_eq(&p->b.coa, coa);
+}
+
 uint64_t ha_counter(const struct ha *ha, enum ha_counter c)
 {
 	return ha->counters[c];

@@ -182,6 +182,8 @@ int ha_find_router(const struct ha *, const char *name); /* its index, or -1 */
 bool ha_draining(const struct ha *);
 uint64_t ha_deadline(const struct ha *); /* ms at which HA_EV_TICK is due; UINT64_MAX: never */
 unsigned ha_n_bound(const struct ha *);
+/* Is 'hoa' bound to care-of address 'coa' (RFC 6275 s9.3.1)? */
+bool ha_bound_at(const struct ha *, const struct in6_addr *hoa, const struct in6_addr *coa);
 uint64_t ha_counter(const struct ha *, enum ha_counter);
 /* Next bound router in table order from index '*i' on, which is moved past it: its home address and
  * the tunnel it wants; false at the end.  For audits and tests. */

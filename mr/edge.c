@@ -500,6 +500,14 @@ static void on_icmp6(void *arg, const struct icmp6_msg *m)
 	run(arg, &ev);
 }
 
+static bool on_routing_header(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa)
+{
+	const struct mr_edge *e = arg;
+
+	(void)coa;
+	return addr6_eq(hoa, &e->file->core.hoa);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct mr_event ev = {.type = MR_EV_TICK};
@@ -649,6 +657,8 @@ static int open_tunnel(struct mr_edge *e)
 	r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
 	if (r == 0)
 		r = sig_local_put(mhio_sig(e->io), &e->file->core.hoa);
+	if (r == 0)
+		r = mhio_take(e->io, SIG_TAKE_RH2, on_routing_header);
 	if (r == 0)
 		r = net_addr_put(
 			e->net, if_nametoindex(DEV_NAME), &e->file->core.hoa, 128, IFA_F_NODAD);

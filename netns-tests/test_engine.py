@@ -603,6 +603,29 @@ def test_not_captured(sig):
             assert sig.left.receive(lambda p: bytes(p) == bytes(packet)), what
 
 
+ROUTING_HEADER = IPv6ExtHdrRouting(type=2, addresses=[HOA], segleft=1)
+
+
+@pytest.mark.parametrize("bit, header, other", [
+    (1, HAO_OPTION, ROUTING_HEADER), (2, ROUTING_HEADER, HAO_OPTION),
+])
+def test_captured_with_anything_behind(sig, bit, header, other):
+    """Home agents take a Home Address option before data, mobile routers a type 2 routing header;
+    pieces of data too.  Signalling in pieces, and the other header, stay the kernel's."""
+    sig.engine.do(f"take {bit}")
+    pieces = IPv6ExtHdrFragment(nh=17, m=1, id=9) / Raw(bytes(8))
+    for packet in TO_BOX / header / payload("x"), TO_BOX / header / pieces:
+        sig.right.send(packet)
+        assert bytes.fromhex(sig.engine.read()["sig"]) == bytes(packet)
+    sig.net["box"].run(["ping", "-c1", FAR])
+    first = sig.right.receive(lambda p: p.nh == 58 and bytes(p.payload)[0] in (1, 4, 128))
+    assert first.payload.type == 128, "the kernel answered none of these"
+    update = IPv6ExtHdrFragment(nh=135, m=1, id=9) / Raw(bytes(8))
+    for packet in TO_BOX / header / update, TO_BOX / other / payload("x"), TO_BOX / payload("x"):
+        sig.right.send(packet, MARK)
+        assert bytes.fromhex(sig.engine.read()["sig"]) == bytes(MARK)
+
+
 def test_only_for_local_addresses(sig):
     """An address that is no longer ours is the kernel's again."""
     sig.engine.do(f"local {BOX_LAN}", f"unlocal {BOX}", f"unlocal {BOX}")

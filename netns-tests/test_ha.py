@@ -14,6 +14,7 @@ MR-1 and MR-3 are of tenant red, MR-2 of tenant blue.  The wire is scapy's, at b
 
 import pytest
 from scapy.layers import inet6 as s6
+from scapy.packet import Raw
 
 from lib.daemon import Daemon
 from lib.mipv6 import (
@@ -659,6 +660,12 @@ def test_no_error_is_sent_to_what_is_no_unicast_address(home, source):
     assert home.answers(raw_mh(source, HA, hoa(1), 200, bytes(10))) == []
 
 
+def behind_hao(proto, data):
+    header = hao(hoa(1))
+    header.nh = proto
+    return header / Raw(data)
+
+
 def test_the_kernel_never_answers_signalling(home):
     """It would refuse the Home Address option and the routing header (Parameter Problem)."""
     packets = [
@@ -671,9 +678,60 @@ def test_the_kernel_never_answers_signalling(home):
     ]
     got = home.answers(*packets)
     assert [p for p in got if p.nh == 58] == []
-    # The sight of the test: a Home Address option before nothing that we take is the kernel's.
-    stray = home.answers(s6.IPv6(src=COA2, dst=HA) / hao(hoa(1)) / s6.ICMPv6EchoRequest())
-    assert all(s6.ICMPv6ParamProblem in p or s6.ICMPv6EchoReply in p for p in stray)
+    # The sight of the test: IPsec behind such an option is the kernel's.
+    stray = home.answers(s6.IPv6(src=COA2, dst=HA) / behind_hao(51, bytes(16)))
+    assert all(s6.ICMPv6ParamProblem in p for p in stray)
+
+
+# --- data packets with a Home Address option ---
+
+
+def from_home(source, home_address, data=b"", dst=HA):
+    """An echo request as a node away from home sends it: its checksum is over the home address."""
+    inner = s6.IPv6(bytes(echo(home_address, dst, data)))
+    return s6.IPv6(src=source, dst=dst) / hao(home_address) / inner.payload
+
+
+def test_a_bound_home_address_may_stand_in_an_option(home):
+    """RFC 6275 s9.3.1: processed as if it were the source; the answer goes to it."""
+    home.register(1)
+    mark, before = home.wire.mark(), home.counter("home_rx")
+    home.wire.send(from_home(COA, hoa(1), b"in an option"))
+    reply = home.wire.wait("the answer", mark, test=lambda p: b"in an option" in p.data)
+    assert (reply.ip.src, reply.ip.dst, reply.proto) == (HA, COA, TUNNEL)
+    assert (reply.ip.payload.src, reply.ip.payload.dst) == (HA, hoa(1))
+    assert s6.ICMPv6EchoReply in reply.ip
+    assert home.counter("home_rx") == before + 1
+
+
+def test_a_bound_home_address_may_stand_in_the_option_of_fragments(home):
+    home.register(1)
+    mark = home.wire.mark()
+    data = bytes(s6.IPv6(bytes(echo(hoa(1), HA, bytes(2000)))).payload)
+    for at, more in (0, 1), (1000, 1), (2000, 0):
+        fragment = s6.IPv6ExtHdrFragment(nh=58, offset=at // 8, m=more, id=7)
+        home.wire.send(s6.IPv6(src=COA, dst=HA) / hao(hoa(1)) / fragment / data[at:at + 1000])
+    home.wire.wait("the answer", mark, test=lambda p: p.dst == COA and b"\x81" in p.data, proto=TUNNEL)
+
+
+WITHOUT_BINDING = {
+    "no binding": lambda: (COA, hoa(8)),
+    "another care-of address": lambda: (COA2, hoa(1)),
+    "unknown home address": lambda: (COA, "2001:db8:e::1"),
+}
+
+
+@pytest.mark.parametrize("why", WITHOUT_BINDING)
+def test_a_home_address_without_binding_gets_a_binding_error(home, why):
+    """RFC 6275 s9.3.1, s9.3.3: status 1, straight to the source, no routing header."""
+    home.register(1)
+    source, home_address = WITHOUT_BINDING[why]()
+    before = home.counter("home_unknown")
+    got = wait_for(lambda: home.answers(from_home(source, home_address)), 3, "errors are left")
+    assert [(p.src, p.dst, chain(p)) for p in got] == [(HA, source, [135])]
+    assert (got[0][s6.MIP6MH_BE].status, got[0][s6.MIP6MH_BE].ha) == (1, home_address)
+    assert checksum_is_right(got[0])
+    assert home.counter("home_unknown") > before
 
 
 # --- two routers ---

@@ -539,6 +539,42 @@ def test_messages_of_unknown_type_get_at_most_three_errors_a_second(away):
     assert errors[0].ip[s6.MIP6MH_BE].status == 2
 
 
+def to_home(inner, address=HOA, left=1, kind=2):
+    """As a home agent sends its own packets: by way of the care-of address (RFC 6275 s9.3.2)."""
+    inner = s6.IPv6(bytes(inner))
+    header = s6.IPv6ExtHdrRouting(type=kind, segleft=left, addresses=[address])
+    return s6.IPv6(src=inner.src, dst=AT_A) / header / inner.payload
+
+
+def test_a_routing_header_leads_to_the_home_address(away):
+    """RFC 6275 s6.4, s8.5, s11.3.3, whatever follows it; the answer goes through the tunnel."""
+    a = away().start().bound()
+    mark, before = a.site.mark(), a.counter("home_rx")
+    a.site.send(to_home(echo(HA, HOA, b"routed")), mac=SITE_A.mac)
+    reply = a.site.wait("the answer", mark, test=lambda p: b"routed" in p.data).ip
+    assert (reply.src, reply.dst, reply.nh) == (AT_A, HA, TUNNEL)
+    assert (reply.payload.src, reply.payload.dst) == (HOA, HA)
+    assert s6.ICMPv6EchoReply in reply
+    assert a.counter("home_rx") == before + 1
+    assert a.leaks() == []
+
+
+def test_routing_headers_that_lead_elsewhere_are_dropped_in_silence(away):
+    """RFC 6275 s11.3.3."""
+    a = away().start().bound()
+    mark, at_host, foreign = a.site.mark(), a.host.mark(), a.counter("home_foreign")
+    request = echo(HA, HOA, b"routed")
+    a.site.send(to_home(request, HOST), mac=SITE_A.mac)
+    a.site.send(to_home(request, "2001:db8:d::2"), mac=SITE_A.mac)
+    wait_for(lambda: a.counter("home_foreign") == foreign + 2, 3, "both are counted")
+    bad = a.counter("mh_bad_chain")
+    a.site.send(to_home(request, left=2), mac=SITE_A.mac)
+    wait_for(lambda: a.counter("mh_bad_chain") == bad + 1, 3, "so is this one")
+    a.talk()
+    assert [p for p in a.site.packets(mark) if p.icmp in (1, 4) or b"routed" in p.data] == []
+    assert [p for p in a.host.packets(at_host) if b"routed" in p.data] == []
+
+
 # --- movement ---
 
 

@@ -9,6 +9,8 @@ struct mhio {
 	struct sig *sig;
 	mhio_rx_fn *rx;
 	mhio_icmp6_fn *on_icmp6; /* may be NULL */
+	uint32_t take;           /* SIG_TAKE_* */
+	mhio_known_fn *known;
 	void *arg;
 	uint64_t counters[MHIO_N_COUNTERS];
 	uint64_t errors_since; /* ms; start of the second that 'errors' counts */
@@ -36,12 +38,12 @@ static bool may_send_error(struct mhio *io, const struct mh_env *e)
 	return false;
 }
 
-static void send_binding_error(struct mhio *io, const struct mh_env *to)
+static void send_binding_error(struct mhio *io, const struct mh_env *to, uint8_t status)
 {
 	struct mh_env e = {.src = to->dst, .dst = to->src};
 
 	e.m.type = MH_BE;
-	e.m.be.status = 2;
+	e.m.be.status = status;
 	e.m.be.hoa = to->hoa;
 	mhio_send(io, &e, 0);
 }
@@ -72,6 +74,36 @@ static bool receive_icmp6(struct mhio *io, const void *pkt, size_t size)
 	return true;
 }
 
+/* False: it is signalling, or malformed in the same way. */
+static bool receive_plain(struct mhio *io, const void *pkt, size_t size)
+{
+	uint8_t copy[IP6_SIG_MAX];
+	struct ip6_pkt p;
+	bool known;
+
+	if (!io->take || size > sizeof(copy))
+		return false;
+	memcpy(copy, pkt, size);
+	if (ip6_settle(copy, size, &p) != IP6_OK || p.proto == IP6_PROTO_MH ||
+		p.proto == IP6_PROTO_ESP)
+		return false;
+	if (p.has_hao != (io->take == SIG_TAKE_HAO) || p.has_rh2 != (io->take == SIG_TAKE_RH2))
+		return false;
+	known = io->known(io->arg, p.has_hao ? &p.hao : &p.rh2, p.has_hao ? &p.src : NULL);
+	io->counters[known ? MHIO_C_home_rx
+			   : (p.has_hao ? MHIO_C_home_unknown : MHIO_C_home_foreign)]++;
+	if (known) { /* without what the link padded it with */
+		sig_deliver(io->sig, copy,
+			(size_t)(p.payload - (const uint8_t *)copy) + p.payload_size);
+	} else if (p.has_hao) {
+		struct mh_env e = {.src = p.src, .dst = p.dst, .hoa = p.hao};
+
+		if (may_send_error(io, &e))
+			send_binding_error(io, &e, 1);
+	}
+	return true;
+}
+
 static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 {
 	static const enum mhio_counter counter[] = {
@@ -92,7 +124,7 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 	enum mh_verdict v;
 
 	(void)ifindex;
-	if (receive_icmp6(io, pkt, size))
+	if (receive_icmp6(io, pkt, size) || receive_plain(io, pkt, size))
 		return;
 	v = mh_decode_packet(pkt, size, &e, &chain, &where);
 	io->counters[counter[v]]++;
@@ -102,7 +134,7 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 	}
 	io->counters[MHIO_C_mh_rx]++;
 	if (v == MH_DROP_TYPE && may_send_error(io, &e))
-		send_binding_error(io, &e);
+		send_binding_error(io, &e, 2);
 	else if ((v == MH_DROP_PROTO || v == MH_DROP_LEN || v == MH_DROP_HEADER) &&
 		 may_send_error(io, &e))
 		send_param_problem(io, pkt, size, chain == IP6_DROP_OPTION_TELL ? 2 : 0, where, &e);
@@ -144,6 +176,13 @@ int mhio_send_icmp6(struct mhio *io, const struct icmp6_msg *m, unsigned oif)
 	int n = icmp6_encode(m, buf, sizeof(buf));
 
 	return n < 0 ? n : sig_send(io->sig, buf, (size_t)n, oif);
+}
+
+int mhio_take(struct mhio *io, uint32_t what, mhio_known_fn *known)
+{
+	io->take = what;
+	io->known = known;
+	return sig_take(io->sig, what);
 }
 
 int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)

@@ -2,6 +2,7 @@
  * capture, decoding, and the errors that RFC 6275 s9.2 asks for (Binding Error 2, Parameter
  * Problem), rate-limited like ICMPv6 errors. */
 #pragma once
+#include "common/os/bpf/sig_map.h"
 #include "common/os/sig.h"
 #include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
@@ -22,6 +23,9 @@
 	X(mh_unknown_header, \
 		"unknown option or routing header before the message: Parameter Problem") \
 	X(mh_bad_chain, "silently dropped: header chain that signalling must not have") \
+	X(home_rx, "data packets with a Home Address option or type 2 routing header, delivered") \
+	X(home_unknown, "dropped: Home Address option without such a binding: Binding Error 1") \
+	X(home_foreign, "silently dropped: type 2 routing header with another's home address") \
 	X(mh_errors_limited, "error replies left out by the rate limit") \
 	X(icmp6_rx, \
 		"home agent and prefix discovery messages (ICMPv6 144-147) taken off the wire") \
@@ -37,12 +41,20 @@ struct mhio;
 typedef void mhio_rx_fn(void *arg, const struct mh_env *); /* a well-formed message */
 typedef void mhio_icmp6_fn(void *arg, const struct icmp6_msg *);
 
+/* Is 'hoa' a home address at this care-of address (NULL: at us)? */
+typedef bool mhio_known_fn(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa);
+
 int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
 void mhio_on_icmp6(struct mhio *, mhio_icmp6_fn *); /* with the same 'arg'; else they are dropped */
 /* At most so many a second, else MHIO_ERRORS_PER_S: a mobile node may send no peer more than three
  * messages of one type (RFC 6275 s11.8). */
 void mhio_limit_errors(struct mhio *, unsigned per_s);
 struct sig *mhio_sig(struct mhio *); /* for sig_attach(), sig_local_put() */
+/* Data packets with one of these headers (SIG_TAKE_HAO: a home agent; SIG_TAKE_RH2: a mobile node)
+ * are settled (ip6_settle()) and given to the kernel if 'known' says so; else they are dropped,
+ * with Binding Error 1 about a Home Address option (RFC 6275 s9.3.1, s11.3.3).  'arg' is that of
+ * mhio_open().  0 or -errno. */
+int mhio_take(struct mhio *, uint32_t what, mhio_known_fn *known);
 int mhio_send(struct mhio *, const struct mh_env *, unsigned oif); /* 0 or -errno */
 int mhio_send_icmp6(struct mhio *, const struct icmp6_msg *, unsigned oif);
 uint64_t mhio_counter(struct mhio *, enum mhio_counter);

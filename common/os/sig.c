@@ -51,6 +51,7 @@ struct sig {
 	void *arg;
 	int send_fd;
 	struct sig_counters n;
+	uint32_t take; /* SIG_TAKE_* */
 	unsigned n_links;
 	struct link links[MAX_LINKS];
 	/* SIG_BPF */
@@ -138,31 +139,39 @@ static bool has_hao(const uint8_t *h, size_t size)
 	return false;
 }
 
+static bool is_plain(uint8_t next)
+{
+	return next != IP6_PROTO_MH && next != IP6_PROTO_ESP && next != IP6_PROTO_AH;
+}
+
 /* The same question as in bpf/sig.bpf.c, answered from memory. */
-static bool is_signalling(const uint8_t *pkt, size_t size)
+static bool is_signalling(const uint8_t *pkt, size_t size, uint32_t take)
 {
 	size_t off = IP6_HDR_SIZE, header;
 	uint8_t next = pkt[6];
-	bool mobile = false;
+	uint32_t found = 0;
 
 	for (int i = 0; i <= MAX_WALK; i++) {
 		if (next == IP6_PROTO_MH)
 			return true;
 		if (next == IP6_PROTO_ESP)
-			return mobile;
-		if (next == IPPROTO_ICMPV6)
-			return off < size && pkt[off] >= ICMP_FIRST && pkt[off] <= ICMP_LAST;
+			return found;
+		if (next == IPPROTO_ICMPV6 && off < size && pkt[off] >= ICMP_FIRST &&
+			pkt[off] <= ICMP_LAST)
+			return true;
+		if (next == IP6_PROTO_FRAG && (found & take))
+			return off < size && is_plain(pkt[off]);
 		if (next != IP6_PROTO_HBH && next != IP6_PROTO_RH && next != IP6_PROTO_DSTOPT)
-			return false;
+			return is_plain(next) && (found & take);
 		if (off + 8 > size)
 			return false;
 		header = (pkt[off + 1] + 1u) * 8;
 		if (off + header > size)
 			return false;
 		if (next == IP6_PROTO_DSTOPT)
-			mobile |= has_hao(pkt + off, header);
+			found |= has_hao(pkt + off, header) ? SIG_TAKE_HAO : 0;
 		else if (next == IP6_PROTO_RH)
-			mobile |= pkt[off + 2] == 2;
+			found |= pkt[off + 2] == 2 ? SIG_TAKE_RH2 : 0;
 		next = pkt[off];
 		off += header;
 	}
@@ -194,7 +203,8 @@ static int on_socket(sd_event_source *s, int fd, uint32_t revents, void *arg)
 		return 0;
 	memcpy(&dst, pkt + 24, sizeof(dst));
 	HASH_FIND(hh, sig->locals, &dst, sizeof(dst), local);
-	if (!local || !is_signalling(pkt, n < (ssize_t)sizeof(pkt) ? (size_t)n : sizeof(pkt)))
+	if (!local ||
+		!is_signalling(pkt, n < (ssize_t)sizeof(pkt) ? (size_t)n : sizeof(pkt), sig->take))
 		return 0;
 	if (n > (ssize_t)sizeof(pkt)) {
 		sig->n.lost++;
@@ -400,6 +410,37 @@ int sig_local_drop(struct sig *sig, const struct in6_addr *addr)
 	if (bpf_map_delete_elem(bpf_map__fd(sig->bpf->maps.locals), addr) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
+}
+
+/* The option stands at 8n + 6, so this is its place if nothing but padding comes before it. */
+#define NFT_HAO \
+	"add rule ip6 nemo_sig prerouting ip6 daddr @locals ip6 nexthdr 60 @nh,368,8 0xc9 " \
+	"meta l4proto != 51 counter drop\n"
+#define NFT_RH2 \
+	"add rule ip6 nemo_sig prerouting ip6 daddr @locals rt type 2 meta l4proto != 51 " \
+	"counter drop\n"
+
+int sig_take(struct sig *sig, uint32_t what)
+{
+	int rc = 0;
+
+	sig->take = what;
+	if (sig->mode == SIG_BPF)
+		sig->bpf->bss->take = what;
+	if (sig->mode == SIG_PACKET && (what & SIG_TAKE_HAO))
+		rc = nft(sig, NFT_HAO);
+	if (sig->mode == SIG_PACKET && rc == 0 && (what & SIG_TAKE_RH2))
+		rc = nft(sig, NFT_RH2);
+	return rc;
+}
+
+int sig_deliver(struct sig *sig, const void *pkt, size_t size)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+
+	memcpy(&to.sin6_addr, (const uint8_t *)pkt + 24, sizeof(to.sin6_addr));
+	return sendto(sig->send_fd, pkt, size, 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
+											  : 0;
 }
 
 int sig_send(struct sig *sig, const void *pkt, size_t size, unsigned oif)

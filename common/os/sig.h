@@ -30,6 +30,11 @@ int sig_attach(struct sig *, unsigned ifindex); /* idempotent */
 /* Only packets to these addresses are taken: what is forwarded stays untouched. */
 int sig_local_put(struct sig *, const struct in6_addr *);  /* idempotent */
 int sig_local_drop(struct sig *, const struct in6_addr *); /* 0 also if it was not there */
+/* From now on packets with these headers are taken whatever follows, IPsec excepted: SIG_TAKE_*
+ * (bpf/sig_map.h).  0 or -errno. */
+int sig_take(struct sig *, uint32_t what);
+/* Gives a complete packet, which came for this host, to the kernel's own input.  0 or -errno. */
+int sig_deliver(struct sig *, const void *pkt, size_t size);
 /* Sends a complete IPv6 packet (ip6_encode()), by routing or out of 'oif' if not 0.  0 or -errno.
  */
 int sig_send(struct sig *, const void *pkt, size_t size, unsigned oif);

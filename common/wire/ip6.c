@@ -7,7 +7,8 @@
 #include "common/core/rd.h"
 
 enum { OPT_PAD1 = 0, OPT_HAO = 0xc9, OPT_ACTION = 0xc0, OPT_SILENT = 0x40 };
-enum { RH_TYPE_2 = 2 };
+enum { OPT_IGNORED = 0x1e, RH_TYPE_2 = 2, RH2_SIZE = 24 };
+enum { OFF_NEXT = 6, OFF_SRC = 8, OFF_DST = 24 };
 
 /* Options of a hop-by-hop or destination options header, after its first two octets. */
 static enum ip6_verdict read_options(struct rd r, bool hbh, struct ip6_pkt *p)
@@ -26,6 +27,7 @@ static enum ip6_verdict read_options(struct rd r, bool hbh, struct ip6_pkt *p)
 				return IP6_DROP_HAO;
 			p->hao = rd_addr6(&body);
 			p->has_hao = true;
+			p->hao_at = body.start - 2;
 			if (!addr6_is_routable(&p->hao))
 				return IP6_DROP_HAO;
 		} else if (type & OPT_ACTION) {
@@ -53,11 +55,14 @@ static enum ip6_verdict read_routing(struct rd r, struct ip6_pkt *p)
 		return IP6_DROP_RH;
 	p->rh2 = rd_addr6(&r);
 	p->has_rh2 = true;
+	p->rh2_at = r.start - 2;
 	return addr6_is_routable(&p->rh2) ? IP6_OK : IP6_DROP_RH;
 }
 
-/* The extension headers in 'r', up to a payload; 'r' ends up at it. */
-static enum ip6_verdict read_chain(struct rd *r, struct ip6_pkt *p)
+/* The extension headers in 'r', up to a payload; 'r' ends up at it.  'named': the octet that names
+ * the first. */
+static enum ip6_verdict read_chain(
+	struct rd *r, const uint8_t *named, bool pieces, struct ip6_pkt *p)
 {
 	enum ip6_verdict v = IP6_OK;
 	unsigned n;
@@ -66,12 +71,17 @@ static enum ip6_verdict read_chain(struct rd *r, struct ip6_pkt *p)
 		uint8_t header = p->proto;
 		struct rd body;
 
-		if (header == IP6_PROTO_FRAG)
-			return IP6_DROP_FRAGMENT;
+		if (header == IP6_PROTO_FRAG) {
+			p->proto = rd_left(r) < 8 ? IP6_PROTO_FRAG : *r->p;
+			return pieces && rd_left(r) >= 8 ? IP6_OK : IP6_DROP_FRAGMENT;
+		}
 		if (header != IP6_PROTO_HBH && header != IP6_PROTO_DSTOPT && header != IP6_PROTO_RH)
 			return IP6_OK;
 		if (n == IP6_MAX_CHAIN || (header == IP6_PROTO_HBH && n > 0))
 			return IP6_DROP_DEPTH;
+		if (header == IP6_PROTO_RH && !p->has_rh2)
+			p->rh2_by = named;
+		named = r->p;
 		p->proto = rd_u8(r);
 		body = rd_sub(r, 6 + 8 * (size_t)rd_u8(r));
 		if (!rd_ok(r))
@@ -82,7 +92,7 @@ static enum ip6_verdict read_chain(struct rd *r, struct ip6_pkt *p)
 	return v;
 }
 
-enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out)
+static enum ip6_verdict decode(const void *buf, size_t size, bool pieces, struct ip6_pkt *out)
 {
 	struct rd r = rd_init(buf, size), body;
 	struct ip6_pkt p = {0};
@@ -99,7 +109,7 @@ enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out)
 	body = rd_sub(&r, payload_size); /* what follows is link-layer padding */
 	if (!rd_ok(&r) || version != 6)
 		return IP6_DROP_SHORT;
-	v = read_chain(&body, &p);
+	v = read_chain(&body, (const uint8_t *)buf + OFF_NEXT, pieces, &p);
 	if (v == IP6_DROP_RH_TYPE || v == IP6_DROP_OPTION_TELL) {
 		p.payload_off = (unsigned)(p.payload - (const uint8_t *)buf);
 		*out = p;
@@ -110,6 +120,36 @@ enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out)
 	p.payload_size = rd_left(&body);
 	p.payload_off = IP6_HDR_SIZE + (unsigned)rd_off(&body);
 	*out = p;
+	return IP6_OK;
+}
+
+enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out)
+{
+	return decode(buf, size, false, out);
+}
+
+/* What is left behind is an option of RFC 4727's for experiments, skipped by who does not know it:
+ * Linux drops packets with more than seven octets of padding. */
+enum ip6_verdict ip6_settle(void *pkt, size_t size, struct ip6_pkt *out)
+{
+	uint8_t *start = pkt, *h;
+	enum ip6_verdict v = decode(pkt, size, true, out);
+
+	if (v != IP6_OK)
+		return v;
+	if (out->has_hao) {
+		memcpy(start + OFF_SRC, &out->hao, sizeof(out->hao));
+		h = start + (out->hao_at - start);
+		h[0] = OPT_IGNORED;
+		memset(h + 2, 0, sizeof(out->hao));
+	}
+	if (out->has_rh2) { /* a kernel may refuse one that it has not processed itself */
+		memcpy(start + OFF_DST, &out->rh2, sizeof(out->rh2));
+		start[out->rh2_by - start] = IP6_PROTO_DSTOPT;
+		h = start + (out->rh2_at - start);
+		memcpy(h + 2, (uint8_t[]){OPT_IGNORED, RH2_SIZE - 4}, 2);
+		memset(h + 4, 0, RH2_SIZE - 4);
+	}
 	return IP6_OK;
 }
 

@@ -28,6 +28,9 @@ struct ip6_pkt {
 	struct in6_addr rh2;    /* home address of the receiver, if has_rh2 */
 	const uint8_t *payload; /* after the last extension header walked */
 	size_t payload_size;    /* octets, limited by the header's Payload Length */
+	const uint8_t *hao_at;  /* with has_hao: that option's type; borrows as 'payload' does */
+	const uint8_t *rh2_at;  /* with has_rh2: that header */
+	const uint8_t *rh2_by;  /* and the Next Header octet that names it */
 	unsigned payload_off;   /* of 'payload' from the packet's start, octets */
 };
 
@@ -49,6 +52,13 @@ enum ip6_verdict {
  * that is not hop-by-hop, destination options or routing.  '*out' is written on IP6_OK; on the two
  * verdicts that want a Parameter Problem too, with the Pointer as 'payload_off'. */
 enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out);
+
+/* Makes of a packet, in place, what the layers above see of it at its destination (RFC 6275 s6.3,
+ * s6.4, s9.3.1, s11.3.3): the home addresses stand in the IPv6 header, and where they stood is
+ * an option that means nothing, so that its size stays.  '*out' tells what it was, as ip6_decode()
+ * does, but of a fragment too: 'proto' is then what was cut to pieces.  Nothing is changed unless
+ * IP6_OK. */
+enum ip6_verdict ip6_settle(void *pkt, size_t size, struct ip6_pkt *out);
 
 /* Writes IPv6 header, type 2 routing header (if has_rh2), destination options with 'p->hao' (if
  * has_hao; after the routing header, RFC 6275 s6.3) and the payload, a complete packet.  Hop limit

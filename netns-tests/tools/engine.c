@@ -3,8 +3,8 @@
  *   engine [-m] [-d DEV] [-t TABLE] [-M MTU] [-a FROM:TO]... [-s bpf|packet] [-n] ENGINE
  * -m: role mobile router; -s: open the capture in this mode; -n: no tunnel engine.
  * Lines: attach IFNAME | put ID LOCAL REMOTE TENANT [old ADDR] [oif IFNAME] [routes P...] [inner
- * P...] | drop ID | stats ID | counters | audit | close [keep] | local ADDR | unlocal ADDR | send
- * HEX [IFNAME] | sigcounters */
+ * P...] | drop ID | stats ID | counters | audit | close [keep] | local ADDR | unlocal ADDR | take
+ * BITS | send HEX [IFNAME] | sigcounters */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
@@ -183,6 +183,8 @@ static void do_line(struct driver *d, char *line)
 		answer_rc(sig_local_put(d->sig, &a));
 	} else if (d->sig && !strcmp(w[0], "unlocal") && addr(w[1], &a)) {
 		answer_rc(sig_local_drop(d->sig, &a));
+	} else if (d->sig && !strcmp(w[0], "take") && n == 2) {
+		answer_rc(sig_take(d->sig, (uint32_t)strtoul(w[1], NULL, 0)));
 	} else if (d->sig && !strcmp(w[0], "send") && n >= 2) {
 		do_send(d, w[1], w[2]);
 	} else if (d->sig && !strcmp(w[0], "sigcounters")) {

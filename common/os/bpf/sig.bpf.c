@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
 /* sig.bpf.c - takes Mobility Header packets to our addresses, Mobile IPv6's ICMPv6 messages, and
  * ESP that follows a Home Address option or a type 2 routing header, out of an interface's ingress
- * and hands them to the daemon whole.  It looks at nothing else; fragments are left to the kernel.
+ * and hands them to the daemon whole; and any other packet with one of these, if the daemon is to
+ * settle that ('take').  Fragments of signalling are left to the kernel.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -35,6 +36,8 @@ struct {
 	__uint(max_entries, 4 << 20);
 } ring SEC(".maps");
 
+__u32 take; /* SIG_TAKE_*: what is taken though no signalling follows */
+
 __u64 lost; /* packets for us that the ring had no room for, or that are too large */
 
 struct exthdr {
@@ -57,11 +60,17 @@ static __always_inline int has_hao(struct __sk_buff *skb, __u32 off, __u32 end)
 	return 0;
 }
 
-/* Is there signalling behind these headers? */
+/* Signalling and IPsec go their own ways, whatever was found before them. */
+static __always_inline int is_plain(__u8 next)
+{
+	return next != NH_MH && next != IPPROTO_ESP && next != IPPROTO_AH;
+}
+
+/* Is there signalling behind these headers, or a header that we have to take? */
 static __always_inline int is_signalling(struct __sk_buff *skb, __u8 next)
 {
 	__u32 off = ETH_HLEN + sizeof(struct ipv6hdr), size;
-	int mobile = 0; /* a header that only Mobile IPv6 has came before */
+	__u32 found = 0; /* SIG_TAKE_*: headers that only Mobile IPv6 has */
 	struct exthdr h;
 	__u8 type;
 
@@ -69,19 +78,21 @@ static __always_inline int is_signalling(struct __sk_buff *skb, __u8 next)
 		if (next == NH_MH)
 			return 1;
 		if (next == IPPROTO_ESP)
-			return mobile;
-		if (next == IPPROTO_ICMPV6)
-			return !bpf_skb_load_bytes(skb, off, &type, 1) && type >= ICMP_FIRST &&
-			       type <= ICMP_LAST;
+			return found;
+		if (next == IPPROTO_ICMPV6 && !bpf_skb_load_bytes(skb, off, &type, 1) &&
+			type >= ICMP_FIRST && type <= ICMP_LAST)
+			return 1;
+		if (next == IPPROTO_FRAGMENT && (found & take))
+			return !bpf_skb_load_bytes(skb, off, &type, 1) && is_plain(type);
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
-			return 0;
+			return is_plain(next) && (found & take);
 		if (bpf_skb_load_bytes(skb, off, &h, sizeof(h)))
 			return 0;
 		size = (h.len + 1) * 8;
 		if (next == IPPROTO_DSTOPTS)
-			mobile |= has_hao(skb, off, off + size);
+			found |= has_hao(skb, off, off + size) ? SIG_TAKE_HAO : 0;
 		else if (next == IPPROTO_ROUTING && !bpf_skb_load_bytes(skb, off + 2, &type, 1))
-			mobile |= type == RH_TYPE_2;
+			found |= type == RH_TYPE_2 ? SIG_TAKE_RH2 : 0;
 		next = h.next;
 		off += size;
 	}

@@ -4,6 +4,11 @@
 
 #define SIG_PACKET_MAX 2304 /* octets, from the IPv6 header on */
 
+/* Bits: a Home Address option, a type 2 routing header with something other than signalling behind.
+ */
+#define SIG_TAKE_HAO 1u
+#define SIG_TAKE_RH2 2u
+
 struct sig_packet {
 	__u32 ifindex;
 	__u32 size;

@@ -47,6 +47,26 @@ static void mend(uint8_t *pkt, const struct ip6_pkt *p, size_t off, size_t size)
 	memcpy(payload + off, &sum, 2);
 }
 
+/* A settled packet is as long as it was, has no home address any more, and the same end. */
+static void check_settled(const uint8_t *data, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1);
+	struct ip6_pkt p, q;
+
+	memcpy(copy, data, size);
+	if (ip6_settle(copy, size, &p) != IP6_OK) {
+		if (memcmp(copy, data, size) != 0)
+			abort();
+	} else if (ip6_settle(copy, size, &q) != IP6_OK || q.has_hao || q.has_rh2 ||
+		   q.proto != p.proto || q.payload_off != p.payload_off ||
+		   memcmp(p.has_hao ? &p.hao : &p.src, &q.src, sizeof(q.src)) != 0 ||
+		   memcmp(p.has_rh2 ? &p.rh2 : &p.dst, &q.dst, sizeof(q.dst)) != 0 ||
+		   memcmp(copy + p.payload_off, data + p.payload_off, size - p.payload_off) != 0) {
+		abort();
+	}
+	free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t buf[IP6_SIG_MAX + 4096], *copy;
@@ -54,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int n;
 
 	check_message(data, size);
+	check_settled(data, size);
 	if (size > IP6_SIG_MAX || ip6_decode(data, size, &p) != IP6_OK)
 		return 0;
 	n = ip6_encode(&p, buf, sizeof(buf));

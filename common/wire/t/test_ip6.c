@@ -284,6 +284,87 @@ static void encodes_the_chain_in_the_rfcs_order(void **state)
 	assert_memory_equal(buf, want, n);
 }
 
+/* 'first' and 'rest' settled: 'want' is what follows the IPv6 header then. */
+static void settles(uint8_t first, const char *rest, uint8_t want_first, const char *want,
+	const char *src, const char *dst, struct ip6_pkt *out)
+{
+	struct in6_addr s = A(src), t = A(dst);
+	uint8_t buf[IP6_SIG_MAX], good[IP6_SIG_MAX], *copy;
+	size_t n = packet(first, rest, buf);
+
+	assert_int_equal(packet(want_first, want, good), n);
+	memcpy(good + 8, &s, 16);
+	memcpy(good + 24, &t, 16);
+	copy = exact(buf, n);
+	assert_int_equal(ip6_settle(copy, n, out), IP6_OK);
+	assert_memory_equal(copy, good, n);
+	free(copy);
+}
+
+#define IGNORED(next)  next "02 1e14 0000000000000000000000000000000000000000"
+#define HAO_GONE(next) next "02 01020000 1e10 00000000000000000000000000000000"
+
+static void home_addresses_take_their_place(void **state) /* RFC 6275 s9.3.1, s11.3.3 */
+{
+	static const char *const coa = "2001:db8:a::2", *const ha = "2001:db8:1::1";
+	struct in6_addr was = A(coa);
+	struct ip6_pkt p;
+
+	(void)state;
+	settles(60, HAO_HDR("3a") "80001234", 60, HAO_GONE("3a") "80001234", HAO, ha, &p);
+	assert_true(p.has_hao && !p.has_rh2 && p.proto == 58);
+	assert_memory_equal(&p.src, &was, 16); /* as it came */
+	settles(43, RH2_HDR("3a") "80001234", 60, IGNORED("3a") "80001234", coa, "2001:db8::6", &p);
+	assert_true(p.has_rh2 && !p.has_hao && p.proto == 58);
+	/* Behind hop-by-hop options it is their header that names the routing header. */
+	settles(0, "2b 00 0104 00000000" RH2_HDR("11") "0102", 0,
+		"3c 00 0104 00000000" IGNORED("11") "0102", coa, "2001:db8::6", &p);
+	settles(43, RH2_HDR("3c") HAO_HDR("3b"), 60, IGNORED("3c") HAO_GONE("3b"), HAO,
+		"2001:db8::6", &p);
+	settles(58, "80001234", 58, "80001234", coa, ha, &p); /* nothing to do */
+}
+
+static void pieces_of_packets_are_settled_too(void **state)
+{
+	struct ip6_pkt p;
+
+	(void)state;
+	settles(60,
+		HAO_HDR("2c") "1100 0009 00000007"
+			      "0102030405060708",
+		60,
+		HAO_GONE("2c") "1100 0009 00000007"
+			       "0102030405060708",
+		HAO, "2001:db8:1::1", &p);
+	assert_int_equal(p.proto, 17);
+	assert_int_equal(p.payload_off, 64);
+}
+
+static void what_is_malformed_is_left_as_it_is(void **state)
+{
+	static const struct {
+		uint8_t first;
+		const char *rest;
+		enum ip6_verdict want;
+	} v[] = {{43, RH2_HDR("2b") RH2_HDR("3b"), IP6_DROP_RH},
+		{60, HAO_HDR("3c") HAO_HDR("3b"), IP6_DROP_HAO},
+		{60, "3b 02 01020000 c910 ff020000000000000000000000000001", IP6_DROP_HAO},
+		{43, "3b 02 02 02 00000000 20010db8000000000000000000000006", IP6_DROP_RH},
+		{43, RH2_HDR("3c") "3b", IP6_DROP_SHORT},
+		{60, HAO_HDR("2c") "11000009", IP6_DROP_FRAGMENT}};
+	struct ip6_pkt p;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(v); i++) {
+		uint8_t buf[IP6_SIG_MAX], before[IP6_SIG_MAX];
+		size_t n = packet(v[i].first, v[i].rest, buf);
+
+		memcpy(before, buf, n);
+		assert_int_equal(ip6_settle(buf, n, &p), v[i].want);
+		assert_memory_equal(buf, before, n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +379,9 @@ int main(void)
 		cmocka_unit_test(chains_are_bounded),
 		cmocka_unit_test(truncated_at_every_length),
 		cmocka_unit_test(encodes_the_chain_in_the_rfcs_order),
+		cmocka_unit_test(home_addresses_take_their_place),
+		cmocka_unit_test(pieces_of_packets_are_settled_too),
+		cmocka_unit_test(what_is_malformed_is_left_as_it_is),
 	};
 
 	return cmocka_run_group_tests_name("ip6", tests, NULL, NULL);
