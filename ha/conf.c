@@ -204,6 +204,13 @@ const struct conf_key ha_conf_keys[] = {
 		.def = "0",
 		.max = 65495,
 		.help = "inner MTU, octets, 1280 at least; 0: the smallest interface's less 40"},
+	{.name = "encap_limit",
+		KEY(CONF_UINT, encap_limit),
+		.def = "0",
+		.max = 255,
+		.help = "how often what enters the tunnel may be encapsulated again on its way "
+			"(RFC 2473 s4.1.1; 4 is usual), 8 octets in every packet; 0: not said; "
+			"engine ebpf"},
 	{.name = "protection",
 		KEY(CONF_ENUM, protection),
 		.def = "none",

@@ -17,6 +17,7 @@ struct ha_file {
 	int engine;               /* index into conf_engines */
 	int protection;           /* only "none" so far */
 	unsigned mtu;             /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
+	unsigned encap_limit;     /* 1..255; 0 = none is sent */
 	unsigned n_allow;
 	struct ha_allow_conf *allow;
 	struct tunnel_allow *allow_ids; /* n_allow of them, in tenant numbers; owned */

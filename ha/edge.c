@@ -324,7 +324,7 @@ static int check_interfaces(const struct ha_file *f, unsigned *mtu)
 			continue;
 		}
 		if (m < 1280 + TUNNEL_OVERHEAD)
-			log_warn(TUNNEL_MTU_WARNING, f->interfaces[i], m, m - TUNNEL_OVERHEAD);
+			log_info(TUNNEL_MTU_NOTE, f->interfaces[i], m, m - TUNNEL_OVERHEAD);
 		if (m < least)
 			least = m;
 	}
@@ -361,6 +361,8 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 {
 	struct tunnel_conf tc = {
 		.role = TUNNEL_HA,
+		.event = e->event,
+		.encap_limit = e->file->encap_limit,
 		.dev = DEV_NAME,
 		.table = MAIN_TABLE,
 		.mtu = mtu,
@@ -394,6 +396,8 @@ static int open_signalling(struct ha_edge *e)
 		r = sig_attach(mhio_sig(e->io), if_nametoindex(e->file->interfaces[i]));
 	if (r == 0) /* of a router behind a router: out of the latter's tunnel */
 		r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
+	if (r == 0)
+		r = sig_attach(mhio_sig(e->io), e->engine->inside(e->tunnels));
 	if (r == 0)
 		r = sig_local_put(mhio_sig(e->io), &e->file->core.address);
 	for (unsigned i = 0; i < e->file->core.n_home && r == 0; i++) {

@@ -7,8 +7,9 @@ struct mr_file {
 	struct mr_conf core;
 	char control[108];
 	int engine, protection;
-	unsigned mtu;   /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
-	unsigned table; /* kernel table of the reverse-tunnelled traffic */
+	unsigned mtu;         /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
+	unsigned encap_limit; /* 1..255; 0 = none is sent */
+	unsigned table;       /* kernel table of the reverse-tunnelled traffic */
 };
 
 extern const struct conf_key mr_conf_keys[];

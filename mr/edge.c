@@ -621,7 +621,7 @@ static unsigned inner_mtu(const struct mr_file *f)
 		if (!m)
 			m = DEFAULT_MTU; /* not there yet */
 		if (m < 1280 + TUNNEL_OVERHEAD)
-			log_warn(TUNNEL_MTU_WARNING, name, m, m - TUNNEL_OVERHEAD);
+			log_info(TUNNEL_MTU_NOTE, name, m, m - TUNNEL_OVERHEAD);
 		if (m < least)
 			least = m;
 	}
@@ -632,6 +632,8 @@ static int open_tunnel(struct mr_edge *e)
 {
 	struct tunnel_conf tc = {
 		.role = TUNNEL_MR,
+		.event = e->event,
+		.encap_limit = e->file->encap_limit,
 		.dev = DEV_NAME,
 		.table = e->file->table,
 		.mtu = inner_mtu(e->file),

@@ -290,7 +290,7 @@ BAD_AT_HA = {
     "source outside": ("rx_inner_source", 1, lambda: echo("2001:db8:bad::1", CLIENT, b"bad")),
     "source is the home agent": ("rx_inner_source", 1, lambda: echo(HA, CLIENT, b"bad")),
     "not a care-of address": ("rx_outer_source", None, lambda: echo(host(1), CLIENT, b"bad")),
-    "destination is the tunnel's end": ("rx_inner_dest", 1, lambda: in_tunnel(
+    "a tunnel without a binding in the tunnel": ("rx_outer_source", 1, lambda: in_tunnel(
         host(1), HA, echo(host(1), CLIENT, b"bad"))),
     "destination link-local": ("rx_inner_dest", 1, lambda: echo(host(1), "fe80::1", b"bad")),
     "destination multicast": ("rx_inner_dest", 1, lambda: echo(host(1), "ff0e::1", b"bad")),
@@ -308,6 +308,8 @@ def test_the_home_agent_drops_and_counts(lab, why):
     counter, n, make = BAD_AT_HA[why]
     if lab.engine == "ip6tnl" and why == "inner packet longer than it says":
         pytest.skip("the kernel's tunnel drops it without a counter of ours")
+    if lab.engine == "ip6tnl" and counter == "rx_outer_source" and n:
+        counter = "rx_inner_dest"  # no tunnel in a tunnel at all
     before = lab.counters()[counter]
     wires = [lab.client, *lab.host.values()]
     marks = [w.mark() for w in wires]

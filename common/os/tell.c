@@ -90,4 +90,7 @@ void tell_tunnel(json_t *list, const struct tunnel_engine *engine, struct tunnel
 	engine->counters(set, &c);
 	for (unsigned i = 0; i < TUNNEL_N_DROPS; i++)
 		tell_counter(list, "tunnel", tunnel_drop_name(i), c.drop[i], tunnel_drop_text(i));
+	for (unsigned i = 0; i < TUNNEL_N_COUNTS; i++)
+		tell_counter(
+			list, "tunnel", tunnel_count_name(i), c.count[i], tunnel_count_text(i));
 }

@@ -21,6 +21,10 @@ struct key { /* all octets are compared: made by the functions below only */
 struct entry { /* one tunnel */
 	struct map_info info;
 	uint32_t number; /* >= 1, its own while it is in the book */
+	/* The engine's: what errors told of the path, octets, and until when it holds (ms of
+	 * CLOCK_BOOTTIME); 0: nothing. */
+	uint32_t told_mtu;
+	uint64_t told_until;
 	UT_hash_handle hh;
 	unsigned n_keys;
 	struct key keys[];

@@ -1,5 +1,6 @@
 /* dev.c - the tunnel device: a few rtnetlink requests. */
 #include <errno.h>
+#include <net/if.h>
 #include <netlink/msg.h>
 #include <netlink/route/link.h>
 #include <netinet/in.h>
@@ -59,14 +60,18 @@ static int link_create(
 	return net_request(dev->net, e, msg);
 }
 
-static int link_set(const struct tunnel_dev *dev, bool up, unsigned mtu)
+static int link_set(
+	const struct tunnel_dev *dev, unsigned ifindex, bool up, unsigned mtu, const uint8_t *mac)
 {
+	struct nl_addr *lladdr = NULL;
 	struct rtnl_link *l = rtnl_link_alloc();
 	struct nl_msg *msg = NULL;
 	int e = -NLE_NOMEM;
 
 	if (l) {
-		rtnl_link_set_ifindex(l, (int)dev->ifindex);
+		rtnl_link_set_ifindex(l, (int)ifindex);
+		if (mac && (lladdr = nl_addr_build(AF_LLC, mac, 6)))
+			rtnl_link_set_addr(l, lladdr);
 		if (up)
 			rtnl_link_set_flags(l, IFF_UP);
 		else
@@ -75,6 +80,7 @@ static int link_set(const struct tunnel_dev *dev, bool up, unsigned mtu)
 			rtnl_link_set_mtu(l, mtu);
 		e = rtnl_link_build_add_request(l, 0, &msg); /* creates nothing */
 	}
+	nl_addr_put(lladdr);
 	rtnl_link_put(l);
 	return net_request(dev->net, e, msg);
 }
@@ -134,14 +140,27 @@ static int find_or_make(
 	return rc < 0 ? rc : take_over(dev, kind, name);
 }
 
-int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name,
-	unsigned mtu, char *why)
+/* Before the device comes up. */
+static int settings(const char *name, char *why)
 {
 	static const char *const sysctls[][2] = {
-		{"addr_gen_mode", "1"}, /* none: before the device comes up */
+		{"addr_gen_mode", "1"}, /* none */
 		{"accept_ra", "0"},
 		{"forwarding", "1"}, /* what comes out of a tunnel is to be forwarded */
 	};
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
+		rc = net_sysctl6(name, sysctls[i][0], sysctls[i][1]);
+		if (rc < 0)
+			snprintf(why, WHY_SIZE, "%s of %s: %s", sysctls[i][0], name, strerror(-rc));
+	}
+	return rc;
+}
+
+int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name,
+	unsigned mtu, char *why)
+{
 	int rc;
 
 	memset(dev, 0, sizeof(*dev));
@@ -156,13 +175,10 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 			kind == TUNNEL_DEV_IP6TNL ? "ip6tnl" : "dummy or ifb");
 	else if (rc < 0)
 		snprintf(why, WHY_SIZE, "device %s: %s", name, strerror(-rc));
-	for (size_t i = 0; rc >= 0 && i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
-		rc = net_sysctl6(name, sysctls[i][0], sysctls[i][1]);
-		if (rc < 0)
-			snprintf(why, WHY_SIZE, "%s of %s: %s", sysctls[i][0], name, strerror(-rc));
-	}
+	if (rc >= 0)
+		rc = settings(name, why);
 	if (rc >= 0) {
-		rc = link_set(dev, true, mtu);
+		rc = link_set(dev, dev->ifindex, true, mtu, NULL);
 		if (rc < 0)
 			snprintf(why, WHY_SIZE, "%s up, MTU %u: %s", name, mtu, strerror(-rc));
 	}
@@ -171,7 +187,20 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 
 int tunnel_dev_flush(const struct tunnel_dev *dev)
 {
-	int rc = link_set(dev, false, 0);
+	int rc = link_set(dev, dev->ifindex, false, 0, NULL);
 
-	return rc < 0 ? rc : link_set(dev, true, 0);
+	return rc < 0 ? rc : link_set(dev, dev->ifindex, true, 0, NULL);
+}
+
+int tunnel_dev_second(const struct tunnel_dev *dev, const char *name, unsigned *ifindex, char *why)
+{
+	int rc = settings(name, why);
+
+	*ifindex = if_nametoindex(name);
+	if (rc < 0)
+		return rc;
+	rc = *ifindex ? link_set(dev, *ifindex, true, 0, dev->mac) : -ENODEV;
+	if (rc < 0)
+		snprintf(why, WHY_SIZE, "%s up: %s", name, strerror(-rc));
+	return rc;
 }

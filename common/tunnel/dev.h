@@ -22,3 +22,6 @@ int tunnel_dev_open(
 /* Takes all IPv6 routes off the device (by taking it down and up).  0 or -errno. */
 int tunnel_dev_flush(const struct tunnel_dev *);
 int tunnel_dev_delete(const struct tunnel_dev *); /* with its routes; 0 or -errno */
+/* Brings up another device, that is there, with the MAC address of 'dev' and no addresses.  0 with
+ * '*ifindex', or -errno with 'why'. */
+int tunnel_dev_second(const struct tunnel_dev *dev, const char *name, unsigned *ifindex, char *why);

@@ -8,36 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "common/os/net.h"
-#include "common/tunnel/book.h"
-#include "common/tunnel/bpf/maps.h"
-#include "common/tunnel/dev.h"
-#include "common/tunnel/tunnel.h"
-#include "tunnel.skel.h"
+#include "common/os/log.h"
+#include "common/tunnel/ebpf.h"
 
 #define WHY_SIZE      256
 #define TC_HANDLE     1
-#define TC_PRIORITY   139 /* after the signalling capture */
-#define N_MAPS        8
+#define TC_PRIORITY   139    /* after the signalling capture */
 #define MAX_TUNNELS   262144 /* at the home agent; memory is taken only as maps fill */
 #define MAX_ROUTES    1048576
 #define MAX_MR        1024 /* of everything, at a mobile router */
 #define MAX_HA_LOCALS 4096
 
-struct tunnel_set {
-	struct tunnel_bpf *bpf;
-	struct tunnel_dev dev;
-	enum tunnel_role role;
-	uint32_t table;
-	struct book book;
-	int n_cpus;
-	unsigned n_links;
-	unsigned links[TUNNEL_MAX_LINKS];
-};
-
 /* --- keys and entries --- */
 
-static int key_fd(const struct tunnel_set *set, enum key_table table)
+int ebpf_map_fd(const struct tunnel_set *set, enum key_table table)
 {
 	const struct bpf_map *maps[] = {
 		[KEY_LOCALS] = set->bpf->maps.locals,
@@ -61,7 +45,8 @@ static struct net_route route_of(const struct tunnel_set *set, const struct key 
 static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
 	(void)first; /* the entry names the tunnel that asked last */
-	return bpf_map_update_elem(key_fd(set, key->table), &key->local, &e->number, BPF_ANY) < 0
+	return bpf_map_update_elem(ebpf_map_fd(set, key->table), &key->local, &e->number, BPF_ANY) <
+			       0
 		       ? -errno
 		       : 0;
 }
@@ -74,17 +59,17 @@ static void on_key_gone(struct tunnel_set *set, const struct key *key, const str
 
 		net_route_drop(set->dev.net, &r);
 	}
-	bpf_map_delete_elem(key_fd(set, key->table), &key->local);
+	bpf_map_delete_elem(ebpf_map_fd(set, key->table), &key->local);
 }
 
-static int info_put(struct tunnel_set *set, const struct entry *e)
+int ebpf_info_put(struct tunnel_set *set, const struct entry *e)
 {
 	int fd = bpf_map__fd(set->bpf->maps.infos);
 
 	return bpf_map_update_elem(fd, &e->number, &e->info, BPF_ANY) < 0 ? -errno : 0;
 }
 
-static void info_drop(struct tunnel_set *set, uint32_t number)
+void ebpf_info_drop(struct tunnel_set *set, uint32_t number)
 {
 	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.infos), &number);
 	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.stats), &number);
@@ -106,7 +91,7 @@ static int stats_start(struct tunnel_set *set, uint32_t number)
 	return rc;
 }
 
-static int routes_put(struct tunnel_set *set, const struct entry *e)
+int ebpf_routes_put(struct tunnel_set *set, const struct entry *e)
 {
 	int rc = 0;
 
@@ -116,6 +101,7 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
 		if (e->keys[i].table != KEY_ROUTES)
 			continue;
 		r = route_of(set, &e->keys[i]);
+		r.mtu = ebpf_route_mtu(set, e);
 		rc = net_route_put(set->dev.net, &r);
 	}
 	return rc;
@@ -131,16 +117,16 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 		return rc;
 	rc = stats_start(set, e->number);
 	if (rc >= 0)
-		rc = info_put(set, e);
+		rc = ebpf_info_put(set, e);
 	if (rc >= 0)
-		rc = routes_put(set, e);
+		rc = ebpf_routes_put(set, e);
 	if (rc >= 0)
 		return 0;
 	book_release(&set->book, e);
 	if (old)
-		info_put(set, old);
+		ebpf_info_put(set, old);
 	else
-		info_drop(set, e->number);
+		ebpf_info_drop(set, e->number);
 	return rc;
 }
 
@@ -151,6 +137,7 @@ static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 
 	if (!e)
 		return -ENOMEM;
+	ebpf_path_set(set, e, old);
 	rc = install(set, e, old);
 	if (rc < 0) {
 		free(e);
@@ -169,7 +156,7 @@ static int ebpf_drop(struct tunnel_set *set, const struct in6_addr *id)
 	if (!e)
 		return 0;
 	book_release(&set->book, e);
-	info_drop(set, e->number);
+	ebpf_info_drop(set, e->number);
 	book_strike(&set->book, e);
 	return 0;
 }
@@ -212,8 +199,15 @@ static int ebpf_counters(struct tunnel_set *set, struct tunnel_counters *out)
 		for (int i = 0; rc >= 0 && i < set->n_cpus; i++)
 			out->drop[d] += cpu[i];
 	}
+	if (set->slow)
+		memcpy(out->count, slow_counts(set->slow), sizeof(out->count));
 	free(cpu);
 	return rc;
+}
+
+static unsigned ebpf_inside(struct tunnel_set *set)
+{
+	return set->slow ? slow_ifindex(set->slow) : set->dev.ifindex;
 }
 
 static int ebpf_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
@@ -264,139 +258,7 @@ static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 	return 0;
 }
 
-/* --- what an earlier run left --- */
-
-static bool same_map(const struct bpf_map *map, const struct bpf_map_info *old)
-{
-	return bpf_map__type(map) == old->type && bpf_map__key_size(map) == old->key_size &&
-	       bpf_map__value_size(map) == old->value_size &&
-	       bpf_map__max_entries(map) == old->max_entries &&
-	       bpf_map__map_flags(map) == old->map_flags;
-}
-
-/* Maps of program 'prog_id' that 'obj' can go on with, all of them or none. */
-static bool reuse_maps(struct bpf_object *obj, unsigned prog_id)
-{
-	__u32 ids[2 * N_MAPS], size, n = 0;
-	struct bpf_prog_info prog = {.nr_map_ids = 2 * N_MAPS, .map_ids = (__u64)(uintptr_t)ids};
-	struct bpf_map *maps[N_MAPS];
-	int fds[N_MAPS], fd = bpf_prog_get_fd_by_id(prog_id);
-	bool ok;
-
-	size = sizeof(prog);
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &prog, &size) < 0)
-		prog.nr_map_ids = 0;
-	for (__u32 i = 0; i < prog.nr_map_ids && i < 2 * N_MAPS && n < N_MAPS; i++) {
-		struct bpf_map_info info = {0};
-
-		size = sizeof(info);
-		fds[n] = bpf_map_get_fd_by_id(ids[i]);
-		if (fds[n] < 0)
-			continue;
-		maps[n] = NULL;
-		if (bpf_obj_get_info_by_fd(fds[n], &info, &size) >= 0)
-			maps[n] = bpf_object__find_map_by_name(obj, info.name);
-		if (maps[n] && same_map(maps[n], &info))
-			n++;
-		else
-			close(fds[n]);
-	}
-	ok = n == N_MAPS;
-	for (__u32 i = 0; i < n; i++) {
-		ok = ok && bpf_map__reuse_fd(maps[i], fds[i]) >= 0;
-		close(fds[i]);
-	}
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	const struct entry *const *x = a, *const *y = b;
-
-	return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
-}
-
-/* All tunnels in the map, by number; '*n' of them. */
-static struct entry **read_infos(struct tunnel_set *set, size_t *n)
-{
-	int fd = bpf_map__fd(set->bpf->maps.infos);
-	struct entry **v = NULL;
-	__u32 number, *prev = NULL;
-	size_t cap = 0;
-
-	for (*n = 0; bpf_map_get_next_key(fd, prev, &number) == 0; prev = &number) {
-		struct map_info info;
-
-		if (*n == cap) {
-			struct entry **more = realloc(v, (cap * 2 + 16) * sizeof(*v));
-
-			if (!more)
-				break;
-			v = more;
-			cap = cap * 2 + 16;
-		}
-		if (bpf_map_lookup_elem(fd, &number, &info) < 0)
-			continue;
-		v[*n] = entry_new(&info, number, 0);
-		*n += v[*n] != NULL;
-	}
-	if (*n)
-		qsort(v, *n, sizeof(*v), by_number);
-	return v;
-}
-
-static bool entry_add(struct entry **e, const struct key *key)
-{
-	struct entry *more = realloc(*e, sizeof(**e) + ((*e)->n_keys + 1) * sizeof(*key));
-
-	if (!more)
-		return false;
-	more->keys[more->n_keys++] = *key;
-	*e = more;
-	return true;
-}
-
-/* Gives the tunnels their prefixes back, and removes those of no tunnel. */
-static void read_prefixes(struct tunnel_set *set, enum key_table table, struct entry **v, size_t n)
-{
-	int fd = key_fd(set, table);
-	struct key key, next;
-	bool more;
-
-	memset(&next, 0, sizeof(next));
-	next.table = table;
-	more = bpf_map_get_next_key(fd, NULL, &next.prefix) == 0;
-	while (more) {
-		struct entry wanted = {0}, *w = &wanted, **e = NULL;
-
-		key = next;
-		more = bpf_map_get_next_key(fd, &key.prefix, &next.prefix) == 0;
-		if (n && bpf_map_lookup_elem(fd, &key.prefix, &wanted.number) == 0)
-			e = bsearch(&w, v, n, sizeof(*v), by_number);
-		if (!e || !entry_add(e, &key))
-			bpf_map_delete_elem(fd, &key.prefix);
-	}
-}
-
-static void take_over(struct tunnel_set *set)
-{
-	size_t n;
-	struct entry **v = read_infos(set, &n);
-
-	read_prefixes(set, KEY_ROUTES, v, n);
-	read_prefixes(set, KEY_INNER, v, n);
-	for (size_t i = 0; i < n; i++) {
-		if (book_hold(&set->book, v[i]) >= 0) {
-			book_enter(&set->book, v[i], NULL);
-		} else {
-			info_drop(set, v[i]->number);
-			free(v[i]);
-		}
-	}
-	free(v);
-}
+/* --- open and close --- */
 
 static int allowed_set(struct tunnel_set *set, const struct tunnel_conf *conf)
 {
@@ -413,8 +275,6 @@ static int allowed_set(struct tunnel_set *set, const struct tunnel_conf *conf)
 	}
 	return 0;
 }
-
-/* --- open and close --- */
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -457,8 +317,10 @@ static int load(struct tunnel_set *set, bool *fresh)
 	set->bpf->rodata->mr_mark = set->role == TUNNEL_MR ? TUNNEL_MARK : 0;
 	set->bpf->rodata->dev_ifindex = set->dev.ifindex;
 	memcpy((void *)(uintptr_t)set->bpf->rodata->dev_mac, set->dev.mac, sizeof(set->dev.mac));
+	set->bpf->rodata->slow_ifindex = slow_ifindex(set->slow);
+	set->bpf->rodata->encap_limit = (__u8)set->encap_limit;
 	size_maps(set->bpf, set->role);
-	*fresh = !old || !reuse_maps(set->bpf->obj, old);
+	*fresh = !old || !ebpf_reuse_maps(set, old);
 	rc = tunnel_bpf__load(set->bpf);
 	if (rc < 0)
 		return rc;
@@ -476,6 +338,7 @@ static int load(struct tunnel_set *set, bool *fresh)
 
 static void set_free(struct tunnel_set *set)
 {
+	ebpf_path_close(set);
 	book_free(&set->book);
 	net_close(set->dev.net);
 	tunnel_bpf__destroy(set->bpf);
@@ -490,6 +353,11 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_SINK, conf->dev, conf->mtu, why);
 	if (rc < 0)
 		return rc;
+	rc = ebpf_path_open(set, conf, why);
+	if (rc < 0)
+		log_warn("tunnel: no packets in fragments, no errors relayed, no router behind a "
+			 "router: %s",
+			why);
 	rc = load(set, &fresh);
 	if (rc < 0) {
 		snprintf(why, WHY_SIZE, "loading the BPF programs: %s", strerror(-rc));
@@ -499,9 +367,12 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	if (rc >= 0)
 		rc = allowed_set(set, conf);
 	if (rc >= 0 && !fresh)
-		take_over(set);
+		ebpf_take_over(set);
 	if (rc >= 0)
 		rc = tc_attach(set->dev.ifindex, BPF_TC_EGRESS, set->bpf->progs.tunnel_encap);
+	if (rc >= 0 && set->slow)
+		rc = tc_attach(
+			slow_ifindex(set->slow), BPF_TC_INGRESS, set->bpf->progs.tunnel_decap);
 	if (rc < 0)
 		snprintf(why, WHY_SIZE, "starting on %s: %s", conf->dev, strerror(-rc));
 	return rc;
@@ -519,6 +390,8 @@ static int ebpf_open(struct tunnel_set **out, const struct tunnel_conf *conf, ch
 	libbpf_set_print(quiet);
 	set->role = conf->role;
 	set->table = conf->table;
+	set->mtu = conf->mtu;
+	set->encap_limit = conf->encap_limit;
 	set->book = (struct book){.set = set,
 		.add = on_key,
 		.del = on_key_gone,
@@ -555,6 +428,7 @@ const struct tunnel_engine tunnel_ebpf = {
 	.name = "ebpf",
 	.open = ebpf_open,
 	.attach = ebpf_attach,
+	.inside = ebpf_inside,
 	.put = ebpf_put,
 	.drop = ebpf_drop,
 	.stats = ebpf_stats,

@@ -39,6 +39,12 @@ static int fake_attach(struct tunnel_set *set, unsigned ifindex)
 	return 0;
 }
 
+static unsigned fake_inside(struct tunnel_set *set)
+{
+	(void)set;
+	return 0;
+}
+
 static int fake_put(struct tunnel_set *set, const struct tunnel *t)
 {
 	struct entry *e = entry_find(set, &t->id);
@@ -106,6 +112,7 @@ const struct tunnel_engine tunnel_fake = {
 	.name = "fake",
 	.open = fake_open,
 	.attach = fake_attach,
+	.inside = fake_inside,
 	.put = fake_put,
 	.drop = fake_drop,
 	.stats = fake_stats,

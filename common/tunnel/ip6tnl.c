@@ -5,8 +5,12 @@
  * number); the inner packet, coming in on the device, still has it, and its source must be one of
  * that tunnel's.  The mark is zero again when the table is done.
  *
+ * The kernel itself puts fragments together, keeps the path's MTU and relays errors from inside it
+ * (RFC 2473 s7, s8), without a look at the bindings.
+ *
  * What it cannot do: choose the outgoing interface (tunnel.oif), copy the traffic class but for
- * ECN, let two tunnels share both outer addresses.  Packets it refuses to encapsulate are all
+ * ECN, let two tunnels share both outer addresses, put a tunnel into a tunnel, send encapsulation
+ * limits or fragments.  Packets it refuses to encapsulate are all
  * tx_error, and a packet of one tenant that did not come through its tunnel reaches no tenant at
  * all. */
 #include <arpa/inet.h>
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/os/log.h"
 #include "common/os/net.h"
 #include "common/tunnel/book.h"
 #include "common/tunnel/dev.h"
@@ -242,11 +247,30 @@ static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
 	return rc;
 }
 
+/* Is the tunnel's far end in a network behind another tunnel?  The kernel would drop its packets as
+ * a routing loop. */
+static bool is_nested(const struct tunnel_set *set, const struct tunnel *t)
+{
+	const struct entry *e;
+
+	for (e = set->book.entries; e && set->role == TUNNEL_HA; e = e->hh.next) {
+		for (unsigned i = 0; i < e->n_keys; i++) {
+			struct prefix6 p = prefix_of(&e->keys[i]);
+
+			if (e->keys[i].table == KEY_ROUTES && prefix6_has(&p, &t->remote))
+				return true;
+		}
+	}
+	return false;
+}
+
 static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 {
 	struct entry *old = book_find(&set->book, &t->id), *e;
 	int rc;
 
+	if (is_nested(set, t))
+		return -ELOOP;
 	if (old && old->info.tenant != t->tenant) { /* other elements under the same keys */
 		ip6tnl_drop(set, &t->id);
 		old = NULL;
@@ -267,6 +291,11 @@ static int ip6tnl_attach(struct tunnel_set *set, unsigned ifindex)
 {
 	(void)set, (void)ifindex; /* the kernel decapsulates on every interface */
 	return 0;
+}
+
+static unsigned ip6tnl_inside(struct tunnel_set *set)
+{
+	return set->dev.ifindex;
 }
 
 static int ip6tnl_stats(struct tunnel_set *set, const struct in6_addr *id, struct tunnel_stats *out)
@@ -379,6 +408,9 @@ static int ip6tnl_open(struct tunnel_set **out, const struct tunnel_conf *conf, 
 	}
 	if (conf->n_allow)
 		memcpy(set->allow, conf->allow, conf->n_allow * sizeof(*set->allow));
+	if (conf->mtu == TUNNEL_MIN_MTU)
+		log_warn("tunnel: engine ip6tnl sends no fragments: if the underlay's MTU is below "
+			 "1320, packets that are larger than it less 40 are lost");
 	set->role = conf->role;
 	set->table = conf->table;
 	snprintf(set->dev_name, sizeof(set->dev_name), "%s", conf->dev);
@@ -411,6 +443,7 @@ const struct tunnel_engine tunnel_ip6tnl = {
 	.name = "ip6tnl",
 	.open = ip6tnl_open,
 	.attach = ip6tnl_attach,
+	.inside = ip6tnl_inside,
 	.put = ip6tnl_put,
 	.drop = ip6tnl_drop,
 	.stats = ip6tnl_stats,

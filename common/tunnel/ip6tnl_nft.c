@@ -49,7 +49,7 @@ static const char rules[] =
 	"	chain inner {\n"
 	"		ip6 saddr { fe80::/10, ff00::/8 } counter name rx_inner_source drop\n"
 	"		ip6 daddr { fe80::/10, ff00::/8 } counter name rx_inner_dest drop\n"
-	"		ip6 daddr @locals counter name rx_inner_dest drop\n"
+	"		ip6 daddr @locals meta l4proto 41 counter name rx_inner_dest drop\n"
 	"		meta mark . ip6 saddr != @sources counter name rx_inner_source drop\n"
 	"		%s\n"
 	"		meta mark set %u\n"
@@ -70,6 +70,13 @@ static const char rules[] =
 	"		counter name ip6 daddr map @sent accept\n"
 	"	}\n"
 	"}\n";
+/* The table above looks at whole packets only: the kernel is to put fragments together before it.
+ * That goes with this statement, which no packet ever comes to. */
+static const char defragment[] = "table " TABLE " {\n"
+				 "	chain whole {\n"
+				 "		meta l4proto tcp tproxy to :1\n"
+				 "	}\n"
+				 "}\n";
 /* The mark turns from the tunnel's number into its tenant; 0 is not isolated. */
 static const char ha_check[] = "meta mark set meta mark map @tenants meta mark != 0 "
 			       "ip6 daddr @isolated meta mark . ip6 daddr != @reachable "
@@ -286,12 +293,20 @@ int ip6tnl_nft_left(struct ip6tnl_nft *n,
 
 static int set_up(struct ip6tnl_nft *n, enum tunnel_role role, const char *dev)
 {
+	int rc;
+
 	fprintf(n->batch, "table " TABLE " {\n");
 	for (int d = 0; d < TUNNEL_N_DROPS; d++)
 		fprintf(n->batch, "	counter %s { }\n", tunnel_drop_name((enum tunnel_drop)d));
 	fprintf(n->batch, rules, role == TUNNEL_HA ? ha_check : mr_check,
 		role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, dev, dev);
-	return ip6tnl_nft_run(n);
+	rc = ip6tnl_nft_run(n);
+	if (rc < 0)
+		return rc;
+	/* A kernel without it drops fragments, and counts them. */
+	fputs(defragment, n->batch);
+	ip6tnl_nft_run(n);
+	return 0;
 }
 
 int ip6tnl_nft_open(

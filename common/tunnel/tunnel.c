@@ -32,26 +32,30 @@ int tunnel_open(const char *name, const struct tunnel_conf *conf,
 	return rc;
 }
 
+#define X(name, text) {#name, text},
+static const struct word {
+	const char *name, *text;
+} drops[] = {TUNNEL_DROPS(X)}, counts[] = {TUNNEL_COUNTS(X)};
+#undef X
+
 const char *tunnel_drop_name(enum tunnel_drop drop)
 {
-	static const char *const names[] = {
-#define X(name, text) #name,
-		TUNNEL_DROPS(X)
-#undef X
-	};
-
-	return names[drop];
+	return drops[drop].name;
 }
 
 const char *tunnel_drop_text(enum tunnel_drop drop)
 {
-	static const char *const texts[] = {
-#define X(name, text) text,
-		TUNNEL_DROPS(X)
-#undef X
-	};
+	return drops[drop].text;
+}
 
-	return texts[drop];
+const char *tunnel_count_name(enum tunnel_count count)
+{
+	return counts[count].name;
+}
+
+const char *tunnel_count_text(enum tunnel_count count)
+{
+	return counts[count].text;
 }
 
 #define SWEEP_BATCH 256 /* a tunnel can't be dropped while the audit walks over it */

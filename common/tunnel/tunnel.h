@@ -6,11 +6,12 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 #include "common/core/addr.h"
-#include "common/tunnel/drops.h" /* enum tunnel_drop */
+#include "common/tunnel/drops.h" /* enum tunnel_drop, enum tunnel_count */
 
 #define TUNNEL_MAX_ROUTES 33 /* MH_MAX_MNP and the home address */
 #define TUNNEL_MAX_LINKS  8
-#define TUNNEL_OVERHEAD   40 /* octets of the outer header */
+#define TUNNEL_OVERHEAD   40   /* octets of the outer header */
+#define TUNNEL_MIN_MTU    1280 /* of a tunnel, as of any IPv6 link */
 /* Packet mark that a mobile router's decapsulated packets carry inside this host: what the kernel
  * answers to them (ICMPv6 errors, with fwmark_reflect) can be told from its other packets. */
 #define TUNNEL_MARK 139
@@ -29,7 +30,11 @@ struct tunnel_conf { /* borrowed during open() only */
 	char dev[IFNAMSIZ]; /* "nemo0" */
 	uint32_t table;     /* kernel table for the routes; 254 = main */
 	unsigned mtu;       /* of dev: 1280..65495 octets */
-	unsigned n_allow;   /* TUNNEL_HA only; tenant 0 is never isolated */
+	/* Encapsulation limit sent with packets that bring none (RFC 2473 s4.1.1): 1..255; 0: none.
+	 * Engine ebpf only. */
+	unsigned encap_limit;
+	sd_event *event;  /* for what takes user space; NULL: none of that is done */
+	unsigned n_allow; /* TUNNEL_HA only; tenant 0 is never isolated */
 	const struct tunnel_allow *allow;
 };
 
@@ -51,6 +56,7 @@ struct tunnel_stats {
 
 struct tunnel_counters {
 	uint64_t drop[TUNNEL_N_DROPS];
+	uint64_t count[TUNNEL_N_COUNTS];
 };
 
 struct tunnel_set; /* an opened engine; private to it */
@@ -64,6 +70,9 @@ struct tunnel_engine {    /* const, one per implementation; int results are 0 or
 	int (*open)(struct tunnel_set **, const struct tunnel_conf *, char *why);
 	int (*attach)(struct tunnel_set *,
 		unsigned ifindex); /* underlay to take tunnel packets from; idempotent */
+	/* Interface where packets to this host turn up that came out of a tunnel and may be tunnel
+	 * packets or signalling once more (a router behind a router). */
+	unsigned (*inside)(struct tunnel_set *);
 	int (*put)(struct tunnel_set *,
 		const struct tunnel *); /* create or change; idempotent; all or nothing */
 	int (*drop)(
@@ -80,12 +89,11 @@ extern const struct tunnel_engine tunnel_ebpf, tunnel_ip6tnl, tunnel_fake;
 /* Inner MTU for an underlay of 'mtu' octets: TUNNEL_OVERHEAD less, 1280 at least. */
 static inline unsigned tunnel_mtu(unsigned mtu)
 {
-	return mtu < 1280 + TUNNEL_OVERHEAD ? 1280 : mtu - TUNNEL_OVERHEAD;
+	return mtu < TUNNEL_MIN_MTU + TUNNEL_OVERHEAD ? TUNNEL_MIN_MTU : mtu - TUNNEL_OVERHEAD;
 }
-#define TUNNEL_MTU_WARNING \
-	"%s: an MTU of %u is below 1320: packets of more than %u octets do not fit into the " \
-	"tunnel and " \
-	"are lost (fragmenting tunnel packets is not implemented)"
+#define TUNNEL_MTU_NOTE \
+	"%s: an MTU of %u is below 1320: packets of more than %u octets go through the tunnel in " \
+	"fragments, which is slow"
 
 /* Opens the engine called 'name' ("auto": ebpf, else ip6tnl).  0 and '*engine', or -errno with
  * 'why' (256 octets) filled for the log. */
@@ -96,3 +104,5 @@ int tunnel_open(const char *name, const struct tunnel_conf *, const struct tunne
 int tunnel_sweep(const struct tunnel_engine *, struct tunnel_set *, const struct in6_addr *keep);
 const char *tunnel_drop_name(enum tunnel_drop); /* "rx_inner_source" */
 const char *tunnel_drop_text(enum tunnel_drop);
+const char *tunnel_count_name(enum tunnel_count); /* "tx_fragmented" */
+const char *tunnel_count_text(enum tunnel_count);

@@ -1,5 +1,6 @@
 /* mh.c - Mobility Header messages: one table of message types, one of options. */
 #include "common/wire/mh.h"
+#include "common/wire/quote.h"
 #include <assert.h>
 #include <errno.h>
 #include "common/core/rd.h"
@@ -19,7 +20,7 @@ enum {
 #define BIT(opt) (1u << (opt))
 
 enum { OFF_PROTO = 0, OFF_LEN = 1, OFF_CSUM = 4, HDR_SIZE = 8 };
-enum { ICMP6_PARAM_PROBLEM = 4, ICMP6_PROTO = 58, ICMP6_MAX = 1280, HOP_LIMIT = 64 };
+enum { ICMP6_PROTO = 58, HOP_LIMIT = 64 };
 
 /* --- fixed parts, from offset 6 --- */
 
@@ -563,8 +564,8 @@ int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
 int mh_encode_param_problem(const void *pkt, size_t pkt_size, uint8_t code, unsigned pointer,
 	const struct in6_addr *src, void *buf, size_t size)
 {
-	uint8_t icmp[ICMP6_MAX - IP6_HDR_SIZE];
-	struct wr w = wr_init(icmp, sizeof(icmp));
+	struct quote_error e = {QUOTE_PARAM_PROBLEM, code, pointer};
+	uint8_t icmp[QUOTE_MIN_MTU];
 	struct rd r = rd_init(pkt, pkt_size);
 	struct ip6_pkt p = {.src = *src, .hop_limit = HOP_LIMIT, .proto = ICMP6_PROTO};
 	struct in6_addr dst;
@@ -578,11 +579,8 @@ int mh_encode_param_problem(const void *pkt, size_t pkt_size, uint8_t code, unsi
 	if (!rd_ok(&r) || addr6_is_any(&p.dst) || addr6_is_multicast(&p.dst) ||
 		addr6_is_multicast(&dst))
 		return -EINVAL;
-	wr_bytes(&w, (uint8_t[]){ICMP6_PARAM_PROBLEM, code, 0, 0}, 4);
-	wr_u32(&w, pointer);
-	wr_bytes(&w, pkt, pkt_size < sizeof(icmp) - 8 ? pkt_size : sizeof(icmp) - 8);
 	p.payload = icmp;
-	p.payload_size = wr_off(&w);
+	p.payload_size = (size_t)quote_write(&e, pkt, pkt_size, icmp, sizeof(icmp));
 	csum = ip6_csum(&p.src, &p.dst, ICMP6_PROTO, icmp, p.payload_size);
 	memcpy(icmp + 2, &csum, sizeof(csum));
 	n = ip6_encode(&p, buf, size);

@@ -1,6 +1,6 @@
 /* engine.c - drives a tunnel engine and the signalling capture from lines on stdin, so that a test
  * can try them inside a network namespace without the daemons.  One JSON line per answer.
- *   engine [-m] [-d DEV] [-t TABLE] [-M MTU] [-a FROM:TO]... [-s bpf|packet] [-n] ENGINE
+ *   engine [-m] [-d DEV] [-t TABLE] [-M MTU] [-l LIMIT] [-a FROM:TO]... [-s bpf|packet] [-n] ENGINE
  * -m: role mobile router; -s: open the capture in this mode; -n: no tunnel engine.
  * Lines: attach IFNAME | put ID LOCAL REMOTE TENANT [old ADDR] [oif IFNAME] [routes P...] [inner
  * P...] | drop ID | stats ID | counters | audit | close [keep] | local ADDR | unlocal ADDR | take
@@ -92,12 +92,16 @@ static void do_stats(struct driver *d, const struct in6_addr *id)
 static void do_counters(struct driver *d)
 {
 	struct tunnel_counters c;
-	json_t *j = json_object();
+	json_t *j = json_object(), *counts = json_object();
 
 	json_object_set_new(j, "rc", json_integer(d->engine->counters(d->set, &c)));
 	for (int i = 0; i < TUNNEL_N_DROPS; i++)
 		json_object_set_new(j, tunnel_drop_name((enum tunnel_drop)i),
 			json_integer((json_int_t)c.drop[i]));
+	for (int i = 0; i < TUNNEL_N_COUNTS; i++)
+		json_object_set_new(counts, tunnel_count_name((enum tunnel_count)i),
+			json_integer((json_int_t)c.count[i]));
+	json_object_set_new(j, "counts", counts);
 	answer(j);
 }
 
@@ -253,12 +257,13 @@ int main(int argc, char **argv)
 	int opt, rc;
 	bool no_engine = false;
 
-	while ((opt = getopt(argc, argv, "md:t:M:a:s:n")) != -1) {
+	while ((opt = getopt(argc, argv, "md:t:M:l:a:s:n")) != -1) {
 		switch (opt) {
 		case 'm': conf.role = TUNNEL_MR; break;
 		case 'd': snprintf(conf.dev, sizeof(conf.dev), "%s", optarg); break;
 		case 't': conf.table = (uint32_t)strtoul(optarg, NULL, 0); break;
 		case 'M': conf.mtu = (unsigned)strtoul(optarg, NULL, 0); break;
+		case 'l': conf.encap_limit = (unsigned)strtoul(optarg, NULL, 0); break;
 		case 'a':
 			if (conf.n_allow < MAX_ALLOW &&
 				sscanf(optarg, "%u:%u", &allow[conf.n_allow].from,
@@ -271,6 +276,7 @@ int main(int argc, char **argv)
 		}
 	}
 	rc = sd_event_new(&d.event);
+	conf.event = d.event;
 	if (rc >= 0)
 		rc = open_all(&d,
 			no_engine       ? NULL

@@ -16,6 +16,7 @@ struct map_info { /* value of 'infos', by number; replaced as a whole: that is t
 	struct ip6 id, local, remote, old_local;
 	__u32 oif;    /* 0: by routing */
 	__u32 tenant; /* 0: not isolated */
+	__u32 mtu;    /* of the path to 'remote', octets; 0: not known */
 };
 
 struct map_allow {
@@ -25,3 +26,19 @@ struct map_allow {
 struct map_stats {
 	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
 }; /* per CPU, by number */
+
+/* Why a packet goes to user space instead of into the tunnel (slow.h). */
+enum slow_why {
+	SLOW_SIZE,  /* with its tunnel headers it is larger than the path takes */
+	SLOW_LIMIT, /* it has an encapsulation limit of 0 */
+};
+struct slow_head {     /* in place of the two Ethernet addresses */
+	__u32 number;  /* the tunnel's */
+	__u16 pointer; /* SLOW_LIMIT: where the limit is, octets from the IPv6 header's start */
+	__u8 why;
+	__u8 has_limit, limit; /* what the tunnel headers are to carry */
+	__u8 zero[3];
+};
+/* What the next header of a tunnel packet's first fragment becomes, so that the kernel puts the
+ * fragments together and hands the whole to a raw socket, not to a tunnel of its own. */
+#define SLOW_PROTO 253 /* for experiments, RFC 3692 */

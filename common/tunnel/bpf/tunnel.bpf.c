@@ -3,7 +3,8 @@
  * router (RFC 3963 s5.5, s6.4).  tunnel_encap runs at the device's egress, tunnel_decap at the
  * ingress of each underlay interface.  GSO packets stay whole both ways.  Whatever is not a tunnel
  * packet to one of our addresses passes untouched.  No ICMP errors are made here: the kernel sends
- * Packet Too Big by the device's MTU. */
+ * Packet Too Big by the MTU of the device or its routes.  What takes more than a new header goes to
+ * user space through a TAP device (../slow.h), and what comes back from there is let in here. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -21,16 +22,21 @@
 #define OPT_PADN    1
 #define OPT_TEL     4  /* Tunnel Encapsulation Limit */
 #define OPTIONS_MAX 24 /* octets of a destination options header that are looked into */
+#define MAX_WALK    4  /* extension headers, and options in each, walked over for a limit */
+#define MIN_MTU     1280
+#define LIMIT_SIZE  8 /* octets of the header that carries a limit, RFC 2473 s5.1 */
 #define ECN_MASK    3
 #define ECN_CE      3
 #define MAX(a, b)   ((a) > (b) ? (a) : (b))
 #define ROOM_FLAGS  (BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)
 
 /* Set before loading. */
-const volatile __u8 is_ha;        /* role: home agent, else mobile router */
-const volatile __u32 mr_mark;     /* of what a mobile router decapsulates; 0: none */
-const volatile __u32 dev_ifindex; /* nemo0 */
-const volatile __u8 dev_mac[ETH_ALEN];
+const volatile __u8 is_ha;             /* role: home agent, else mobile router */
+const volatile __u32 mr_mark;          /* of what a mobile router decapsulates; 0: none */
+const volatile __u32 dev_ifindex;      /* nemo0 */
+const volatile __u8 dev_mac[ETH_ALEN]; /* of both devices */
+const volatile __u32 slow_ifindex;     /* the TAP device to user space; 0: none */
+const volatile __u8 encap_limit;       /* sent with packets that bring none; 0: none */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -143,14 +149,13 @@ static __always_inline int may_talk(__u32 from, __u32 to)
 }
 
 /* Reads the destination options header at 'off'.  Returns its size in octets, 0 if it can't be
- * read or is longer than OPTIONS_MAX.  '*limit': the encapsulation limit, or -1; '*other': it has
- * an option that is neither that nor padding. */
-static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int *limit, int *other)
+ * read or is longer than OPTIONS_MAX.  '*other': it has an option that is neither an encapsulation
+ * limit nor padding. */
+static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int *other)
 {
 	__u8 h[OPTIONS_MAX] = {};
 	__u32 size, pos = 2;
 
-	*limit = -1;
 	*other = 0;
 	if (bpf_skb_load_bytes(skb, off, h, 8))
 		return 0;
@@ -172,13 +177,52 @@ static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int 
 			pos++;
 			continue;
 		}
-		if (h[pos] == OPT_TEL && h[pos + 1] == 1)
-			*limit = h[pos + 2];
-		else if (h[pos] != OPT_PADN)
+		if (h[pos] != OPT_PADN && !(h[pos] == OPT_TEL && h[pos + 1] == 1))
 			*other = 1;
 		pos += 2 + h[pos + 1];
 	}
 	return size;
+}
+
+/* The encapsulation limit among the options of the header at 'off', -1 if there is none.  '*at':
+ * where, octets from the frame's start. */
+static __always_inline int limit_in(struct __sk_buff *skb, __u32 off, __u32 end, __u32 *at)
+{
+	__u8 opt[2], limit;
+
+	off += 2;
+	for (int i = 0; i < MAX_WALK; i++) {
+		if (off + 2 > end || bpf_skb_load_bytes(skb, off, opt, sizeof(opt)))
+			return -1;
+		if (opt[0] == OPT_TEL && opt[1] == 1) {
+			*at = off + 2;
+			return bpf_skb_load_bytes(skb, *at, &limit, 1) ? -1 : limit;
+		}
+		off += opt[0] == OPT_PAD1 ? 1 : 2 + opt[1];
+	}
+	return -1;
+}
+
+/* The encapsulation limit of a packet about to be encapsulated, -1 if it has none: headers from
+ * left to right, up to one that is no extension header (RFC 2473 s4.1.1). */
+static __always_inline int find_limit(struct __sk_buff *skb, __u8 next, __u32 *at)
+{
+	__u32 off = ETH_HLEN + sizeof(struct ipv6hdr), size;
+	int limit = -1;
+	__u8 h[2];
+
+	for (int i = 0; i < MAX_WALK && limit < 0; i++) {
+		if (next != IPPROTO_DSTOPTS && next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING)
+			return -1;
+		if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+			return -1;
+		size = (h[1] + 1) * 8;
+		if (next == IPPROTO_DSTOPTS)
+			limit = limit_in(skb, off, off + size, at);
+		next = h[0];
+		off += size;
+	}
+	return limit;
 }
 
 static __always_inline __u32 n_segments(struct __sk_buff *skb)
@@ -213,15 +257,97 @@ static __always_inline int send_outer(struct __sk_buff *skb, const struct map_in
 	return bpf_redirect_neigh(fib.ifindex, &nh, sizeof(nh), 0);
 }
 
+/* Hands the packet to user space, with what it has to know in place of the Ethernet addresses. */
+static __always_inline int slow(struct __sk_buff *skb, const struct slow_head *head)
+{
+	if (!slow_ifindex || bpf_skb_store_bytes(skb, 0, head, sizeof(*head), 0))
+		return TC_ACT_SHOT;
+	return bpf_redirect(slow_ifindex, 0);
+}
+
+/* Is it too large for the path, with 'overhead' octets more?  Of segments to be the least size is
+ * known here: routes' MTUs keep them right, but for the moment after an MTU shrank. */
+static __always_inline int too_big(
+	struct __sk_buff *skb, const struct ipv6hdr *ip, __u32 overhead, __u32 mtu)
+{
+	__u32 size = skb->len - ETH_HLEN;
+
+	if (skb->gso_size)
+		size = skb->gso_size + sizeof(*ip) + (ip->nexthdr == IPPROTO_TCP ? 20 : 8);
+	return mtu && size + overhead > mtu;
+}
+
+static __always_inline void count_tx(__u32 number, __u32 segs, __u32 size)
+{
+	struct map_stats *st = bpf_map_lookup_elem(&stats, &number);
+
+	if (st) {
+		st->tx_packets += segs;
+		st->tx_bytes += size;
+	}
+}
+
+/* What does not fit: up to 1280 octets user space sends it in fragments, else it sends Packet Too
+ * Big (RFC 2473 s7.1). */
+static __always_inline int send_slow(struct __sk_buff *skb, __u32 number, int limit)
+{
+	struct slow_head head = {.number = number, .why = SLOW_SIZE};
+	__u32 size = skb->len - ETH_HLEN;
+
+	head.has_limit = limit >= 0;
+	head.limit = limit;
+	if (!slow_ifindex || (!skb->gso_size && size > MIN_MTU))
+		drop(TUNNEL_DROP_tx_too_big);
+	else
+		count_tx(number, n_segments(skb), size);
+	return slow(skb, &head);
+}
+
+static __always_inline int refuse_limit(struct __sk_buff *skb, __u32 number, __u32 at)
+{
+	struct slow_head head = {.number = number, .why = SLOW_LIMIT, .pointer = at - ETH_HLEN};
+
+	drop(TUNNEL_DROP_tx_encap_limit);
+	return slow(skb, &head);
+}
+
+/* Puts the tunnel headers before the packet: 'limit' < 0: the outer IPv6 header alone. */
+static __always_inline int put_outer(
+	struct __sk_buff *skb, const struct ipv6hdr *ip, const struct map_info *info, int limit)
+{
+	__u8 tel[LIMIT_SIZE] = {IPPROTO_IPV6, 0, OPT_TEL, 1, limit, OPT_PADN, 1, 0};
+	struct ipv6hdr outer = {.version = 6, .nexthdr = IPPROTO_IPV6, .hop_limit = HOP_LIMIT};
+	__u32 size = skb->len - ETH_HLEN, room = sizeof(outer);
+
+	if (limit >= 0) {
+		room += sizeof(tel);
+		size += sizeof(tel);
+		outer.nexthdr = IPPROTO_DSTOPTS;
+	}
+	/* A packet decapsulated on this very kernel is still marked as encapsulated, and refused
+	 * the flag: it has the offload state that the flag would give it. */
+	if (bpf_skb_adjust_room(
+		    skb, room, BPF_ADJ_ROOM_MAC, ROOM_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) &&
+		bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, ROOM_FLAGS))
+		return -1;
+	outer.priority = ip->priority; /* traffic class as inside, flow label 0 */
+	outer.flow_lbl[0] = ip->flow_lbl[0] & 0xf0;
+	outer.payload_len = bpf_htons(size);
+	__builtin_memcpy(&outer.saddr, &info->local, sizeof(outer.saddr));
+	__builtin_memcpy(&outer.daddr, &info->remote, sizeof(outer.daddr));
+	if (limit >= 0 && bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(outer), tel, sizeof(tel), 0))
+		return -1;
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), 0);
+}
+
 SEC("tc")
 int tunnel_encap(struct __sk_buff *skb)
 {
-	struct ipv6hdr ip, outer = {.version = 6, .nexthdr = IPPROTO_IPV6, .hop_limit = HOP_LIMIT};
-	__u32 number, from, size, segs = n_segments(skb);
+	__u32 number, from, at = 0, size, segs = n_segments(skb);
 	struct map_info *info, *sender;
-	struct map_stats *st;
 	struct ip6 src, dst;
-	int limit, other, action;
+	struct ipv6hdr ip;
+	int limit, action;
 
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
 		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
@@ -238,31 +364,18 @@ int tunnel_encap(struct __sk_buff *skb)
 		if (sender && !may_talk(sender->tenant, info->tenant))
 			return drop(TUNNEL_DROP_tx_tenant);
 	}
-	if (ip.nexthdr == IPPROTO_DSTOPTS) {
-		read_options(skb, ETH_HLEN + sizeof(ip), &limit, &other);
-		if (limit == 0)
-			return drop(TUNNEL_DROP_tx_encap_limit);
-	}
+	limit = find_limit(skb, ip.nexthdr, &at);
+	if (limit == 0)
+		return refuse_limit(skb, number, at);
+	limit = limit > 0 ? limit - 1 : encap_limit ? encap_limit : -1;
+	if (too_big(skb, &ip, sizeof(ip) + (limit < 0 ? 0 : LIMIT_SIZE), info->mtu))
+		return send_slow(skb, number, limit);
 	size = skb->len - ETH_HLEN;
-	/* A packet decapsulated on this very kernel is still marked as encapsulated, and refused
-	 * the flag: it has the offload state that the flag would give it. */
-	if (bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC,
-		    ROOM_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) &&
-		bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC, ROOM_FLAGS))
-		return drop(TUNNEL_DROP_tx_error);
-	outer.priority = ip.priority; /* traffic class as inside, flow label 0 */
-	outer.flow_lbl[0] = ip.flow_lbl[0] & 0xf0;
-	outer.payload_len = bpf_htons(size);
-	__builtin_memcpy(&outer.saddr, &info->local, sizeof(outer.saddr));
-	__builtin_memcpy(&outer.daddr, &info->remote, sizeof(outer.daddr));
-	if (bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), 0))
+	if (put_outer(skb, &ip, info, limit))
 		return drop(TUNNEL_DROP_tx_error);
 	action = send_outer(skb, info);
-	st = bpf_map_lookup_elem(&stats, &number);
-	if (st && action != TC_ACT_SHOT) {
-		st->tx_packets += segs;
-		st->tx_bytes += size;
-	}
+	if (action != TC_ACT_SHOT)
+		count_tx(number, segs, size);
 	return action;
 }
 
@@ -271,7 +384,7 @@ static __always_inline int check_inner(
 	struct __sk_buff *skb, const struct ipv6hdr *outer, __u32 off, struct ipv6hdr *ip)
 {
 	__u32 room = skb->len - off, announced, total;
-	struct ip6 src, dst, end = ip6_of(&outer->daddr);
+	struct ip6 src, dst;
 
 	if (bpf_skb_load_bytes(skb, off, ip, sizeof(*ip)) || ip->version != 6)
 		return TUNNEL_DROP_rx_bad_inner;
@@ -283,7 +396,7 @@ static __always_inline int check_inner(
 	dst = ip6_of(&ip->daddr);
 	if (ip6_is_scoped(&src))
 		return TUNNEL_DROP_rx_inner_source;
-	if (ip6_is_scoped(&dst) || ip6_eq(&dst, &end))
+	if (ip6_is_scoped(&dst))
 		return TUNNEL_DROP_rx_inner_dest;
 	return -1;
 }
@@ -316,23 +429,62 @@ static __always_inline void pass_ecn(
 		bpf_skb_store_bytes(skb, off + 1, &octet, 1, BPF_F_RECOMPUTE_CSUM);
 }
 
+/* A fragment header follows.  Is it of a tunnel packet, as far as it tells?  '*first': where its
+ * next header is to be changed; 0 if it is not the first. */
+static __always_inline int is_fragment(struct __sk_buff *skb, __u32 off, __u32 *first)
+{
+	__u8 h[4], next;
+
+	if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+		return 0;
+	*first = h[2] || h[3] & 0xf8 ? 0 : off;
+	if (h[0] == IPPROTO_IPV6)
+		return 1;
+	return h[0] == IPPROTO_DSTOPTS && *first && !bpf_skb_load_bytes(skb, off + 8, &next, 1) &&
+	       next == IPPROTO_IPV6;
+}
+
+/* Fragments go to the kernel, which knows how to put them together; the whole then comes to user
+ * space, and from there back here. */
+static __always_inline int pass_fragment(struct __sk_buff *skb, __u32 first)
+{
+	__u8 proto = SLOW_PROTO;
+
+	if (!slow_ifindex)
+		return drop(TUNNEL_DROP_rx_fragment);
+	if (first)
+		bpf_skb_store_bytes(skb, first, &proto, 1, BPF_F_RECOMPUTE_CSUM);
+	return TC_ACT_UNSPEC;
+}
+
+/* To this host and perhaps a tunnel packet or signalling once more: to be looked at again. */
+static __always_inline int is_for_us_again(const struct ipv6hdr *ip, const struct ip6 *dst)
+{
+	if (!is_ha || !slow_ifindex)
+		return 0;
+	if (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP ||
+		ip->nexthdr == IPPROTO_ICMPV6)
+		return 0;
+	return bpf_map_lookup_elem(&locals, dst) != 0;
+}
+
 /* Finds the inner header.  Its offset; 0: no tunnel packet; -reason - 1: to be dropped if it is
- * for us. */
-static __always_inline int find_inner(struct __sk_buff *skb, const struct ipv6hdr *outer)
+ * for us, but for fragments, whose '*first' see is_fragment(). */
+static __always_inline int find_inner(
+	struct __sk_buff *skb, const struct ipv6hdr *outer, __u32 *first)
 {
 	__u32 off = ETH_HLEN + sizeof(*outer), size;
-	int limit, other;
+	int other;
 	__u8 next;
 
 	if (outer->nexthdr == IPPROTO_IPV6)
 		return off;
-	if (outer->nexthdr != IPPROTO_DSTOPTS && outer->nexthdr != IPPROTO_FRAGMENT)
-		return 0;
-	if (bpf_skb_load_bytes(skb, off, &next, 1) || next != IPPROTO_IPV6)
-		return 0;
 	if (outer->nexthdr == IPPROTO_FRAGMENT)
-		return -TUNNEL_DROP_rx_fragment - 1;
-	size = read_options(skb, off, &limit, &other);
+		return is_fragment(skb, off, first) ? -TUNNEL_DROP_rx_fragment - 1 : 0;
+	if (outer->nexthdr != IPPROTO_DSTOPTS || bpf_skb_load_bytes(skb, off, &next, 1) ||
+		next != IPPROTO_IPV6)
+		return 0;
+	size = read_options(skb, off, &other);
 	if (!size || other)
 		return -TUNNEL_DROP_rx_options - 1;
 	return off + size;
@@ -341,7 +493,7 @@ static __always_inline int find_inner(struct __sk_buff *skb, const struct ipv6hd
 SEC("tc")
 int tunnel_decap(struct __sk_buff *skb)
 {
-	__u32 off, number, *known, segs = n_segments(skb);
+	__u32 off, number, first = 0, *known, segs = n_segments(skb);
 	struct ipv6hdr outer, ip;
 	struct map_stats *st;
 	struct map_pair pair;
@@ -352,16 +504,18 @@ int tunnel_decap(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || skb->pkt_type != PACKET_HOST ||
 		bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)))
 		return TC_ACT_UNSPEC;
-	found = find_inner(skb, &outer);
+	found = find_inner(skb, &outer, &first);
 	if (!found)
 		return TC_ACT_UNSPEC;
 	pair.local = ip6_of(&outer.daddr);
 	pair.remote = ip6_of(&outer.saddr);
 	known = bpf_map_lookup_elem(&pairs, &pair);
+	if (known && found == -TUNNEL_DROP_rx_fragment - 1)
+		return pass_fragment(skb, first);
 	if (!known || found < 0) {
 		if (!bpf_map_lookup_elem(&locals, &pair.local))
 			return TC_ACT_UNSPEC;
-		return drop(found < 0 ? -(found + 1) : TUNNEL_DROP_rx_outer_source);
+		return drop(known ? -(found + 1) : TUNNEL_DROP_rx_outer_source);
 	}
 	off = found;
 	number = *known;
@@ -389,7 +543,7 @@ int tunnel_decap(struct __sk_buff *skb)
 		st->rx_bytes += skb->len - ETH_HLEN;
 	}
 	skb->mark = mr_mark;
-	return bpf_redirect(dev_ifindex, BPF_F_INGRESS);
+	return bpf_redirect(is_for_us_again(&ip, &dst) ? slow_ifindex : dev_ifindex, BPF_F_INGRESS);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
