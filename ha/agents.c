@@ -163,8 +163,7 @@ static bool serves(const struct ha_conf *c, const struct in6_addr *anycast)
 	return false;
 }
 
-/* A leaky bucket. */
-static bool may_reply(struct ha *ha, uint64_t now)
+bool agents_may_reply(struct ha *ha, uint64_t now)
 {
 	uint64_t refill = (now - ha->replies_since) * REPLIES_PER_S / 1000;
 
@@ -184,7 +183,7 @@ void agents_request(struct ha *ha, const struct icmp6_msg *q, uint64_t now, stru
 		ha->counters[HA_C_dhaad_bad]++;
 		return;
 	}
-	if (!may_reply(ha, now)) {
+	if (!agents_may_reply(ha, now)) {
 		ha->counters[HA_C_dhaad_limited]++;
 		return;
 	}

@@ -36,5 +36,7 @@ void agents_expire(struct agents *, uint64_t now);
  * number, 0..ICMP6_MAX_HA. */
 unsigned agents_list(struct agents *, bool mobile_routers, uint64_t now, uint64_t *rng,
 	struct in6_addr out[ICMP6_MAX_HA]);
+/* Not too many answers to what is not authenticated: a leaky bucket. */
+bool agents_may_reply(struct ha *, uint64_t now);
 /* Answers a discovery request, or drops it and counts why. */
 void agents_request(struct ha *, const struct icmp6_msg *, uint64_t now, struct ha_out *);

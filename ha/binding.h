@@ -4,6 +4,7 @@
 #include "common/core/heap.h"
 #include "ha/agents.h"
 #include "ha/home.h"
+#include "ha/mpa.h"
 #include "ha/table.h"
 
 enum binding_state { BINDING_NONE, BINDING_BOUND, BINDING_CLOSED };
@@ -48,6 +49,7 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	const struct ha_router *conf;
 	struct binding b;
 	struct home home;
+	struct mpa mpa;
 	struct heap_node timer; /* end of the lifetime (BOUND), or of CLOSED */
 	int last_status;        /* of the last answer; -1: never heard */
 	uint64_t last_seen;     /* ms; with last_status >= 0 */
@@ -71,7 +73,10 @@ struct ha { /* the binding cache and what it needs; private to its core */
 	struct heap timers;
 	struct heap probes;           /* of the home link */
 	struct home_prefix *prefixes; /* owned; conf->n_home of them */
-	struct heap control_timers;   /* of the peers' 'c.timer' */
+	struct heap mpa_timers;       /* of the peers' 'mpa.timer' */
+	unsigned n_home_link;
+	struct mpa_prefix home_link[NDP_MAX_PREFIX];
+	struct heap control_timers; /* of the peers' 'c.timer' */
 	unsigned n_bound;
 	uint32_t restart;     /* own restart counter */
 	uint16_t bri_seq;     /* last one used */

@@ -363,6 +363,7 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 	ha->n_bound += !was_bound;
 	ha->counters[HA_C_bu_accepted]++;
 	ha_control_bound(ha, p, now);
+	mpa_bound(ha, p, now);
 	ha->undo.peer = p;
 	ha->undo.before = before;
 	ha->undo.bu = *u->e;

@@ -168,6 +168,23 @@ const struct conf_key ha_conf_keys[] = {
 		.max = 1000,
 		.help = "how many routers a second are sent to other home agents by nemoctl ha "
 			"drain"},
+	{.name = "prefix_advertisements",
+		KEY(CONF_BOOL, core.mpa),
+		.def = "true",
+		.help = "tell routers away from home of the home prefixes, when they ask and when "
+			"something changes"},
+	{.name = "prefix_interval_min",
+		KEY(CONF_UINT, core.mpa_min_s),
+		.def = "600",
+		.max = 86400,
+		.help = "least delay between a change and telling of it unasked, seconds "
+			"(MinMobPfxAdvInterval)"},
+	{.name = "prefix_interval_max",
+		KEY(CONF_UINT, core.mpa_max_s),
+		.def = "86400",
+		.min = 1,
+		.max = 864000,
+		.help = "a router is told at least this often, seconds (MaxMobPfxAdvInterval)"},
 	{.name = "preference",
 		KEY(CONF_UINT, core.preference),
 		.def = "0",

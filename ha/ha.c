@@ -58,6 +58,7 @@ struct ha *ha_new(const struct ha_conf *conf)
 		ha_control_init(p);
 		HASH_ADD_KEYPTR(hh, ha->by_hoa, &p->conf->hoa, sizeof(p->conf->hoa), p);
 	}
+	mpa_init(ha);
 	return ha;
 }
 
@@ -92,6 +93,7 @@ void ha_unbind(
 	ha_action(out, HA_DO_TUNNEL_DROP)->tunnel.id = p->conf->hoa;
 	home_stop(ha, p, out);
 	ha_control_end(ha, p);
+	mpa_end(ha, p);
 	ha->n_bound--;
 	int r = binding_enter(p, &ha->timers, to, now);
 
@@ -120,6 +122,7 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 		}
 	}
 	ha_control_tick(ha, now, out);
+	mpa_tick(ha, now, out);
 	home_tick(ha, now, out); /* last: its tunnel may fail, and what follows is left out then */
 }
 
@@ -143,6 +146,7 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 	if (ha->undo.before.state != BINDING_BOUND) {
 		ha->n_bound--;
 		home_stop(ha, p, out);
+		mpa_end(ha, p);
 	}
 	p->b = ha->undo.before;
 	p->b.seq = seq;
@@ -173,11 +177,15 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 	case HA_EV_ND:
 		if (ev->nd.msg.type == NDP_RA && !ev->nd.own)
 			agents_ra(&ha->agents, &ev->nd.msg, now);
+		if (ev->nd.msg.type == NDP_RA)
+			mpa_ra(ha, &ev->nd.msg, now);
 		home_nd(ha, ev, now, out);
 		break;
 	case HA_EV_ICMP6:
 		if (ev->icmp6.type == ICMP6_DHAAD_REQUEST)
 			agents_request(ha, &ev->icmp6, now, out);
+		else if (ev->icmp6.type == ICMP6_MPS)
+			mpa_request(ha, &ev->icmp6, now, out);
 		else
 			ha->counters[HA_C_icmp6_unexpected]++;
 		break;
@@ -193,11 +201,13 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 
 uint64_t ha_deadline(const struct ha *ha)
 {
-	const struct heap_node *a = heap_first(&ha->timers), *b = heap_first(&ha->control_timers);
+	const struct heap *const heaps[] = {&ha->timers, &ha->control_timers, &ha->mpa_timers};
+	uint64_t at = home_deadline(ha);
 
-	uint64_t at = ha_min(a ? a->at : UINT64_MAX, b ? b->at : UINT64_MAX);
-
-	return ha_min(at, home_deadline(ha));
+	for (unsigned i = 0; i < sizeof(heaps) / sizeof(heaps[0]); i++)
+		if (heap_first(heaps[i]))
+			at = ha_min(at, heap_first(heaps[i])->at);
+	return at;
 }
 
 int ha_find_router(const struct ha *ha, const char *name)
@@ -344,6 +354,7 @@ void ha_free(struct ha *ha)
 	home_free(ha);
 	heap_free(&ha->timers);
 	heap_free(&ha->control_timers);
+	heap_free(&ha->mpa_timers);
 	free(ha->peers);
 	free(ha->own);
 	free(ha);

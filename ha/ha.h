@@ -50,8 +50,10 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	unsigned revoke_ms, revoke_max_ms; /* wait for a revocation's answer: first, doubled to */
 	unsigned revoke_retries;
 	unsigned switch_rate; /* Home Agent Switch messages a second, over all routers; 0: 1 */
-	bool home_link;      /* real: home addresses are probed and proxied there; false: virtual */
-	unsigned dad_ms;     /* duplicate address detection on it; 0: none */
+	bool home_link;  /* real: home addresses are probed and proxied there; false: virtual */
+	unsigned dad_ms; /* duplicate address detection on it; 0: none */
+	bool mpa;        /* prefix advertisements are sent and solicitations answered */
+	unsigned mpa_min_s, mpa_max_s; /* MinMobPfxAdvInterval, MaxMobPfxAdvInterval (RFC 6275) */
 	unsigned preference; /* own one in the home agents list: 0..65535, higher is better */
 	unsigned n_agents;
 	struct ha_agent_conf *agents;
@@ -89,6 +91,10 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(dhaad_bad, "of these, dropped: not to the anycast address of a home prefix, or from no " \
 		     "unicast routable address") \
 	X(dhaad_limited, "of these, dropped: too many at once") \
+	X(mps_rx, "prefix solicitations received") \
+	X(mps_dropped, "of these, dropped: no binding of that home and care-of address (Binding " \
+		       "Error 1), or switched off") \
+	X(mpa_tx, "prefix advertisements sent") \
 	X(icmp6_unexpected, "home agent and prefix discovery messages that a home agent has no " \
 			    "use for") \
 	X(notes_limited, "rejections without a line in the log: too many at once") \

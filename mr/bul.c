@@ -96,10 +96,12 @@ static void unbind(struct mr *mr)
 	drop_tunnel(mr);
 }
 
-/* Not more than the care-of address has left (s11.7.1); in units of 4 s, and never 0. */
+/* Not more than care-of and home address have left (s11.7.1, s11.4.2); in units of 4 s, and never
+ * 0. */
 static uint32_t lifetime_s(const struct mr *mr)
 {
-	uint64_t until = mr->links[mr->bul.uplink].current.prefix_until;
+	uint64_t until = mr_min(
+		mr->links[mr->bul.uplink].current.prefix_until, mr->mps.valid_until);
 	uint64_t left_s = until > mr->now ? (until - mr->now) / 1000 : 0;
 
 	return left_s < 4 ? 4 : (uint32_t)mr_min(mr->conf->lifetime_s, left_s) & ~3u;
@@ -311,6 +313,22 @@ static void refuse(struct mr *mr)
 		->status = b->last_status;
 }
 
+void bul_home_ended(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	unbind(mr);
+	if (b->state == BUL_CLOSING)
+		return;
+	b->state = BUL_REFUSED;
+	b->n_sent = 0;
+	b->send_at = UINT64_MAX;
+	mr_note(mr, NOTE_MR_REFUSED,
+		"the home prefix is no longer valid: give this router another home address, or "
+		"run: "
+		"nemoctl mr rehome");
+}
+
 /* The one after this, when this one has had its time (s11.4.1). */
 static void take_next_ha(struct mr *mr)
 {
@@ -466,6 +484,7 @@ static void accepted(struct mr *mr, const struct mh_msg *m, const struct bul_sen
 	bul_put_tunnel(mr); /* at refreshes too: mends what a failed put left undone */
 	tell_accepted(mr, m, asked_s, again);
 	mr_control_bound(mr, was_live, old_ha, old_ends);
+	mps_bound(mr, m->ba.status);
 }
 
 /* The update that an acknowledgement answers; NULL: none of those outstanding. */

@@ -170,12 +170,26 @@ struct dhaad {               /* looking for home agents; states at the head of d
 	uint64_t last_tx; /* ms */
 };
 
+struct mps {         /* the home prefixes, as the home agent tells of them */
+	bool asking; /* a solicitation waits for its answer, or to be sent */
+	bool sent;   /* it was sent at least once */
+	uint16_t id; /* its Identifier */
+	uint64_t wait_ms, last_tx;
+	uint64_t at; /* ms; next solicitation; UINT64_MAX = none */
+	uint64_t valid_until,
+		preferred_until; /* ms; of the home address; UINT64_MAX = no end known */
+	uint64_t taken;          /* ms; when told of last; 0 = never */
+	unsigned n_prefix;       /* all prefixes of the home link ever told */
+	struct ndp_prefix prefix[NDP_MAX_PREFIX];
+};
+
 struct mr {
 	const struct mr_conf *conf; /* now_conf */
 	struct mr_conf now_conf;    /* the configuration, with the home agents that are known now */
 	struct in6_addr has[MR_MAX_HAS];
 	bool discovers; /* home agents are looked for */
 	struct dhaad dhaad;
+	struct mps mps;
 	unsigned n_links;
 	struct link links[MR_MAX_UPLINKS];
 	int active; /* uplink in use, -1 = none */
@@ -223,6 +237,7 @@ void bul_adopt(struct mr *, uint64_t now);
 void bul_stop(struct mr *, bool keep);
 void bul_tick(struct mr *);
 void bul_put_tunnel(struct mr *);
+void bul_home_ended(struct mr *); /* the home address is no longer valid */
 void bul_discovered(struct mr *); /* register with the first of the home agents known now */
 uint64_t bul_deadline(const struct mr *);
 const char *bul_state_str(enum bul_state);
@@ -253,3 +268,12 @@ void dhaad_start(struct mr *); /* at once; a round from the same care-of address
 void dhaad_stop(struct mr *);
 void dhaad_receive(struct mr *, const struct icmp6_msg *);
 void dhaad_tick(struct mr *);
+
+/* mps.c: prefix discovery. */
+void mps_init(struct mr *);
+void mps_ask(struct mr *); /* now, or as soon as a home agent has acknowledged where we are */
+void mps_bound(struct mr *, uint8_t status); /* an update was accepted with it */
+void mps_receive(struct mr *, const struct icmp6_msg *);
+void mps_tick(struct mr *);
+uint64_t mps_deadline(const struct mr *);
+json_t *mps_show(const struct mr *, uint64_t now);

@@ -257,6 +257,8 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_MR_LEFT:
 	case NOTE_MR_LINK:
 	case NOTE_MR_DISCOVERED:
+	case NOTE_MR_PREFIX:
+	case NOTE_MR_HOME_ENDS:
 	case NOTE_MR_LOST:
 	case NOTE_MR_REFRESHED:
 	case NOTE_MR_RETRY:

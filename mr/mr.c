@@ -50,6 +50,7 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	memcpy(mr->has, conf->has, conf->n_has * sizeof(mr->has[0]));
 	mr->discovers = conf->n_has == 0;
 	dhaad_init(mr);
+	mps_init(mr);
 	mr->rng = seed;
 	mr->active = -1;
 	mr->n_links = conf->n_uplinks;
@@ -152,6 +153,8 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 	case MR_EV_ICMP6:
 		if (ev->icmp6.type == ICMP6_DHAAD_REPLY)
 			dhaad_receive(mr, &ev->icmp6);
+		else if (ev->icmp6.type == ICMP6_MPA)
+			mps_receive(mr, &ev->icmp6);
 		else
 			mr->counters[MR_C_icmp6_unexpected]++;
 		break;
@@ -166,6 +169,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		bul_tick(mr);
 		mr_control_tick(mr);
 		dhaad_tick(mr);
+		mps_tick(mr);
 		break;
 	}
 	mr->out = NULL;
@@ -174,6 +178,8 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 uint64_t mr_deadline(const struct mr *mr)
 {
 	uint64_t at = mr_min(bul_deadline(mr), mr_min(mr_control_deadline(mr), mr->dhaad.at));
+
+	at = mr_min(at, mps_deadline(mr));
 
 	for (unsigned i = 0; i < mr->n_links; i++)
 		at = mr_min(at, link_deadline(&mr->links[i]));
@@ -246,7 +252,7 @@ json_t *mr_show(const struct mr *mr, uint64_t now)
 	for (unsigned i = 0; i < mr->conf->n_networks; i++)
 		json_array_append_new(
 			prefixes, json_string(prefix6_str(&mr->conf->networks[i].prefix, s)));
-	return json_pack("{ss ss so so so so sI sI sI so so ss so so}", "name", mr->conf->name,
+	return json_pack("{ss ss so so so so sI sI sI so so ss so so so}", "name", mr->conf->name,
 		"state", bul_state_str(b->state), "home_address",
 		addr_or_null(true, &mr->conf->hoa), "home_agent",
 		addr_or_null(mr->conf->n_has > 0, &mr->conf->has[b->ha]), "care_of",
@@ -261,7 +267,7 @@ json_t *mr_show(const struct mr *mr, uint64_t now)
 		"last_status_text",
 		told ? json_string(mh_status_str((unsigned)b->last_status)) : json_null(), "mode",
 		b->implicit ? "implicit" : "explicit", "prefixes", prefixes, "uplinks",
-		show_uplinks(mr));
+		show_uplinks(mr), "home_link", mps_show(mr, now));
 }
 
 void mr_free(struct mr *mr)

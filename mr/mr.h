@@ -81,6 +81,12 @@ struct mr_conf { /* what it points to is borrowed by the core: must outlive it *
 	X(dhaad_rx, "home agent discovery replies received") \
 	X(dhaad_ignored, "of these, ignored: not ours, no Identifier in use, R = 0, or no usable " \
 			 "address") \
+	X(mps_tx, "prefix solicitations sent") \
+	X(mpa_rx, "prefix advertisements received") \
+	X(mpa_ignored, \
+		"of these, ignored: not from the home agent that holds the binding, not for " \
+		"our home address, or without a prefix") \
+	X(mpa_unasked, "of these, not an answer to the last solicitation: led to another one") \
 	X(icmp6_unexpected, \
 		"home agent and prefix discovery messages that a mobile router has no " \
 		"use for") \

@@ -173,6 +173,7 @@ MR = {
         "last_status_text": "accepted",
         "mode": "implicit",
         "prefixes": ["2001:db8:101::/48"],
+        "home_link": {"prefixes": ["2001:db8::/64"], "valid_s": 86400, "preferred_s": None},
         "uptime_s": 59,
         "uplinks": [
             {

@@ -1,19 +1,22 @@
-"""Home agent discovery (RFC 6275 s6.5, s6.6, s10.5.1, s11.4.1; RFC 3963 s7): a home agent and a
-mobile router against messages made by hand, and real ones with each other.
+"""Home agent discovery (RFC 6275 s6.5, s6.6, s10.5.1, s11.4.1; RFC 3963 s7) and prefix discovery
+(RFC 6275 s6.7, s6.8, s10.6, s11.4.2, s11.4.3): a home agent and a mobile router against messages
+made by hand, and real ones with each other.
 
 The made ones are in the networks of test_ha.py and test_mr.py.
 """
+
+import time
 
 import pytest
 from scapy.layers import inet6 as s6
 from scapy.packet import Raw
 
 from lib.daemon import Daemon
-from lib.mipv6 import BU, Wire, hao, mac_of, rh2, tshark
+from lib.mipv6 import BE, BU, accept, chain, hao, rh2, tshark
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import PATIENCE, wait_for
-from test_ha import COA, CONF, HA, TOPOLOGY, Home
-from test_mr import AT_A, MNP, Away, away  # noqa: F401: a fixture
+from test_ha import COA, COA2, CONF, HA, TOPOLOGY, Home, hoa
+from test_mr import AT_A, MNP, away  # noqa: F401: a fixture
 from test_mr import HOA as MR_HOA
 
 ANYCAST = "2001:db8:d:0:fdff:ffff:ffff:fffe"
@@ -115,6 +118,97 @@ def test_the_anycast_address_of_another_network_is_not_ours(home):
     assert home.counter("icmp6_rx") == before
 
 
+# --- the home agent, asked for prefixes ---
+
+
+def solicitation(coa=COA, n=1, ident=0x77, data=b""):
+    sol = s6.ICMPv6MPSol(id=ident)
+    return s6.IPv6(src=coa, dst=HA) / hao(hoa(n)) / (sol / Raw(data) if data else sol)
+
+
+def after_a_second(home):
+    """Not more than one advertisement a second goes to a router: until the next may."""
+    end = time.monotonic() + 1.01
+    wait_for(lambda: time.monotonic() > end, 3, "a second")
+
+
+def test_a_prefix_solicitation_is_answered(home):
+    """RFC 6275 s6.8, s10.6.3."""
+    home.register(1)
+    got = home.answer(solicitation(ident=0xBEEF))
+    assert (got.src, got.dst, chain(got)) == (HA, COA, [43, 58])
+    header = got[s6.IPv6ExtHdrRouting]
+    assert (header.type, header.segleft, header.addresses) == (2, 1, [hoa(1)])
+    m = got[s6.ICMPv6MPAdv]
+    assert (m.type, m.code, m.id, m.flags, m.res) == (147, 0, 0xBEEF, 0, 0)
+    [pio] = options(m)
+    assert (pio.prefix, pio.prefixlen, pio.R) == ("2001:db8:d::", 64, 0)
+    assert pio.validlifetime == pio.preferredlifetime == 0xFFFFFFFF
+    again = s6.IPv6(bytes(got))
+    again[s6.ICMPv6MPAdv].cksum = None
+    assert bytes(again) == bytes(got), "the checksum, over the home address"
+    [row] = tshark(home.net, [got], "icmpv6.type", "icmpv6.checksum.status",
+                   "icmpv6.mip6.identifier", "icmpv6.opt.prefix", "_ws.malformed")
+    assert row == [["147"], ["1"], [str(0xBEEF)], ["2001:db8:d::"], []]
+
+
+def options(m):
+    found, o = [], m.payload
+    while o:
+        found.append(o)
+        o = o.payload
+    return found
+
+
+def test_not_more_than_one_advertisement_a_second(home):
+    """RFC 6275 s6.8: the answer to the latest waits its time."""
+    home.register(2, COA2)
+    after_a_second(home)
+    mark = home.wire.mark()
+    for ident in range(1, 6):
+        home.wire.send(solicitation(COA2, 2, ident))
+
+    def sent():
+        return [p for p in home.wire.packets(mark, dst=COA2) if s6.ICMPv6MPAdv in p.ip]
+
+    wait_for(lambda: len(sent()) > 1, 5, "the second advertisement")
+    one, two = sent()
+    assert one.ip[s6.ICMPv6MPAdv].id == 1 and two.ip[s6.ICMPv6MPAdv].id == 5
+    assert two.time - one.time > 0.99e9
+
+
+def test_a_solicitation_without_a_binding_gets_a_binding_error(home):
+    """RFC 6275 s9.3.1."""
+    home.forget(3)
+    for packet in (solicitation(n=3), solicitation(n=0x4444)):
+        got = home.answer(packet)
+        assert (got.src, got.dst) == (HA, COA)
+        error = got[s6.MIP6MH_BE]
+        assert (error.status, error.ha) == (1, packet[s6.HAO].hoa)
+    home.register(1)
+    assert home.answer(solicitation(COA2))[s6.MIP6MH_BE].status == 1, "from another place"
+    assert home.binding(1)["care_of"] == COA
+
+
+def test_unknown_options_of_a_solicitation_are_skipped(home):
+    """RFC 6275 s6.7."""
+    home.register(1)
+    after_a_second(home)
+    assert s6.ICMPv6MPAdv in home.answer(solicitation(data=b"\xfe\x01" + bytes(6)))
+
+
+def test_bad_solicitations_are_silently_dropped(home):
+    home.register(1)
+    right = bytes(solicitation())
+    at_coa = s6.IPv6(src=COA, dst=HA) / s6.ICMPv6MPSol(id=1)
+    wrong_sum = s6.IPv6(right[:-6] + bytes(at_coa)[-6:])
+    before = home.counter("icmp6_bad"), home.counter("mps_dropped")
+    assert home.answers(
+        wrong_sum, solicitation(data=b"\xfe\x00" + bytes(6)), solicitation(data=b"\xfe\x02" + bytes(6)),
+        at_coa) == []
+    assert (home.counter("icmp6_bad"), home.counter("mps_dropped")) == (before[0] + 3, before[1] + 1)
+
+
 def test_a_flood_is_answered_at_a_limited_rate(home):
     before = home.counter("dhaad_limited")
     for i in range(300):
@@ -210,6 +304,110 @@ def test_the_next_of_the_list_is_tried_in_its_order(away):
     second = a.site.wait("an update to the next", timeout=20, mh=BU, dst=HA)
     assert second.time - first.time > 1.5e9
     a.bound()
+
+
+# --- the mobile router and prefixes ---
+
+
+def with_status_1(fake, packet):
+    return accept(fake, packet, status=1)
+
+
+def advertisement(q, prefixes=(("2001:db8:d::", 86400, 14400),), src=HA, home=MR_HOA, **fields):
+    m = s6.ICMPv6MPAdv(**{"id": q[s6.ICMPv6MPSol].id, "flags": 0, **fields})
+    p = s6.IPv6(src=src, dst=q.src)
+    p = p / rh2(home) / m if home else p / m
+    for prefix, valid_s, preferred_s in prefixes:
+        p /= s6.ICMPv6NDOptPrefixInfo(
+            prefix=prefix, prefixlen=64, L=0, A=0, validlifetime=valid_s,
+            preferredlifetime=preferred_s)
+    return p
+
+
+def solicited(a, since=0, timeout=5):
+    def is_one(p):
+        return chain(p.data)[-1] == 58 and s6.ICMPv6MPSol in p.ip
+
+    return a.site.wait("prefix solicitation", since, timeout, is_one, dst=HA).ip
+
+
+def test_status_1_leads_to_a_prefix_solicitation(away):
+    """RFC 6275 s6.7, s11.4.2, s11.7.3; what the answer says is shown."""
+    a = away()
+    a.site.home_agent = with_status_1
+    a.start().bound()
+    q = solicited(a)
+    assert (q.src, q.dst, q.hlim, chain(q)) == (AT_A, HA, 64, [60, 58])
+    assert q[s6.HAO].hoa == MR_HOA
+    m = q[s6.ICMPv6MPSol]
+    assert (m.type, m.code, m.res) == (146, 0, 0)
+    again = s6.IPv6(bytes(q))
+    again[s6.ICMPv6MPSol].cksum = None
+    again[s6.IPv6ExtHdrDestOpt].options = [o for o in again[s6.IPv6ExtHdrDestOpt].options
+                                           if isinstance(o, s6.HAO)]
+    assert bytes(again) == bytes(q), "the checksum, over the home address"
+    mark = a.site.mark()
+    a.site.send(advertisement(q), mac=a.site.router.mac)
+    known = a.mr.wait_status(lambda s: s["home_link"]["valid_s"] and s["home_link"], "prefixes")
+    assert known["prefixes"] == ["2001:db8:d::/64"]
+    assert 86390 < known["valid_s"] <= 86400 and 14390 < known["preferred_s"] <= 14400
+    assert not a.site.packets(mark, icmp=4), "no Parameter Problem of the kernel's"
+
+
+def test_advertisements_that_do_not_fit_are_ignored(away):
+    """RFC 6275 s11.4.3.  One from the home agent that nobody asked for is a reason to ask."""
+    a = away()
+    a.site.home_agent = with_status_1
+    a.start().bound()
+    q = solicited(a)
+    ident = q[s6.ICMPv6MPSol].id
+    bad = {
+        "mpa_ignored": [
+            advertisement(q, src="2001:db8:ffff::2"), advertisement(q, home=None),
+            advertisement(q, home="2001:db8:d::2"), advertisement(q, prefixes=()),
+        ],
+        "mpa_unasked": [advertisement(q, id=ident ^ 1)],
+        "icmp6_bad": [
+            advertisement(q, code=1), advertisement(q, cksum=0x1234),
+            advertisement(q, prefixes=()) / Raw(b"\xfe\x00" + bytes(6)),
+            advertisement(q, prefixes=()) / Raw(b"\x03\x04" + bytes(6)),
+        ],
+    }
+    for packets in bad.values():
+        for packet in packets:
+            a.site.send(packet, mac=a.site.router.mac)
+    wait_for(lambda: [a.counter(name) for name in bad] == [len(p) for p in bad.values()], 5,
+             lambda: [a.counter(name) for name in bad])
+    assert a.mr.status()["home_link"] == {"prefixes": [], "valid_s": None, "preferred_s": None}
+    a.goes_through_tunnel(AT_A)
+
+
+def test_an_advertisement_unasked_for_is_answered_by_a_solicitation(away):
+    a = away().start().bound()
+    mark = a.site.mark()
+    q = s6.IPv6(src=AT_A, dst=HA) / s6.ICMPv6MPSol(id=9)
+    a.site.send(advertisement(q, (("2001:db8:d::", 10, 10),)), mac=a.site.router.mac)
+    q = solicited(a, mark)
+    assert a.mr.status()["home_link"]["valid_s"] is None
+    a.site.send(advertisement(q), mac=a.site.router.mac)
+    a.mr.wait_status(lambda s: s["home_link"]["valid_s"], "prefixes")
+
+
+def test_the_operator_is_told_of_renumbering(away):
+    """A home address that is deprecated, a new prefix, and in the end a lifetime that is over."""
+    a = away().start().bound()
+    q = s6.IPv6(src=AT_A, dst=HA) / s6.ICMPv6MPSol(id=9)
+    mark = a.site.mark()
+    a.site.send(advertisement(q), mac=a.site.router.mac)
+    a.site.send(advertisement(solicited(a, mark)), mac=a.site.router.mac)
+    a.mr.wait_status(lambda s: s["home_link"]["valid_s"], "prefixes")
+    mark = a.site.mark()
+    a.site.send(advertisement(q), mac=a.site.router.mac)
+    q = solicited(a, mark, 6)  # three seconds after the one before
+    a.site.send(advertisement(q, (("2001:db8:d::", 7300, 0), ("2001:db8:e::", 86400, 14400))),
+                mac=a.site.router.mac)
+    assert "2001:db8:e::/64" in a.mr.wait_event("mr.prefix")["text"]
+    assert "deprecated" in a.mr.wait_event("mr.home_ends")["text"]
 
 
 # --- real ones: no home link, each home agent's configuration names the other ---
@@ -352,3 +550,20 @@ def test_a_router_that_is_no_home_agent_any_more_leaves_the_list(make_net, engin
     stop(net.radvds["two:eth0"])
     net.start_radvd(Radvd("two:eth0", f"{LINK_TWO}/64", 3, 4))
     knows(one)
+
+
+def test_a_router_away_learns_of_a_change_on_the_home_link(make_net, engine):
+    """Status 1 because the home address is deprecated before the binding's end; then a new prefix is
+    advertised at home: told unasked, acknowledged by a solicitation, answered."""
+    net = make_net(home_link(one="AdvMobRtrSupportFlag on;"))
+    one = on_home_link(net, "one", engine, max_lifetime=20000, prefix_interval_min=1,
+                       prefix_interval_max=3)
+    mr = real_router(net, engine, lifetime=20000)
+    mr.wait_bound()
+    known = mr.wait_status(lambda s: s["home_link"]["valid_s"] and s["home_link"], "home prefix")
+    assert known["prefixes"] == ["2001:db8:d::/64"]
+    assert 86000 < known["valid_s"] <= 86400 and 14000 < known["preferred_s"] <= 14400
+    stop(net.radvds["one:eth0"])
+    net.start_radvd(Radvd("one:eth0", "2001:db8:d::/64", 3, 4, options="prefix 2001:db8:e::/64 {};"))
+    assert "2001:db8:e::/64" in mr.wait_event("mr.prefix", 20)["text"]
+    assert one.ask("bindings")[0]["state"] == "bound"

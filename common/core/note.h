@@ -39,6 +39,9 @@
 	X(MR_MOVED, "mr.moved", LOG_INFO, "a new care-of address is in use") \
 	X(MR_LOST, "mr.lost", LOG_WARNING, "no uplink is usable: the network is cut off") \
 	X(MR_DISCOVERED, "mr.discovered", LOG_INFO, "home agents were found by discovery") \
+	X(MR_PREFIX, "mr.prefix", LOG_INFO, "the home link has a new prefix") \
+	X(MR_HOME_ENDS, "mr.home_ends", LOG_WARNING, \
+		"the home address is, or soon becomes, deprecated") \
 	X(MR_REGISTERED, "mr.registered", LOG_INFO, "the home agent accepted the binding") \
 	X(MR_REFRESHED, "mr.refreshed", LOG_DEBUG, "the home agent renewed the binding") \
 	X(MR_RETRY, "mr.retry", LOG_WARNING, "a registration failed; what is tried when") \

@@ -135,7 +135,8 @@ enum icmp6_verdict icmp6_decode(const void *pkt, size_t size, struct icmp6_msg *
 		return ICMP6_DROP_CODE;
 	m.src = p.src;
 	m.dst = p.dst;
-	m.hoa = p.has_hao ? p.hao : p.rh2;
+	if (t->hao || t->rh2)
+		m.hoa = t->hao ? p.hao : p.rh2;
 	m.mobile_router = t->has_r && (flags & FLAG_R);
 	m.managed = t->has_mo && (flags & FLAG_M);
 	m.other = t->has_mo && (flags & FLAG_O);

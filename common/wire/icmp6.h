@@ -17,8 +17,8 @@ enum icmp6_type {
 struct icmp6_msg {
 	uint8_t type;             /* enum icmp6_type */
 	struct in6_addr src, dst; /* of the packet, as on the wire */
-	struct in6_addr hoa;      /* from a Home Address option, else a type 2 routing header;
-				   * :: = no such header */
+	struct in6_addr hoa;      /* MPS: from a Home Address option, MPA: from a type 2 routing
+				   * header; :: = no such header, and in discovery */
 	uint16_t id;              /* Identifier */
 	bool mobile_router;       /* discovery: R of RFC 3963 */
 	bool managed, other;      /* MPA: M, O */

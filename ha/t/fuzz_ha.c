@@ -19,6 +19,9 @@ static struct ha_conf conf = {.n_home = 1,
 	.routers = routers,
 	.max_lifetime_s = 64,
 	.dad_ms = 1000,
+	.mpa = true,
+	.mpa_min_s = 1,
+	.mpa_max_s = 20,
 	.heartbeat_s = 2,
 	.revoke_ms = 1000,
 	.revoke_max_ms = 2000,
@@ -91,7 +94,13 @@ static void make_event(const uint8_t *b, struct ha_event *ev)
 	}
 	if ((b[0] & 0xc0) == 0x80 && b[7] & 8) {
 		ev->type = HA_EV_ICMP6;
-		ev->icmp6.type = ICMP6_DHAAD_REQUEST;
+		ev->icmp6.type = b[0] & 2 ? ICMP6_MPS : ICMP6_DHAAD_REQUEST;
+		ev->icmp6.hoa = routers[b[2] % N_ROUTERS].hoa;
+		if (b[0] & 2) {
+			ev->icmp6.src = addr(b[1]);
+			ev->icmp6.dst = conf.address;
+			return;
+		}
 		ev->icmp6.src = addr(b[1]);
 		ev->icmp6.dst = b[0] & 1 ? icmp6_anycast(&home) : addr(b[1] >> 4);
 		return;

@@ -121,11 +121,21 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 		else if (ev->mh.m.type < MH_BU)
 			make_control(b, &ev->mh.m);
 	} else if (ev->type == MR_EV_ICMP6) {
-		ev->icmp6.type = ICMP6_DHAAD_REPLY;
+		ev->icmp6.type = b[0] & 0x80 ? ICMP6_MPA : ICMP6_DHAAD_REPLY;
 		ev->icmp6.dst = f.mr->bul.coa;
 		ev->icmp6.id = (uint16_t)(f.mr->dhaad.id + (b[1] >> 7));
 		ev->icmp6.mobile_router = b[2] & 1;
 		ev->icmp6.n_ha = b[2] >> 4;
+		if (ev->icmp6.type == ICMP6_MPA) {
+			struct ndp_prefix *p = &ev->icmp6.prefix[ev->icmp6.n_prefix++];
+
+			ev->icmp6.src = f.mr->conf->has[f.mr->bul.bound_ha];
+			ev->icmp6.hoa = conf.hoa;
+			ev->icmp6.id = (uint16_t)(f.mr->mps.id + (b[1] >> 7));
+			prefix6_parse("2001:db8:100::/48", &p->prefix);
+			p->valid_s = b[2] & 2 ? UINT32_MAX : b[2];
+			p->preferred_s = b[2] & 4 ? p->valid_s : 0;
+		}
 		for (unsigned i = 0; i < ev->icmp6.n_ha; i++) {
 			ev->icmp6.ha[i] = has[i & 1];
 			ev->icmp6.ha[i].s6_addr[14] = (uint8_t)(b[2] & 14);
