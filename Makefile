@@ -12,7 +12,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev \
 	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
-	python3 python3-pytest python3-scapy tayga bird2 \
+	python3 python3-pytest python3-scapy python3-cryptography tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils \
 	mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib
 
@@ -21,16 +21,16 @@ CFLAGS  ?= -O2 -g
 CPPFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/libnl3
 ALL_CFLAGS = $(CPPFLAGS_ALL) $(WARN) $(CFLAGS) -fno-strict-overflow -MMD -MP
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables
+LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lcrypto
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf
-PURE    := $(wildcard common/core/*.c common/wire/*.c) \
+PURE    := $(wildcard common/core/*.c common/wire/*.c common/sec/*.c) \
 	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c %/homeio.c %/networkd.c,$(wildcard mr/*.c ha/*.c)) \
 	$(filter-out $(NAT64_IO:%=nat64/%.c),$(wildcard nat64/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)
-COMMON  := $(wildcard common/core/*.c common/wire/*.c) $(OS) $(TUNNEL)
+COMMON  := $(wildcard common/core/*.c common/wire/*.c common/sec/*.c) $(OS) $(TUNNEL)
 BPF     := $(wildcard common/*/bpf/*.bpf.c nat64/bpf/*.bpf.c)
 SKEL    := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(filter common/%,$(BPF))))
 SKEL_NAT64 := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(notdir $(filter nat64/%,$(BPF))))
@@ -159,7 +159,7 @@ FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=a
 define fuzz_rule
 $(B)/fuzz/$(notdir $(1:.c=)): $(1) $(FUZZED) $(wildcard common/*/*.h nat64/*.h nat64/*/*.h)
 	@mkdir -p $$(@D)
-	$$(CLANG) $$(CPPFLAGS_ALL) $$(FUZZ_FLAGS) -o $$@ $(1) $(FUZZED) -ljansson
+	$$(CLANG) $$(CPPFLAGS_ALL) $$(FUZZ_FLAGS) -o $$@ $(1) $(FUZZED) -ljansson -lcrypto
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_rule,$(f))))
 
@@ -187,6 +187,7 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 		$(DAEMONS:%=$(B)/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
 	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
+	install -d -m700 $(DESTDIR)/var/lib/nemo
 	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
 		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
 

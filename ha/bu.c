@@ -41,6 +41,12 @@ static int check_care_of(struct bu *u)
 	return addr6_is_routable(&u->coa) ? PASS : drop(u, HA_C_bu_care_of);
 }
 
+/* What the protection of the message says about it (common/sec). */
+static int check_protection(struct bu *u)
+{
+	return (int)u->e->refuse;
+}
+
 static int check_options(struct bu *u)
 {
 	if (u->h && u->e->m.o.has_nonce)
@@ -237,6 +243,7 @@ static int (*const checks[])(struct bu *) = {
 	check_source,         /* s9.5.4 */
 	check_home_address,   /* s9.5.1 */
 	check_care_of,        /* s6.1.7 */
+	check_protection,     /* RFC 4285 s5, s6: 144-146 */
 	check_options,        /* s9.5.1, s6.2 */
 	check_hao,            /* s10.3.1 */
 	check_correspondent,  /* s9.5.1 */
@@ -266,6 +273,9 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	/* A binding's tunnel must not get it if the node is at home (s10.3.2). */
 	a->on_link = addr6_is_any(&bu->hoa) && home_on_link(ha, &bu->src);
 	e->m.type = MH_BA;
+	e->m.o.mac.spi = bu->m.o.mac.spi; /* the keys that the router has */
+	e->m.o.has_stamp = bu->m.o.has_stamp;
+	e->m.o.stamp = bu->m.o.stamp; /* RFC 4285 s6 */
 	e->m.ba = (struct mh_ba){
 		.status = (uint8_t)status,
 		.flags = (bu->m.bu.flags & MH_BU_R) && status != MH_ST_MR_NOT_PERMITTED ? MH_BA_R

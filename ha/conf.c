@@ -1,13 +1,16 @@
 /* conf.c - the home agent's configuration: key table, and what has to fit together. */
+#include <openssl/crypto.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <uthash.h>
+#include "common/os/protect.h"
 #include "ha/agents.h"
 #include "ha/conf.h"
 #include "ha/table.h"
 
 static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
-static const char *const protections[] = {"none", NULL};
+static const char *const router_protections[] = {"default", [1 + SEC_NONE] = "none",
+	[1 + SEC_AUTH] = "auth-option", [1 + SEC_ESP_STATIC] = "esp-static", NULL};
 
 #define ROUTER(type_, member) .type = type_, .off = offsetof(struct ha_router, member)
 static const struct conf_key router_keys[] = {
@@ -40,6 +43,15 @@ static const struct conf_key router_keys[] = {
 		ROUTER(CONF_BOOL, mobile_router),
 		.def = "true",
 		.help = "may register networks (R flag); false: status 140"},
+	{.name = "protection",
+		ROUTER(CONF_ENUM, protection),
+		.def = "default",
+		.choices = router_protections,
+		.help = "of its signalling; default: the home agent's"},
+	{.name = "keys",
+		ROUTER(CONF_STRING, keys),
+		.size = HA_PATH_SIZE,
+		.help = "file with its secrets, which nobody else may read (see SECURITY.md)"},
 	{.name = CONF_LINE_KEY, ROUTER(CONF_UINT, line), .size = 1},
 	{.name = NULL},
 };
@@ -230,9 +242,15 @@ const struct conf_key ha_conf_keys[] = {
 			"engine ebpf"},
 	{.name = "protection",
 		KEY(CONF_ENUM, protection),
-		.def = "none",
-		.choices = protections,
-		.help = "of the signalling; none: in clear, anyone can register (see README)"},
+		.required = true,
+		.choices = sec_modes,
+		.help = "of the signalling, esp-static: RFC 3776, auth-option: RFC 4285; none: "
+			"in clear, anyone can register"},
+	{.name = "replay_file",
+		KEY(CONF_STRING, replay_file),
+		.size = HA_PATH_SIZE,
+		.def = "/var/lib/nemo/ha.replay",
+		.help = "what protection has to remember over a restart"},
 	{.name = "control",
 		KEY(CONF_STRING, control),
 		.size = 108,
@@ -244,6 +262,23 @@ const struct conf_key ha_conf_keys[] = {
 const char *ha_conf_engine(const struct ha_file *f)
 {
 	return engines[f->engine];
+}
+
+enum sec_mode ha_conf_protection(const struct ha_file *f, const struct ha_router *r)
+{
+	return (enum sec_mode)(r->protection ? r->protection - 1 : f->protection);
+}
+
+static void read_keys(struct conf *conf, struct ha_file *f)
+{
+	f->keys = OPENSSL_zalloc((f->core.n_routers + 1) * sizeof(*f->keys));
+	if (!f->keys)
+		abort();
+	for (unsigned i = 0; i < f->core.n_routers; i++) {
+		const struct ha_router *r = &f->core.routers[i];
+
+		protect_read_keys(conf, r->line, ha_conf_protection(f, r), r->keys, &f->keys[i]);
+	}
 }
 
 static void number_tenants(struct ha_conf *c)
@@ -438,11 +473,14 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 	check_prefixes(&conf, &f->core);
 	number_tenants(&f->core);
 	check_allow(&conf, f);
+	read_keys(&conf, f);
 	return conf.n_errors;
 }
 
 void ha_conf_free(struct ha_file *f)
 {
+	if (f->keys)
+		OPENSSL_clear_free(f->keys, (f->core.n_routers + 1) * sizeof(*f->keys));
 	conf_release(ha_conf_keys, f);
 	free(f->allow_ids);
 }

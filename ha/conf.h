@@ -1,6 +1,7 @@
 /* conf.h - the home agent's configuration file. */
 #pragma once
 #include "common/os/conf.h"
+#include "common/sec/sec.h"
 #include "ha/ha.h"
 
 struct ha_allow_conf {
@@ -15,9 +16,11 @@ struct ha_file {
 	char (*interfaces)[IFNAMSIZ];
 	char home_link[IFNAMSIZ]; /* "": the home link is virtual */
 	int engine;               /* index into conf_engines */
-	int protection;           /* only "none" so far */
-	unsigned mtu;             /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
-	unsigned encap_limit;     /* 1..255; 0 = none is sent */
+	int protection;           /* enum sec_mode: what routers without a word of their own have */
+	char replay_file[HA_PATH_SIZE];
+	struct keys *keys;    /* of each router, in the order of core.routers; owned, wiped */
+	unsigned mtu;         /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
+	unsigned encap_limit; /* 1..255; 0 = none is sent */
 	unsigned n_allow;
 	struct ha_allow_conf *allow;
 	struct tunnel_allow *allow_ids; /* n_allow of them, in tenant numbers; owned */
@@ -28,4 +31,6 @@ extern const struct conf_key ha_conf_keys[];
  * number of mistakes.  ha_conf_free() in any case. */
 unsigned ha_conf_read(const char *path, struct ha_file *out);
 void ha_conf_free(struct ha_file *);
+/* How this router of the table protects its signalling. */
+enum sec_mode ha_conf_protection(const struct ha_file *, const struct ha_router *);
 const char *ha_conf_engine(const struct ha_file *); /* "auto", "ebpf" or "ip6tnl" */

@@ -12,6 +12,7 @@
 #include "common/os/log.h"
 #include "common/os/mhio.h"
 #include "common/os/net.h"
+#include "common/os/protect.h"
 #include "common/os/tell.h"
 #include "ha/edge.h"
 #include "ha/homeio.h"
@@ -27,6 +28,7 @@ struct ha_edge {
 	struct net *net;
 	struct mhio *io;
 	struct homeio *home; /* NULL: the home link is virtual */
+	struct protect *protect;
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;
@@ -167,9 +169,10 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	return json_pack("{ss ss ss ss ss ss sb sI sI so sI}", "daemon", "nemo-ha", "version",
 		NEMO_VERSION, "name", e->file->name, "address",
 		addr6_str(&e->file->core.address, s), "engine", e->engine->name, "protection",
-		"none", "draining", ha_draining(e->ha), "bindings", (json_int_t)ha_n_bound(e->ha),
-		"routers", (json_int_t)e->file->core.n_routers, "aggregates", aggregates,
-		"uptime_s", (json_int_t)((daemon_now() - e->started) / 1000));
+		sec_modes[e->file->protection], "draining", ha_draining(e->ha), "bindings",
+		(json_int_t)ha_n_bound(e->ha), "routers", (json_int_t)e->file->core.n_routers,
+		"aggregates", aggregates, "uptime_s",
+		(json_int_t)((daemon_now() - e->started) / 1000));
 }
 
 static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
@@ -197,10 +200,16 @@ static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
 static json_t *cmd_routers(void *arg, const json_t *req, char *err)
 {
 	struct ha_edge *e = arg;
+	json_t *list = ha_show_routers(e->ha, daemon_now()), *r;
+	size_t i;
 
 	(void)req;
 	(void)err;
-	return ha_show_routers(e->ha, daemon_now());
+	json_array_foreach (list, i, r)
+		json_object_set_new(r, "protection",
+			json_string(
+				sec_modes[ha_conf_protection(e->file, &e->file->core.routers[i])]));
+	return list;
 }
 
 static json_t *about_router(
@@ -290,6 +299,7 @@ static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 	for (unsigned i = 0; i < HA_N_COUNTERS; i++)
 		tell_counter(list, "protocol", c[i].name, ha_counter(e->ha, i), c[i].help);
 	tell_mhio(list, e->io);
+	protect_stats(e->protect, list);
 	tell_tunnel(list, e->engine, e->tunnels);
 	return json_pack("{so}", "counters", list);
 }
@@ -386,12 +396,28 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 	return r;
 }
 
+static int open_protection(struct ha_edge *e)
+{
+	const struct ha_file *f = e->file;
+	int r = protect_open(&e->protect, true, (enum sec_mode)f->protection, f->replay_file);
+
+	for (unsigned i = 0; i < f->core.n_routers && r == 0; i++) {
+		const struct ha_router *m = &f->core.routers[i];
+
+		r = protect_add(e->protect, &f->core.address, &m->hoa, m->name,
+			ha_conf_protection(f, m), &f->keys[i]);
+	}
+	return r;
+}
+
 static int open_signalling(struct ha_edge *e)
 {
 	enum sig_mode mode = e->engine == &tunnel_ip6tnl ? SIG_PACKET : SIG_BPF;
 	char why[256] = "";
 	int r = mhio_open(&e->io, mode, e->event, on_message, e, why);
 
+	if (r == 0)
+		mhio_protect(e->io, protect_sec(e->protect));
 	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
 		r = sig_attach(mhio_sig(e->io), if_nametoindex(e->file->interfaces[i]));
 	if (r == 0) /* of a router behind a router: out of the latter's tunnel */
@@ -495,6 +521,9 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = open_tunnels(e, mtu);
 	if (r < 0)
 		return r;
+	r = open_protection(e);
+	if (r < 0)
+		return r;
 	r = open_signalling(e);
 	if (r < 0)
 		return r;
@@ -517,6 +546,7 @@ void ha_edge_close(struct ha_edge *e)
 	ctl_close(e->ctl);
 	homeio_close(e->home);
 	mhio_close(e->io);
+	protect_close(e->protect);
 	if (e->engine)
 		e->engine->close(e->tunnels, false);
 	if (e->net)

@@ -17,6 +17,7 @@
 #include "common/wire/ndp.h"
 
 #define HA_NAME_SIZE 64
+#define HA_PATH_SIZE 256
 
 struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 	char name[HA_NAME_SIZE], tenant[HA_NAME_SIZE];
@@ -25,6 +26,8 @@ struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 	struct prefix6 *prefixes;
 	unsigned max_lifetime_s; /* 0 = the home agent's */
 	bool mobile_router;      /* may use R = 1; if not: status 140 */
+	int protection;          /* of its signalling, for the edge: 0 = the home agent's */
+	char keys[HA_PATH_SIZE]; /* key file, for the edge */
 	unsigned line;           /* of the configuration file */
 	uint32_t tenant_id;      /* >= 1, one number per tenant name; set by ha_new()'s caller */
 };

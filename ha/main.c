@@ -10,6 +10,18 @@ static void on_stop(void *arg)
 	sd_event_exit(*(sd_event **)arg, 0);
 }
 
+static void warn_of_clear(const struct ha_file *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->core.n_routers; i++)
+		n += ha_conf_protection(f, &f->core.routers[i]) == SEC_NONE;
+	if (n || f->protection == SEC_NONE)
+		log_warn("protection = \"none\": signalling of %u routers is in clear, anyone who "
+			 "reaches this host can register for them",
+			n);
+}
+
 static int serve(const struct ha_file *file)
 {
 	struct ha_edge *edge = NULL;
@@ -20,9 +32,7 @@ static int serve(const struct ha_file *file)
 	if (r >= 0)
 		r = ha_edge_open(&edge, event, file);
 	if (r >= 0) {
-		log_warn("protection = \"none\": signalling is in clear, anyone who reaches this "
-			 "host "
-			 "can register for the routers of the table");
+		warn_of_clear(file);
 		snprintf(status, sizeof(status), "%s: serving %u routers", file->name,
 			file->core.n_routers);
 		daemon_ready(status);

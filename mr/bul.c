@@ -9,6 +9,7 @@
 #define RETRY_FIRST_MS 2000
 #define RETRY_MAX_MS   300000
 #define CLOSING_TRIES  3
+#define MAX_RESYNCS    3 /* in a row */
 
 /* What a rejecting status leads to in explicit and in implicit mode (RFC 3963 s5.4, RFC 6275
  * s11.7.3): is another home agent asked, and if none of them accepts either? */
@@ -30,6 +31,9 @@ static const struct reaction {
 	{MH_ST_INVALID_PREFIX, {{true, BUL_OTHER_MODE}, {false, BUL_OTHER_MODE}}},
 	{MH_ST_PREFIX_NOT_AUTHORIZED, {{true, BUL_OTHER_MODE}, {false, BUL_OTHER_MODE}}},
 	{MH_ST_FORWARDING_FAILED, {{false, BUL_OTHER_MODE}, {true, BUL_OTHER_MODE}}},
+	/* A bit that fell over on the way, more likely than a key: ours made the answer right. */
+	{MH_ST_AUTH_FAIL, {{false, BUL_LATER}, {false, BUL_LATER}}},
+	{MH_ST_MESG_ID_REQUIRED, {{true, BUL_LATER}, {true, BUL_LATER}}},
 	{MH_ST_INVALID_COA, {{false, BUL_LATER}, {false, BUL_LATER}}},
 };
 
@@ -203,6 +207,7 @@ static void begin(struct mr *mr, enum bul_state state)
 
 	b->state = state;
 	b->n_sent = 0;
+	b->resyncs = 0;
 	b->first_tx = true;
 	b->timeout_ms = mr->conf->retransmit_ms;
 	b->closing_left = CLOSING_TRIES;
@@ -501,8 +506,8 @@ static const struct bul_sent *answered(const struct bul *b, const struct mh_ba *
 	return NULL;
 }
 
-/* The home agent's number is ahead of ours: with the next one at once. */
-static void catch_up(struct mr *mr, uint16_t seq)
+/* The home agent's number, or its clock, is ahead of ours: with the next one at once. */
+static void catch_up(struct mr *mr, uint16_t seq, const char *what)
 {
 	struct bul *b = &mr->bul;
 
@@ -514,8 +519,7 @@ static void catch_up(struct mr *mr, uint16_t seq)
 	}
 	send_update(mr);
 	if (b->send_at != UINT64_MAX)
-		tell_retry(mr, last_answer(mr), "going on from the home agent's number",
-			b->n_sent ? 0 : b->send_at - mr->now);
+		tell_retry(mr, last_answer(mr), what, b->n_sent ? 0 : b->send_at - mr->now);
 }
 
 /* De-registers, to begin again or (elsewhere) at another home agent (RFC 3963 s5.2, s5.3). */
@@ -544,7 +548,11 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 	if (m->ba.status >= 128)
 		mr->counters[MR_C_ba_rejected]++;
 	if (m->ba.status == MH_ST_SEQ_WINDOW) {
-		catch_up(mr, m->ba.seq);
+		catch_up(mr, m->ba.seq, "going on from the home agent's number");
+	} else if (m->ba.status == MH_ST_ID_MISMATCH && b->resyncs < MAX_RESYNCS) {
+		/* Our clock has been set by the answer (RFC 4285 s6): now it will do. */
+		b->resyncs++;
+		catch_up(mr, b->seq, "going on by the home agent's clock");
 	} else if (b->state == BUL_CLOSING) {
 		closed(mr, true);
 	} else if (m->ba.status == MH_ST_TYPE_CHANGE) {

@@ -1,9 +1,9 @@
 /* conf.c - the mobile router's configuration: key table, and what has to fit together. */
 #include <stddef.h>
+#include "common/os/protect.h"
 #include "mr/conf.h"
 
 static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
-static const char *const protections[] = {"none", NULL};
 static const char *const modes[] = {
 	[MR_EXPLICIT] = "explicit", [MR_IMPLICIT] = "implicit", [MR_AUTO] = "auto", NULL};
 static const char *const dads[] = {[MR_DAD_OPTIMISTIC] = "optimistic", [MR_DAD_OFF] = "off", NULL};
@@ -189,9 +189,18 @@ const struct conf_key mr_conf_keys[] = {
 		.help = "kernel routing table for the mobile networks' traffic"},
 	{.name = "protection",
 		KEY(CONF_ENUM, protection),
-		.def = "none",
-		.choices = protections,
-		.help = "of the signalling; none: in clear (see README)"},
+		.required = true,
+		.choices = sec_modes,
+		.help = "of the signalling, as the home agent's table says; none: in clear"},
+	{.name = "keys",
+		KEY(CONF_STRING, keys_file),
+		.size = 256,
+		.help = "file with the secrets, which nobody else may read (see SECURITY.md)"},
+	{.name = "replay_file",
+		KEY(CONF_STRING, replay_file),
+		.size = 256,
+		.def = "/var/lib/nemo/mr.replay",
+		.help = "what protection has to remember over a restart"},
 	{.name = "control",
 		KEY(CONF_STRING, control),
 		.size = 108,
@@ -298,10 +307,12 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	check_uplinks(&conf, &f->core);
 	check_networks(&conf, &f->core);
 	check_known(&conf, &f->core);
+	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file, &f->keys);
 	return conf.n_errors;
 }
 
 void mr_conf_free(struct mr_file *f)
 {
+	keys_wipe(&f->keys);
 	conf_release(mr_conf_keys, f);
 }

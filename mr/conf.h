@@ -1,12 +1,16 @@
 /* conf.h - the mobile router's configuration file. */
 #pragma once
 #include "common/os/conf.h"
+#include "common/sec/sec.h"
 #include "mr/mr.h"
 
 struct mr_file {
 	struct mr_conf core;
 	char control[108];
-	int engine, protection;
+	int engine;
+	int protection; /* enum sec_mode */
+	char keys_file[256], replay_file[256];
+	struct keys keys;     /* wiped */
 	unsigned mtu;         /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
 	unsigned encap_limit; /* 1..255; 0 = none is sent */
 	unsigned table;       /* kernel table of the reverse-tunnelled traffic */

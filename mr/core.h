@@ -106,6 +106,7 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	uint16_t seq;                       /* last one sent */
 	struct bul_sent sent[BUL_MAX_SENT]; /* outstanding, for 'coa' only */
 	unsigned n_sent;
+	unsigned resyncs;          /* answers 144 since the back-off began anew */
 	uint64_t tx[3];            /* times of the last three BUs, any destination: rate limit */
 	unsigned n_tx;             /* ever sent, up to 3 */
 	bool first_tx;             /* the next BU is not a retransmission */

@@ -12,6 +12,7 @@
 #include "common/os/mhio.h"
 #include "common/os/nd.h"
 #include "common/os/net.h"
+#include "common/os/protect.h"
 #include "common/os/tell.h"
 #include "mr/edge.h"
 #include "mr/handover.h"
@@ -39,6 +40,7 @@ struct mr_edge {
 	struct net *net;
 	struct nd *nd;
 	struct mhio *io;
+	struct protect *protect;
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;
@@ -533,7 +535,7 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	json_object_set_new(s, "daemon", json_string("nemo-mr"));
 	json_object_set_new(s, "version", json_string(NEMO_VERSION));
 	json_object_set_new(s, "engine", json_string(e->engine->name));
-	json_object_set_new(s, "protection", json_string("none"));
+	json_object_set_new(s, "protection", json_string(sec_modes[e->file->protection]));
 	json_object_set_new(
 		s, "uptime_s", json_integer((json_int_t)((daemon_now() - e->started) / 1000)));
 	json_object_set_new(s, "handovers", json_integer((json_int_t)e->handovers.n));
@@ -597,6 +599,7 @@ static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 	tell_counter(list, "protocol", "nd_bad", nd_dropped(e->nd),
 		"router and neighbour advertisements that failed the checks of RFC 4861");
 	tell_mhio(list, e->io);
+	protect_stats(e->protect, list);
 	tell_tunnel(list, e->engine, e->tunnels);
 	return json_pack("{so}", "counters", list);
 }
@@ -630,6 +633,17 @@ static unsigned inner_mtu(const struct mr_file *f)
 	return f->mtu ? f->mtu : tunnel_mtu(least);
 }
 
+static int open_protection(struct mr_edge *e)
+{
+	const struct mr_file *f = e->file;
+	int r = protect_open(&e->protect, false, (enum sec_mode)f->protection, f->replay_file);
+
+	/* Of every home agent: they may be found later. */
+	return r < 0 ? r
+		     : protect_add_any(e->protect, &f->core.hoa, f->core.name,
+			       (enum sec_mode)f->protection, &f->keys);
+}
+
 static int open_tunnel(struct mr_edge *e)
 {
 	struct tunnel_conf tc = {
@@ -655,6 +669,7 @@ static int open_tunnel(struct mr_edge *e)
 		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
 		return r;
 	}
+	mhio_protect(e->io, protect_sec(e->protect));
 	mhio_limit_errors(e->io, MAX_UPDATE_RATE);
 	mhio_on_icmp6(e->io, on_icmp6);
 	/* What the home agent says to the home address: it comes out of the tunnel. */
@@ -743,6 +758,9 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	r = open_kernel(e);
 	if (r < 0)
 		return r;
+	r = open_protection(e);
+	if (r < 0)
+		return r;
 	r = open_tunnel(e);
 	if (r < 0)
 		return r;
@@ -771,6 +789,7 @@ void mr_edge_close(struct mr_edge *e)
 	sd_event_source_disable_unref(e->watch);
 	ctl_close(e->ctl);
 	mhio_close(e->io);
+	protect_close(e->protect);
 	if (e->engine)
 		e->engine->close(e->tunnels, e->keep);
 	nd_close(e->nd);

@@ -30,9 +30,11 @@ static int serve(const struct mr_file *file, bool keep)
 	if (r >= 0)
 		r = mr_edge_open(&app.edge, app.event, file);
 	if (r >= 0) {
-		log_warn("protection = \"none\": signalling is in clear, anyone on the path can "
-			 "move "
-			 "or end this router's binding");
+		if (file->protection == SEC_NONE)
+			log_warn("protection = \"none\": signalling is in clear, anyone on the "
+				 "path can "
+				 "move "
+				 "or end this router's binding");
 		daemon_ready(file->core.name);
 		r = sd_event_loop(app.event);
 	}

@@ -108,6 +108,7 @@ HA = {
             "last_status": 140,
             "last_status_text": "mobile router operation not permitted",
             "last_seen_s": 61,
+            "protection": "none",
         }
     ],
     "revoke": {"router": "van"},

@@ -38,13 +38,13 @@ TOPOLOGY = Topology(
 
 CONF = {
     "nemo-ha": {
-        "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
+        "protection": "none", "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
         "aggregates": ["2001:db8:d::/48"],
         "routers": [{"name": "MR-1", "home_address": HOA, "prefixes": ["2001:db8:d:1::/64"],
                      "tenant": "red"}],
     },
     "nemo-mr": {
-        "name": "MR-1", "home_address": HOA, "home_agents": [HA],
+        "protection": "none", "name": "MR-1", "home_address": HOA, "home_agents": [HA],
         "uplinks": [{"interface": "eth0"}],
         "networks": [{"prefix": "2001:db8:d:1::/64", "interface": "eth1"}],
     },

@@ -5,8 +5,11 @@
 #include "common/os/daemon.h"
 #include "common/os/mhio.h"
 
+#define NTP_1970 2208988800u /* seconds from 1900 to there */
+
 struct mhio {
 	struct sig *sig;
+	struct sec *sec; /* borrowed; NULL: all in clear */
 	mhio_rx_fn *rx;
 	mhio_icmp6_fn *on_icmp6; /* may be NULL */
 	uint32_t take;           /* SIG_TAKE_* */
@@ -20,6 +23,20 @@ struct mhio {
 struct sig *mhio_sig(struct mhio *io)
 {
 	return io->sig;
+}
+
+void mhio_protect(struct mhio *io, struct sec *sec)
+{
+	io->sec = sec;
+}
+
+/* Seconds since 1900 and their fraction (RFC 5905 s6). */
+static uint64_t ntp_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return ((uint64_t)t.tv_sec + NTP_1970) << 32 | ((uint64_t)t.tv_nsec << 32) / 1000000000;
 }
 
 static bool may_send_error(struct mhio *io, const struct mh_env *e)
@@ -116,6 +133,7 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 		[MH_DROP_OPTION] = MHIO_C_mh_bad_option,
 		[MH_DROP_HEADER] = MHIO_C_mh_unknown_header,
 		[MH_DROP_CHAIN] = MHIO_C_mh_bad_chain,
+		[MH_DROP_SEC] = MHIO_C_mh_protection,
 	};
 	struct mhio *io = arg;
 	enum ip6_verdict chain;
@@ -126,7 +144,8 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 	(void)ifindex;
 	if (receive_icmp6(io, pkt, size) || receive_plain(io, pkt, size))
 		return;
-	v = mh_decode_packet(pkt, size, &e, &chain, &where);
+	v = io->sec ? sec_open(io->sec, pkt, size, ntp_now(), &e, &chain, &where)
+		    : mh_decode_packet(pkt, size, &e, &chain, &where);
 	io->counters[counter[v]]++;
 	if (v == MH_OK) {
 		io->rx(io->arg, &e);
@@ -188,7 +207,8 @@ int mhio_take(struct mhio *io, uint32_t what, mhio_known_fn *known)
 int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)
 {
 	uint8_t buf[IP6_SIG_MAX];
-	int n = mh_encode_packet(e, buf, sizeof(buf));
+	int n = io->sec ? sec_seal(io->sec, e, ntp_now(), buf, sizeof(buf))
+			: mh_encode_packet(e, buf, sizeof(buf));
 
 	return n < 0 ? n : sig_send(io->sig, buf, (size_t)n, oif);
 }

@@ -4,6 +4,7 @@
 #pragma once
 #include "common/os/bpf/sig_map.h"
 #include "common/os/sig.h"
+#include "common/sec/sec.h"
 #include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
 
@@ -23,6 +24,7 @@
 	X(mh_unknown_header, \
 		"unknown option or routing header before the message: Parameter Problem") \
 	X(mh_bad_chain, "silently dropped: header chain that signalling must not have") \
+	X(mh_protection, "silently dropped by message protection, whose counters tell why") \
 	X(home_rx, "data packets with a Home Address option or type 2 routing header, delivered") \
 	X(home_unknown, "dropped: Home Address option without such a binding: Binding Error 1") \
 	X(home_foreign, "silently dropped: type 2 routing header with another's home address") \
@@ -45,6 +47,8 @@ typedef void mhio_icmp6_fn(void *arg, const struct icmp6_msg *);
 typedef bool mhio_known_fn(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa);
 
 int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
+/* From now on every message goes through 'sec' (borrowed until mhio_close()). */
+void mhio_protect(struct mhio *, struct sec *);
 void mhio_on_icmp6(struct mhio *, mhio_icmp6_fn *); /* with the same 'arg'; else they are dropped */
 /* At most so many a second, else MHIO_ERRORS_PER_S: a mobile node may send no peer more than three
  * messages of one type (RFC 6275 s11.8). */

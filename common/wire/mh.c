@@ -13,6 +13,9 @@ enum {
 	OPT_NONCE,
 	OPT_AUTH,
 	OPT_MNP,
+	OPT_ID = 8,
+	OPT_MAC,
+	OPT_STAMP,
 	OPT_RESTART = 28,
 	OPT_IPV4_HOA = 29,
 	N_OPTS = 32, /* a mask holds no more */
@@ -20,6 +23,7 @@ enum {
 #define BIT(opt) (1u << (opt))
 
 enum { OFF_PROTO = 0, OFF_LEN = 1, OFF_CSUM = 4, HDR_SIZE = 8 };
+enum { ID_NAI = 1, ENDS_AT_8N = 8 };
 enum { ICMP6_PROTO = 58, HOP_LIMIT = 64 };
 
 /* --- fixed parts, from offset 6 --- */
@@ -189,9 +193,13 @@ static const struct msg_type { /* read == NULL: unknown */
 	[MH_COTI] = {1, 0, read_init, write_init},
 	[MH_HOT] = {2, 0, read_test, write_test},
 	[MH_COT] = {2, 0, read_test, write_test},
-	[MH_BU] = {1, BIT(OPT_ALT_COA) | BIT(OPT_NONCE) | BIT(OPT_MNP) | BIT(OPT_AUTH), read_bu,
-		write_bu},
-	[MH_BA] = {1, BIT(OPT_REFRESH) | BIT(OPT_AUTH), read_ba, write_ba},
+	[MH_BU] = {1,
+		BIT(OPT_ALT_COA) | BIT(OPT_NONCE) | BIT(OPT_MNP) | BIT(OPT_AUTH) | BIT(OPT_ID) |
+			BIT(OPT_STAMP) | BIT(OPT_MAC),
+		read_bu, write_bu},
+	[MH_BA] = {1,
+		BIT(OPT_REFRESH) | BIT(OPT_AUTH) | BIT(OPT_ID) | BIT(OPT_STAMP) | BIT(OPT_MAC),
+		read_ba, write_ba},
 	[MH_BE] = {2, 0, read_be, write_be},
 	[MH_HAS] = {0, BIT(OPT_REFRESH), read_has, write_has},
 	[MH_HB] = {1, BIT(OPT_RESTART), read_hb, write_hb},
@@ -354,9 +362,96 @@ static void write_ipv4_hoa(struct wr *w, const struct mh_opts *o, unsigned i)
 	wr_bytes(w, o->ipv4_hoa, 4);
 }
 
-/* In the order they are written: the Authorization Data stands last (s6.2.7). */
+static unsigned n_id(const struct mh_opts *o)
+{
+	assert(o->id_size <= MH_MAX_ID);
+	return o->id_size > 0;
+}
+
+static bool read_id(struct rd *r, struct mh_opts *o)
+{
+	uint8_t subtype = rd_u8(r);
+	size_t size = rd_left(r);
+
+	if (subtype != ID_NAI || size == 0 || size > MH_MAX_ID)
+		return true;
+	memset(o->id, 0, sizeof(o->id));
+	memcpy(o->id, rd_bytes(r, size), size);
+	o->id_size = (uint8_t)size;
+	return true;
+}
+
+static void write_id(struct wr *w, const struct mh_opts *o, unsigned i)
+{
+	(void)i;
+	wr_u8(w, ID_NAI);
+	wr_bytes(w, o->id, o->id_size);
+}
+
+static unsigned n_stamp(const struct mh_opts *o)
+{
+	return o->has_stamp;
+}
+
+static bool read_stamp(struct rd *r, struct mh_opts *o)
+{
+	o->has_stamp = true;
+	o->stamp = (uint64_t)rd_u32(r) << 32;
+	o->stamp |= rd_u32(r);
+	return true;
+}
+
+static void write_stamp(struct wr *w, const struct mh_opts *o, unsigned i)
+{
+	(void)i;
+	wr_u32(w, (uint32_t)(o->stamp >> 32));
+	wr_u32(w, (uint32_t)o->stamp);
+}
+
+static unsigned n_mac(const struct mh_opts *o)
+{
+	assert(o->mac.size <= MH_MAX_MAC);
+	return o->mac.size > 0;
+}
+
+static bool read_mac(struct rd *r, struct mh_opts *o)
+{
+	uint8_t subtype = rd_u8(r);
+	uint32_t spi = rd_u32(r);
+	size_t size = rd_left(r);
+
+	if (!rd_ok(r) || size == 0 || size > MH_MAX_MAC || o->mac.size > 0) {
+		o->mac.misplaced = true;
+		return true;
+	}
+	o->mac.subtype = subtype;
+	o->mac.spi = spi;
+	o->mac.size = (uint8_t)size;
+	memcpy(o->mac.data, rd_bytes(r, size), size);
+	return true;
+}
+
+static void write_mac(struct wr *w, const struct mh_opts *o, unsigned i)
+{
+	(void)i;
+	wr_u8(w, o->mac.subtype);
+	wr_u32(w, o->mac.spi);
+	wr_bytes(w, o->mac.data, o->mac.size);
+}
+
+static uint8_t opt_size(uint8_t type, const struct mh_opts *o)
+{
+	switch (type) {
+	case OPT_AUTH: return o->auth_size;
+	case OPT_ID: return 1 + o->id_size;
+	default: return 5 + o->mac.size;
+	}
+}
+
+/* In the order they are written: the Authorization Data stands last (s6.2.7), and so does the
+ * authentication option (RFC 4285 s5.1), never with it. */
 static const struct opt_type {
-	uint8_t type, size; /* of the data, octets; 0: as large as the authenticator */
+	uint8_t type, size; /* of the data, octets; 0: see opt_size() */
 	bool any_size;      /* read() judges the length; else another length makes it unknown */
 	uint8_t x, y;       /* the Type octet stands at x * n + y from the header's start */
 	unsigned (*count)(const struct mh_opts *);
@@ -367,9 +462,12 @@ static const struct opt_type {
 	{OPT_ALT_COA, 16, false, 8, 6, n_alt_coa, read_alt_coa, write_alt_coa},
 	{OPT_NONCE, 4, false, 2, 0, n_nonce, read_nonce, write_nonce},
 	{OPT_MNP, 18, true, 8, 4, n_mnp, read_mnp, write_mnp},
+	{OPT_ID, 0, true, 1, 0, n_id, read_id, write_id},
+	{OPT_STAMP, 8, false, 8, 2, n_stamp, read_stamp, write_stamp},
 	{OPT_RESTART, 4, false, 4, 2, n_restart, read_restart, write_restart},
 	{OPT_IPV4_HOA, 6, false, 4, 0, n_ipv4_hoa, read_ipv4_hoa, write_ipv4_hoa},
-	{OPT_AUTH, 0, true, 8, 0, n_auth, read_auth, write_auth}, /* y: such that it ends at 8n */
+	{OPT_AUTH, 0, true, 8, ENDS_AT_8N, n_auth, read_auth, write_auth},
+	{OPT_MAC, 0, true, 8, ENDS_AT_8N, n_mac, read_mac, write_mac},
 };
 #define N_OPT_TYPES (sizeof(opt_types) / sizeof(opt_types[0]))
 
@@ -395,6 +493,8 @@ static bool read_options(struct rd *r, uint32_t allowed, struct mh_opts *o)
 		body = rd_sub(r, rd_u8(r));
 		if (!rd_ok(r))
 			return false;
+		if (o->mac.size > 0 && type != OPT_PADN)
+			o->mac.misplaced = true;
 		t = type < N_OPTS ? opt_find(type) : NULL;
 		if (!t || !(allowed & BIT(type)) || (!t->any_size && rd_left(&body) != t->size))
 			continue;
@@ -402,6 +502,8 @@ static bool read_options(struct rd *r, uint32_t allowed, struct mh_opts *o)
 			return false;
 		if (type == OPT_AUTH && rd_left(r) > 0)
 			o->auth_misplaced = true;
+		if (type == OPT_MAC)
+			o->mac.tail = (uint16_t)rd_left(r);
 	}
 	return true;
 }
@@ -426,11 +528,11 @@ static void write_options(struct wr *w, uint32_t allowed, const struct mh_opts *
 
 	for (k = 0; k < N_OPT_TYPES; k++) {
 		const struct opt_type *t = &opt_types[k];
-		uint8_t size = t->size > 0 ? t->size : o->auth_size;
+		uint8_t size = t->size > 0 ? t->size : opt_size(t->type, o);
 
 		n = allowed & BIT(t->type) ? t->count(o) : 0;
 		for (i = 0; i < n; i++) {
-			pad(w, t->x, t->size > 0 ? t->y : -(2u + size) % 8);
+			pad(w, t->x, t->y == ENDS_AT_8N ? -(2u + size) % 8 : t->y);
 			wr_u8(w, t->type);
 			wr_u8(w, size);
 			t->write(w, o, i);
@@ -528,6 +630,7 @@ enum mh_verdict mh_decode_packet(
 	out->dst = p.dst;
 	out->hoa = p.has_hao ? p.hao : p.rh2;
 	out->rh2 = p.has_rh2 && !p.has_hao;
+	out->refuse = 0;
 	if (mh_size > p.payload_size)
 		return MH_DROP_SHORT;
 	v = mh_decode(p.payload, mh_size, &out->m, where);
@@ -536,12 +639,12 @@ enum mh_verdict mh_decode_packet(
 	return v;
 }
 
-int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
+void mh_frame(const struct mh_env *e, void *mh, size_t size, struct ip6_pkt *out)
 {
 	bool has_hoa = !addr6_is_any(&e->hoa), rh2 = has_hoa && (e->rh2 || e->m.type == MH_BA);
-	uint8_t mh[MH_MAX_SIZE];
-	int n = mh_encode(&e->m, mh, sizeof(mh));
-	struct ip6_pkt p = {.src = e->src,
+	uint16_t csum;
+
+	*out = (struct ip6_pkt){.src = e->src,
 		.dst = e->dst,
 		.hop_limit = HOP_LIMIT,
 		.proto = IP6_PROTO_MH,
@@ -549,15 +652,23 @@ int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
 		.has_rh2 = rh2,
 		.hao = e->hoa,
 		.rh2 = e->hoa,
-		.payload = mh};
-	uint16_t csum;
+		.payload = mh,
+		.payload_size = size};
+	memset((uint8_t *)mh + OFF_CSUM, 0, sizeof(csum));
+	csum = ip6_csum(
+		out->has_hao ? &e->hoa : &e->src, rh2 ? &e->hoa : &e->dst, IP6_PROTO_MH, mh, size);
+	memcpy((uint8_t *)mh + OFF_CSUM, &csum, sizeof(csum));
+}
+
+int mh_encode_packet(const struct mh_env *e, void *buf, size_t size)
+{
+	uint8_t mh[MH_MAX_SIZE];
+	struct ip6_pkt p;
+	int n = mh_encode(&e->m, mh, sizeof(mh));
 
 	if (n < 0)
 		return n;
-	p.payload_size = (size_t)n;
-	csum = ip6_csum(p.has_hao ? &p.hao : &p.src, rh2 ? &p.rh2 : &p.dst, IP6_PROTO_MH, mh,
-		p.payload_size);
-	memcpy(mh + OFF_CSUM, &csum, sizeof(csum));
+	mh_frame(e, mh, (size_t)n, &p);
 	return ip6_encode(&p, buf, size);
 }
 

@@ -9,6 +9,8 @@
 #define MH_MAX_MNP  32   /* prefixes in one BU; more count as invalid */
 #define MH_MAX_AUTH 64   /* octets of authenticator kept */
 #define MH_MAX_HAS  16   /* home agents kept of one Home Agent Switch; more are ignored */
+#define MH_MAX_MAC  32   /* octets of a message authentication option's data kept */
+#define MH_MAX_ID   64   /* octets of a mobile node identifier kept */
 
 enum mh_type {
 	MH_BRR,
@@ -78,6 +80,9 @@ const char *mh_bra_str(unsigned status); /* the text above, or "unknown status" 
 	X(141, INVALID_PREFIX, "invalid prefix") \
 	X(142, PREFIX_NOT_AUTHORIZED, "not authorized for prefix") \
 	X(143, FORWARDING_FAILED, "forwarding setup failed (prefixes missing)") \
+	X(144, ID_MISMATCH, "timestamp not valid") /* RFC 4285 s6 */ \
+	X(145, MESG_ID_REQUIRED, "timestamp option required") \
+	X(146, AUTH_FAIL, "authentication failed") \
 	X(174, INVALID_COA, "invalid care-of address")
 enum mh_status {
 #define X(number, name, text) MH_ST_##name = number,
@@ -96,6 +101,18 @@ struct mh_opts {
 	bool auth_misplaced; /* it is not the last option, or larger than MH_MAX_AUTH (then
 			      * not kept) */
 	uint8_t auth[MH_MAX_AUTH];
+	uint8_t id_size;         /* Mobile Node Identifier, a NAI (RFC 4283); octets, 0 = absent */
+	char id[MH_MAX_ID];      /* no NUL */
+	bool has_stamp;          /* Replay Protection, RFC 4285 s6 */
+	uint64_t stamp;          /* NTP: seconds since 1900 and 32 bits of fraction */
+	struct {                 /* Mobility Message Authentication, RFC 4285 s5 */
+		uint8_t size;    /* of the data, octets; 0 = absent */
+		uint8_t subtype; /* 1 = MN-HA */
+		bool misplaced;  /* another option but padding follows, or more than MH_MAX_MAC */
+		uint16_t tail;   /* octets of padding that follow; never encoded */
+		uint32_t spi;
+		uint8_t data[MH_MAX_MAC]; /* the last octets of the message, before the tail */
+	} mac;
 	bool mnp_bad;   /* a Mobile Network Prefix option (RFC 3963 s4.3) with a wrong
 			 * length field, a prefix length over 128, or one too many */
 	unsigned n_mnp; /* 0..MH_MAX_MNP; host bits are as received */
@@ -166,6 +183,7 @@ enum mh_verdict { /* RFC 6275 s9.2, in this order */
 	MH_DROP_HEADER, /* a header before it that we don't know: Parameter Problem, 2 for an
 			 * option, 0 for a routing header ('*chain' says which) */
 	MH_DROP_CHAIN,  /* ip6_decode() refused the packet, or it is no Mobility Header */
+	MH_DROP_SEC,    /* message protection (common/sec) refused it, and counted why: silent */
 };
 
 /* Decodes the Mobility Header in 'buf' (checksum already verified).  Octets past Header Len are
@@ -184,6 +202,8 @@ struct mh_env {
 	struct in6_addr hoa; /* home address from the HAO (BU) or RH2 (BA); :: = no such header */
 	bool rh2;            /* it is in a type 2 routing header; to send a BA: as good as set */
 	struct mh_msg m;
+	unsigned refuse; /* received: status that message protection wants answered, 144..146, or 0
+			  */
 };
 
 /* Decodes a complete packet: chain, checksum over the home addresses, message.  '*where' is the
@@ -197,6 +217,9 @@ enum mh_verdict mh_decode_packet(
  * Address option (s6.1.7, s9.5.4).  Returns its
  * size or -EMSGSIZE. */
 int mh_encode_packet(const struct mh_env *e, void *buf, size_t size);
+/* The first half of that: sets the checksum of the encoded message 'mh' and fills '*out', which
+ * borrows it, for ip6_encode(). */
+void mh_frame(const struct mh_env *e, void *mh, size_t size, struct ip6_pkt *out);
 /* ICMPv6 Parameter Problem 'code' about 'pkt' with 'pointer' (RFC 4443 s3.4, at most 1280 octets),
  * from 'src' (an own address) to the packet's source.  Returns the packet's size, or -EINVAL: no
  * error may be sent about this packet (its source is :: or multicast, its destination multicast),

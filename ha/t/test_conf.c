@@ -6,7 +6,7 @@
 #include "ha/conf.h"
 
 static const char HEAD[] = "address = \"2001:db8:1::1\"; interfaces = ( \"eth0\" );\n"
-			   "home_prefixes = ( \"2001:db8:100::/64\" );\n";
+			   "home_prefixes = ( \"2001:db8:100::/64\" ); protection = \"none\";\n";
 static char path[] = "/tmp/test_ha_conf.XXXXXX";
 static char told[4096];
 
@@ -127,7 +127,8 @@ static void addresses_that_cannot_work_are_told(void **state)
 	mistake(HEAD,
 		"routers = (\n" R("a", "2001:db8:100::1", "prefixes = ( \"fe80::/64\" );") ");", 4,
 		"fe80::/64");
-	mistake("address = \"ff02::1\"; interfaces = ( \"eth0\" );\n", "", 0, "address");
+	mistake("protection = \"none\"; address = \"ff02::1\"; interfaces = ( \"eth0\" );\n", "", 0,
+		"address");
 	mistake(HEAD, "mtu = 1279;\n", 0, "1280");
 }
 

@@ -39,7 +39,8 @@ static unsigned read_text(const struct text *t, struct mr_file *out)
 
 	assert_non_null(f);
 	fprintf(f,
-		"name = \"a\"; home_address = \"%s\";\nhome_agents = ( \"%s\" );\n"
+		"protection = \"none\"; name = \"a\"; home_address = \"%s\";\nhome_agents = ( "
+		"\"%s\" );\n"
 		"uplinks = (\n%s );\nnetworks = (\n%s );\n%s",
 		t->hoa, t->ha, t->uplinks, t->networks, t->more);
 	fclose(f);

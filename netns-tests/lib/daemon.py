@@ -13,6 +13,7 @@ from . import ROOT
 from .topo import stop
 from .wait import PATIENCE, Timeout, wait_for
 
+PROTECTED = ("nemo-ha", "nemo-mr")  # daemons whose signalling is protected, or not
 BUILD = os.environ.get("NEMO_BUILD", os.path.join(ROOT, "build"))
 
 
@@ -126,10 +127,15 @@ class Daemon:
         base = os.path.join(net.dir, self.name)
         self.control = base + ".sock"
         self.conf_path, self.log_path = base + ".conf", base + ".log"
+        own = {"control": self.control}
+        if program in PROTECTED:
+            own["replay_file"] = base + ".replay"
         if isinstance(conf, str):
-            self.conf = with_settings(conf, {"control": self.control})
+            self.conf = with_settings(conf, own)
         else:
-            self.conf = libconfig_file({**conf, "control": self.control})
+            # Tests of other things say nothing of protection; the daemons want a word.
+            clear = {"protection": "none"} if program in PROTECTED else {}
+            self.conf = libconfig_file({**clear, **conf, **own})
         self.env = env or {}
         self.proc = self.events = None
         net.daemons.append(self)

@@ -188,6 +188,61 @@ static void reserved_bits_of_control_messages_are_ignored(void **state)
 	}
 }
 
+/* The options of RFC 4283 and RFC 4285, one after another; the data is arbitrary here. */
+static void authentication_options(void **state)
+{
+	struct mh_msg m = mh_blank(MH_BU);
+
+	(void)state;
+	m.bu = (struct mh_bu){0x1234, MH_BU_A | MH_BU_H | MH_BU_R, 60};
+	m.o.alt_coa = A("2001:db8:a::10");
+	m.o.id_size = 11;
+	memcpy(m.o.id, "mr1@example", 11);
+	m.o.has_stamp = true;
+	m.o.stamp = 0xe800000080000001;
+	m.o.mac.size = 12;
+	m.o.mac.subtype = 1;
+	m.o.mac.spi = 256;
+	memset(m.o.mac.data, 0xcc, 12);
+	assert_wire(&m, "3b 09 05 00 0000 1234 c400 000f 0100 0310 20010db8000a00000000000000000010"
+			"080c 01 6d7231406578616d706c65 01020000 0a08 e800000080000001"
+			"00 0911 01 00000100 cccccccccccccccccccccccc");
+	m.o.id_size = 0;
+	memset(m.o.id, 0, sizeof(m.o.id));
+	m.o.mac.size = 16;
+	memset(m.o.mac.data, 0xcc, 16);
+	assert_wire(&m, "3b 08 05 00 0000 1234 c400 000f 0100 0310 20010db8000a00000000000000000010"
+			"0100 0a08 e800000080000001 0103000000"
+			"0915 01 00000100 cccccccccccccccccccccccccccccccc");
+}
+
+/* RFC 4285 s5: at most one of a kind, MN-HA the last; what follows it is not covered. */
+static void authentication_option_out_of_place(void **state)
+{
+	static const char head[] = "3b 04 06 00 0000 0040 0001 0096 0100 00 0911 01 00000100"
+				   "cccccccccccccccccccccccc";
+	uint8_t buf[40];
+	struct mh_msg m;
+	unsigned where;
+
+	(void)state;
+	assert_int_equal(unhex(head, buf, sizeof(buf)), 34);
+	unhex("0202 0001 0100", buf + 34, 6); /* Binding Refresh Advice */
+	assert_int_equal(mh_decode(buf, 40, &m, &where), MH_OK);
+	assert_true(m.o.mac.misplaced);
+	unhex("fe02 0001 0100", buf + 34, 6); /* unknown */
+	assert_int_equal(mh_decode(buf, 40, &m, &where), MH_OK);
+	assert_true(m.o.mac.misplaced);
+	unhex("0103 000000 00", buf + 34, 6); /* padding */
+	assert_int_equal(mh_decode(buf, 40, &m, &where), MH_OK);
+	assert_true(!m.o.mac.misplaced && m.o.mac.size == 12 && m.o.mac.tail == 6);
+	buf[16] = 24; /* more than the message has */
+	assert_int_equal(mh_decode(buf, 40, &m, &where), MH_DROP_OPTION);
+	unhex("0904 01 000001 01 10", buf + 15, 8); /* not even an SPI */
+	assert_int_equal(mh_decode(buf, 40, &m, &where), MH_OK);
+	assert_true(m.o.mac.misplaced && m.o.mac.size == 0);
+}
+
 static void lifetimes_are_rounded_down_and_clamped(void **state)
 {
 	struct mh_msg m = mh_blank(MH_BA), back;
@@ -247,6 +302,21 @@ static void rnd_auth(struct mh_opts *o)
 	rnd_bytes(o->auth, o->auth_size);
 }
 
+static void rnd_mac(struct mh_opts *o)
+{
+	o->id_size = (uint8_t)(rnd(2) ? 0 : rnd(MH_MAX_ID + 1));
+	rnd_bytes(o->id, o->id_size);
+	o->has_stamp = rnd(2);
+	if (o->has_stamp)
+		rnd_bytes(&o->stamp, 8);
+	if (o->auth_size > 0 || rnd(2))
+		return;
+	o->mac.subtype = (uint8_t)rnd(3);
+	o->mac.spi = rnd(1000);
+	o->mac.size = (uint8_t)(1 + rnd(MH_MAX_MAC));
+	rnd_bytes(o->mac.data, o->mac.size);
+}
+
 static void rnd_bu(struct mh_msg *m)
 {
 	m->bu.seq = (uint16_t)rnd(65536);
@@ -265,6 +335,7 @@ static void rnd_bu(struct mh_msg *m)
 		m->o.mnp[i].len = (uint8_t)rnd(129);
 	}
 	rnd_auth(&m->o);
+	rnd_mac(&m->o);
 }
 
 static struct mh_msg rnd_msg(void)
@@ -291,6 +362,7 @@ static struct mh_msg rnd_msg(void)
 		m.ba.lifetime_s = 4 * rnd(65536);
 		m.o.refresh_s = rnd(2) ? 0 : 4 * rnd(65536);
 		rnd_auth(&m.o);
+		rnd_mac(&m.o);
 		break;
 	case MH_BE:
 		m.be.status = (uint8_t)rnd(256);
@@ -328,6 +400,9 @@ static void check_layout(const uint8_t *p, size_t size)
 		[4] = {2, 0},
 		[5] = {1, 0},
 		[6] = {8, 4},
+		[8] = {1, 0},
+		[9] = {1, 0},
+		[10] = {8, 2},
 		[28] = {4, 2},
 		[29] = {4, 0}};
 	static const uint8_t fixed[] = {
@@ -348,7 +423,7 @@ static void check_layout(const uint8_t *p, size_t size)
 		} else {
 			assert_int_equal(i % align[p[i]].x, align[p[i]].y);
 		}
-		if (p[i] == 5)
+		if (p[i] == 5 || p[i] == 9)
 			assert_int_equal(i + 2 + p[i + 1], size);
 		i += 2u + p[i + 1];
 	}
@@ -447,6 +522,8 @@ int main(void)
 		cmocka_unit_test(heartbeats),
 		cmocka_unit_test(binding_revocations),
 		cmocka_unit_test(reserved_bits_of_control_messages_are_ignored),
+		cmocka_unit_test(authentication_options),
+		cmocka_unit_test(authentication_option_out_of_place),
 		cmocka_unit_test(lifetimes_are_rounded_down_and_clamped),
 		cmocka_unit_test(encode_refuses_a_small_buffer_at_every_size),
 		cmocka_unit_test(decode_of_encode_gives_the_message_back),

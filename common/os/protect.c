@@ -1,0 +1,209 @@
+/* protect.c - key files and the replay file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "common/os/log.h"
+#include "common/os/marks.h"
+#include "common/os/protect.h"
+#include "common/os/tell.h"
+
+#define MAX_KEY_FILE 8192 /* octets */
+
+struct protect {
+	struct sec *sec;
+	struct marks *marks; /* NULL: not needed so far */
+	const char *replay_file;
+	bool told; /* that it can't be written: once is enough */
+	unsigned in_clear;
+};
+
+/* --- key files --- */
+
+/* Its text in 'buf'; false: reported. */
+static bool read_file(struct conf *c, unsigned line, const char *path, char *buf, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+	ssize_t n = -1;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		conf_error(c, line, "keys", "%s: %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		conf_error(c, line, "keys", "%s: is not a file", path);
+	else if (st.st_uid != 0 && st.st_uid != geteuid())
+		conf_error(c, line, "keys", "%s: belongs to another user; chown it to root", path);
+	else if (st.st_mode & (S_IRWXG | S_IRWXO))
+		conf_error(c, line, "keys", "%s: others can get at it (mode %04o); chmod 600 it",
+			path, st.st_mode & 07777);
+	else if ((n = read(fd, buf, room)) < 0)
+		conf_error(c, line, "keys", "%s: %s", path, strerror(errno));
+	else if (n == (ssize_t)room)
+		conf_error(c, line, "keys", "%s: is larger than %zu octets", path, room - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n < 0 || n == (ssize_t)room)
+		return false;
+	buf[n] = '\0';
+	return true;
+}
+
+static const char *missing(enum sec_mode mode, const struct keys *k)
+{
+	switch (mode) {
+	case SEC_AUTH: return k->n_auth ? NULL : "has no auth line";
+	case SEC_ESP_STATIC:
+		return k->esp[KEYS_TO_HA].spi && k->esp[KEYS_TO_MR].spi
+			       ? NULL
+			       : "has no esp line for each of to-ha and to-mr";
+	case SEC_NONE:
+	case SEC_N_MODES: break;
+	}
+	return NULL;
+}
+
+void protect_read_keys(
+	struct conf *c, unsigned line, enum sec_mode mode, const char *path, struct keys *out)
+{
+	char text[MAX_KEY_FILE];
+	const char *file = c->file, *wrong;
+	unsigned at;
+
+	memset(out, 0, sizeof(*out));
+	if (mode == SEC_NONE && !*path)
+		return;
+	if (!*path) {
+		conf_error(c, line, "keys", "is missing: protection = \"%s\" needs a key file",
+			sec_modes[mode]);
+		return;
+	}
+	if (!read_file(c, line, path, text, sizeof(text)))
+		return;
+	wrong = keys_parse(text, out, &at);
+	OPENSSL_cleanse(text, sizeof(text));
+	if (wrong) {
+		c->file = path;
+		conf_error(c, at, NULL, "%s", wrong);
+		c->file = file;
+	} else if ((wrong = missing(mode, out))) {
+		conf_error(c, line, "keys", "%s: %s, which protection = \"%s\" needs", path, wrong,
+			sec_modes[mode]);
+	}
+}
+
+/* --- the replay file --- */
+
+static void keep(void *arg, const struct sec_mark *m)
+{
+	struct protect *p = arg;
+	int r = p->marks ? marks_put(p->marks, m) : 0;
+
+	if (r < 0 && !p->told) {
+		p->told = true;
+		log_err("replay_file: %s: %s: after a restart old messages may be taken for new",
+			p->replay_file, strerror(-r));
+	}
+}
+
+static bool recall(void *arg, struct sec_mark *m)
+{
+	struct protect *p = arg;
+
+	return p->marks && marks_get(p->marks, m);
+}
+
+static void randomize(void *arg, void *out, size_t size)
+{
+	(void)arg;
+	if (RAND_bytes(out, (int)size) != 1)
+		abort(); /* nothing may be sent with an IV that can be guessed */
+}
+
+int protect_open(
+	struct protect **out, bool home_agent, enum sec_mode strangers, const char *replay_file)
+{
+	struct protect *p = calloc(1, sizeof(*p));
+	struct sec_hooks hooks = {p, keep, recall, randomize};
+
+	if (!p)
+		return -ENOMEM;
+	p->replay_file = replay_file;
+	p->sec = sec_new(home_agent, strangers, &hooks);
+	if (!p->sec) {
+		free(p);
+		return -ENOMEM;
+	}
+	*out = p;
+	return 0;
+}
+
+static int need_marks(struct protect *p, enum sec_mode mode)
+{
+	int r;
+
+	p->in_clear += mode == SEC_NONE;
+	if (mode == SEC_NONE || p->marks)
+		return 0;
+	r = marks_open(&p->marks, p->replay_file);
+	if (r < 0)
+		log_err("replay_file: %s: %s", p->replay_file,
+			r == -EBADMSG  ? "is no such file; move it away"
+			: r == -EAGAIN ? "in use by another process"
+				       : strerror(-r));
+	return r;
+}
+
+int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
+	const char *name, enum sec_mode mode, const struct keys *k)
+{
+	int r = need_marks(p, mode);
+
+	if (r < 0)
+		return r;
+	r = sec_add(p->sec, ha, hoa, name, mode, k);
+	if (r < 0)
+		log_err("protection of %s: %s", name, strerror(-r));
+	return r;
+}
+
+int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *name,
+	enum sec_mode mode, const struct keys *k)
+{
+	int r = need_marks(p, mode);
+
+	return r < 0 ? r : sec_add_any(p->sec, hoa, name, mode, k);
+}
+
+struct sec *protect_sec(struct protect *p)
+{
+	return p->sec;
+}
+
+void protect_stats(struct protect *p, json_t *list)
+{
+	static const struct {
+		const char *name, *help;
+	} c[] = {
+#define X(name, text) {#name, text},
+		SEC_COUNTERS(X)
+#undef X
+	};
+
+	for (unsigned i = 0; i < SEC_N_COUNTERS; i++)
+		tell_counter(list, "protection", c[i].name, sec_counter(p->sec, i), c[i].help);
+	tell_counter(list, "protection", "in_clear", p->in_clear,
+		"pairs of router and home agent whose signalling is in clear: should be 0");
+}
+
+void protect_close(struct protect *p)
+{
+	if (!p)
+		return;
+	sec_free(p->sec);
+	marks_close(p->marks);
+	free(p);
+}

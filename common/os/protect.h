@@ -1,0 +1,26 @@
+/* protect.h - message protection at the edge: key files, the replay file, and the struct sec that
+ * mhio.c sends and receives through. */
+#pragma once
+#include <jansson.h>
+#include "common/os/conf.h"
+#include "common/os/mhio.h"
+#include "common/sec/sec.h"
+
+/* Reads the key file 'path' for 'mode', as part of the configuration: what is wrong is reported
+ * with the key file's line, or as a mistake of "keys" in 'line'.  It must belong to root or to this
+ * user, and nobody else may have access to it. */
+void protect_read_keys(
+	struct conf *, unsigned line, enum sec_mode, const char *path, struct keys *out);
+
+struct protect;
+/* 'replay_file' is opened when the first pair needs it.  0 or -errno after a line in the log. */
+int protect_open(
+	struct protect **, bool home_agent, enum sec_mode strangers, const char *replay_file);
+int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa,
+	const char *name, enum sec_mode, const struct keys *);
+/* sec_add_any(): the home agents are to be found. */
+int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
+	const struct keys *);
+struct sec *protect_sec(struct protect *);          /* for mhio_protect() */
+void protect_stats(struct protect *, json_t *list); /* counters, group "protection" */
+void protect_close(struct protect *);               /* accepts NULL */

@@ -1,0 +1,470 @@
+/* sec.c - protection of the signalling: one table of peers, and per mode what goes out and what may
+ * come in.  Nothing is allocated and no state changes before a message is known to be authentic. */
+#include "common/sec/sec.h"
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#define AUTH_LABEL    "nemo auth-option MN-HA"
+#define ANSWERS_PER_S 5    /* refusals (144..146) per router: they go to who only may be it */
+#define MAX_FOUND     256  /* home agents found by a router */
+#define OUT_AHEAD     1024 /* ESP numbers reserved with one write to the disk */
+#define SECOND        ((uint64_t)1 << 32)
+
+const char *const sec_modes[] = {
+	[SEC_NONE] = "none", [SEC_AUTH] = "auth-option", [SEC_ESP_STATIC] = "esp-static", NULL};
+
+struct pair { /* hash key: no padding */
+	struct in6_addr ha, hoa;
+};
+
+struct peer {
+	struct pair id;
+	enum sec_mode mode;
+	uint8_t name_size;
+	char name[MH_MAX_ID]; /* no NUL */
+	struct {
+		unsigned n;
+		uint32_t spi[KEYS_MAX_AUTH];
+		uint8_t key[KEYS_MAX_AUTH][AUTH_KEY_SIZE];
+		struct auth_floor floor; /* home agent */
+		struct auth_clock clock; /* mobile router */
+	} auth;
+	struct {
+		struct esp_sa in, out;
+		uint32_t reserved; /* outbound numbers up to it are ours to use */
+	} esp;
+	uint64_t answers_since; /* NTP; start of the second that 'answers' counts */
+	unsigned answers;
+	UT_hash_handle hh;
+};
+
+struct any { /* sec_add_any() */
+	bool there;
+	struct in6_addr hoa;
+	char name[MH_MAX_ID + 1];
+	enum sec_mode mode;
+	struct keys keys;
+};
+
+struct sec {
+	bool home_agent;
+	enum sec_mode strangers;
+	struct sec_hooks hooks;
+	struct peer *peers; /* uthash, owned */
+	struct any any;
+	uint64_t counters[SEC_N_COUNTERS];
+};
+
+struct sec *sec_new(bool home_agent, enum sec_mode strangers, const struct sec_hooks *hooks)
+{
+	struct sec *s = OPENSSL_zalloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->home_agent = home_agent;
+	s->strangers = strangers;
+	s->hooks = *hooks;
+	return s;
+}
+
+static struct peer *find(const struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa)
+{
+	struct pair id = {*ha, *hoa};
+	struct peer *p;
+
+	HASH_FIND(hh, s->peers, &id, sizeof(id), p);
+	return p;
+}
+
+static int add_auth(struct sec *s, struct peer *p, const struct keys *k)
+{
+	struct sec_mark m = {.ha = p->id.ha, .hoa = p->id.hoa};
+	int r = 0;
+
+	p->auth.n = k->n_auth;
+	for (unsigned i = 0; i < k->n_auth && r == 0; i++) {
+		p->auth.spi[i] = k->auth[i].spi;
+		r = keys_derive(&k->auth[i], AUTH_LABEL, &p->id.ha, &p->id.hoa, p->auth.key[i],
+			AUTH_KEY_SIZE);
+	}
+	m.kind = s->home_agent ? SEC_MARK_FLOOR : SEC_MARK_CLOCK;
+	if (s->hooks.recall(s->hooks.arg, &m)) {
+		p->auth.floor.known = true;
+		p->auth.floor.last = p->auth.clock.last = m.value;
+	}
+	return r;
+}
+
+static uint64_t esp_mark(const struct esp_sa *sa, uint32_t number)
+{
+	return (uint64_t)sa->spi << 32 | number;
+}
+
+/* Numbers go on where they were, for the same SPI: another one has other keys. */
+static void add_esp(struct sec *s, struct peer *p, const struct keys *k)
+{
+	struct sec_mark m = {.kind = SEC_MARK_IN, .ha = p->id.ha, .hoa = p->id.hoa};
+
+	p->esp.in = k->esp[s->home_agent ? KEYS_TO_HA : KEYS_TO_MR];
+	p->esp.out = k->esp[s->home_agent ? KEYS_TO_MR : KEYS_TO_HA];
+	if (s->hooks.recall(s->hooks.arg, &m) && m.value >> 32 == p->esp.in.spi) {
+		p->esp.in.seq = (uint32_t)m.value;
+		p->esp.in.seen = UINT64_MAX;
+	}
+	m.kind = SEC_MARK_OUT;
+	if (s->hooks.recall(s->hooks.arg, &m) && m.value >> 32 == p->esp.out.spi)
+		p->esp.out.seq = p->esp.reserved = (uint32_t)m.value;
+}
+
+int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa, const char *name,
+	enum sec_mode mode, const struct keys *k)
+{
+	struct peer *p;
+	int r = 0;
+
+	if (find(s, ha, hoa))
+		return -EEXIST;
+	p = OPENSSL_zalloc(sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->id = (struct pair){*ha, *hoa};
+	p->mode = mode;
+	p->name_size = (uint8_t)strnlen(name, MH_MAX_ID);
+	memcpy(p->name, name, p->name_size);
+	if (mode == SEC_AUTH)
+		r = add_auth(s, p, k);
+	else if (mode == SEC_ESP_STATIC)
+		add_esp(s, p, k);
+	if (r < 0) {
+		OPENSSL_clear_free(p, sizeof(*p));
+		return r;
+	}
+	HASH_ADD(hh, s->peers, id, sizeof(p->id), p);
+	return 0;
+}
+
+int sec_add_any(struct sec *s, const struct in6_addr *hoa, const char *name, enum sec_mode mode,
+	const struct keys *k)
+{
+	s->any.there = true;
+	s->any.hoa = *hoa;
+	s->any.mode = mode;
+	s->any.keys = *k;
+	memcpy(s->any.name, name, strnlen(name, MH_MAX_ID));
+	return 0;
+}
+
+/* Where a message goes to: a home agent that is new to us gets its pair now. */
+static struct peer *find_or_add(
+	struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa)
+{
+	struct peer *p = find(s, ha, hoa);
+	const struct any *a = &s->any;
+
+	if (p || !a->there || !addr6_eq(hoa, &a->hoa) || HASH_COUNT(s->peers) >= MAX_FOUND)
+		return p;
+	return sec_add(s, ha, hoa, a->name, a->mode, &a->keys) < 0 ? NULL : find(s, ha, hoa);
+}
+
+static void keep(struct sec *s, const struct peer *p, uint8_t kind, uint64_t value)
+{
+	struct sec_mark m = {kind, p->id.ha, p->id.hoa, value};
+
+	s->hooks.keep(s->hooks.arg, &m);
+}
+
+static enum mh_verdict drop(struct sec *s, enum sec_counter c)
+{
+	s->counters[c]++;
+	return MH_DROP_SEC;
+}
+
+/* --- authentication option --- */
+
+/* These can do no more than make a router renew its binding, at the rate it may. */
+static bool harmless(uint8_t type)
+{
+	return type == MH_BRR || type == MH_BE || type == MH_HB;
+}
+
+/* The address being registered (Alternate Care-of Address), or where the answer goes. */
+static const struct in6_addr *care_of(const struct mh_env *e)
+{
+	if (e->m.type == MH_BA)
+		return &e->dst;
+	return addr6_is_any(&e->m.o.alt_coa) ? &e->src : &e->m.o.alt_coa;
+}
+
+static int find_spi(const struct peer *p, uint32_t spi)
+{
+	for (unsigned i = 0; i < p->auth.n; i++)
+		if (p->auth.spi[i] == spi)
+			return (int)i;
+	return -1;
+}
+
+/* Has the message to be answered, within the limit? */
+static enum mh_verdict refuse(
+	struct sec *s, struct peer *p, unsigned status, uint64_t now, struct mh_env *e)
+{
+	if (now - p->answers_since >= SECOND) {
+		p->answers_since = now;
+		p->answers = 0;
+	}
+	if (p->answers++ >= ANSWERS_PER_S)
+		return drop(s, SEC_C_auth_limited);
+	e->refuse = status;
+	return MH_OK;
+}
+
+/* RFC 4285 s6, at a home agent: after the authenticator. */
+static enum mh_verdict check_update(struct sec *s, struct peer *p, uint64_t now, struct mh_env *e)
+{
+	if (!e->m.o.has_stamp) {
+		s->counters[SEC_C_auth_no_stamp]++;
+		return refuse(s, p, MH_ST_MESG_ID_REQUIRED, now, e);
+	}
+	if (!auth_floor_take(&p->auth.floor, e->m.o.stamp, now, &e->m.o.stamp)) {
+		s->counters[SEC_C_auth_stamp]++;
+		return refuse(s, p, MH_ST_ID_MISMATCH, now, e);
+	}
+	keep(s, p, SEC_MARK_FLOOR, p->auth.floor.last);
+	return MH_OK;
+}
+
+/* At a mobile router: an answer has the timestamp of its update, but for 144. */
+static enum mh_verdict check_answer(struct sec *s, struct peer *p, uint64_t now, struct mh_env *e)
+{
+	const struct mh_opts *o = &e->m.o;
+
+	if (e->m.ba.status != MH_ST_ID_MISMATCH)
+		return o->has_stamp && auth_clock_done(&p->auth.clock, o->stamp)
+			       ? MH_OK
+			       : drop(s, SEC_C_auth_foreign);
+	if (!o->has_stamp || !auth_clock_adjust(&p->auth.clock, o->stamp, now))
+		return drop(s, SEC_C_auth_foreign);
+	s->counters[SEC_C_auth_resync]++;
+	return MH_OK;
+}
+
+static enum mh_verdict open_auth(struct sec *s, struct peer *p, const uint8_t *mh, size_t size,
+	uint64_t now, struct mh_env *e)
+{
+	const struct mh_opts *o = &e->m.o;
+	uint8_t mac[AUTH_MAC_SIZE];
+	int i;
+
+	if (e->m.type != MH_BU && e->m.type != MH_BA)
+		return harmless(e->m.type) ? MH_OK : drop(s, SEC_C_sec_clear);
+	if (o->mac.misplaced || (o->mac.size && o->mac.subtype != AUTH_SUBTYPE))
+		return drop(s, SEC_C_auth_place);
+	if (!o->mac.size)
+		return drop(s, SEC_C_auth_missing);
+	i = find_spi(p, o->mac.spi);
+	if (i < 0)
+		return drop(s, SEC_C_auth_spi);
+	if (o->mac.size != AUTH_MAC_SIZE ||
+		auth_mac(p->auth.key[i], care_of(e), &p->id.hoa, mh,
+			size - o->mac.tail - AUTH_MAC_SIZE, mac) < 0 ||
+		CRYPTO_memcmp(mac, o->mac.data, AUTH_MAC_SIZE) != 0) {
+		s->counters[SEC_C_auth_failed]++;
+		return s->home_agent && e->m.type == MH_BU ? refuse(s, p, MH_ST_AUTH_FAIL, now, e)
+							   : MH_DROP_SEC;
+	}
+	s->counters[SEC_C_auth_ok]++;
+	return e->m.type == MH_BU ? check_update(s, p, now, e) : check_answer(s, p, now, e);
+}
+
+static int seal_auth(
+	struct sec *s, struct peer *p, struct mh_env *e, uint64_t now, uint8_t *mh, size_t room)
+{
+	struct mh_opts *o = &e->m.o;
+	int i = find_spi(p, o->mac.spi), n, r;
+
+	if (i < 0)
+		i = 0;
+	o->mac.spi = p->auth.spi[i];
+	o->mac.subtype = AUTH_SUBTYPE;
+	o->mac.size = AUTH_MAC_SIZE;
+	if (!s->home_agent) {
+		o->id_size = p->name_size; /* s4: MUST */
+		memcpy(o->id, p->name, p->name_size);
+		o->has_stamp = true;
+		o->stamp = auth_clock_next(&p->auth.clock, now);
+		keep(s, p, SEC_MARK_CLOCK, p->auth.clock.last);
+	}
+	n = mh_encode(&e->m, mh, room);
+	if (n < 0)
+		return n;
+	/* The option ends where the message does. */
+	r = auth_mac(p->auth.key[i], care_of(e), &p->id.hoa, mh, (size_t)n - AUTH_MAC_SIZE,
+		mh + n - AUTH_MAC_SIZE);
+	return r < 0 ? r : n;
+}
+
+/* --- ESP --- */
+
+static enum mh_verdict check_esp(struct sec *s, enum esp_verdict v)
+{
+	switch (v) {
+	case ESP_OK: s->counters[SEC_C_esp_ok]++; return MH_OK;
+	case ESP_SHORT: return drop(s, SEC_C_esp_short);
+	case ESP_SPI: return drop(s, SEC_C_esp_spi);
+	case ESP_REPLAY: return drop(s, SEC_C_esp_replay);
+	case ESP_ICV: return drop(s, SEC_C_esp_icv);
+	case ESP_PADDING: return drop(s, SEC_C_esp_padding);
+	case ESP_DUMMY: return drop(s, SEC_C_esp_dummy);
+	}
+	return MH_DROP_SEC;
+}
+
+/* The association is the home address's: nobody can use his own for another's. */
+static enum mh_verdict open_esp(
+	struct sec *s, struct peer *p, struct ip6_pkt *ip, struct mh_env *out)
+{
+	uint8_t inner[IP6_SIG_MAX], clear[IP6_SIG_MAX];
+	uint32_t top = p->esp.in.seq;
+	enum ip6_verdict chain;
+	enum mh_verdict v;
+	unsigned where;
+	size_t size;
+	int n;
+
+	if (ip->payload_size > sizeof(inner))
+		return drop(s, SEC_C_esp_inner);
+	v = check_esp(
+		s, esp_open(&p->esp.in, ip->payload, ip->payload_size, inner, &size, &ip->proto));
+	if (p->esp.in.seq != top)
+		keep(s, p, SEC_MARK_IN, esp_mark(&p->esp.in, p->esp.in.seq));
+	if (v != MH_OK)
+		return v;
+	ip->payload = inner;
+	ip->payload_size = size;
+	n = ip->proto == IP6_PROTO_MH ? ip6_encode(ip, clear, sizeof(clear)) : -1;
+	if (n < 0 || mh_decode_packet(clear, (size_t)n, out, &chain, &where) != MH_OK)
+		return drop(s, SEC_C_esp_inner);
+	/* RFC 3776 s3.1: the care-of address comes from the option, the IPv6 header is anyone's. */
+	if (out->m.type == MH_BU && out->m.bu.lifetime_s > 0 && ip->has_hao &&
+		addr6_is_any(&out->m.o.alt_coa))
+		return drop(s, SEC_C_esp_care_of);
+	return MH_OK;
+}
+
+/* Replaces the message that 'ip' carries by ESP in 'buf'. */
+static int seal_esp(struct sec *s, struct peer *p, struct ip6_pkt *ip, uint8_t *buf, size_t room)
+{
+	uint8_t iv[ESP_IV_MAX];
+	int n;
+
+	/* Should the process end before the next write, the numbers in between stay unused. */
+	if (p->esp.out.seq >= p->esp.reserved && p->esp.out.seq < UINT32_MAX) {
+		p->esp.reserved = p->esp.out.seq > UINT32_MAX - OUT_AHEAD
+					  ? UINT32_MAX
+					  : p->esp.out.seq + OUT_AHEAD;
+		keep(s, p, SEC_MARK_OUT, esp_mark(&p->esp.out, p->esp.reserved));
+	}
+	s->hooks.random(s->hooks.arg, iv, sizeof(iv));
+	n = esp_seal(&p->esp.out, iv, ip->proto, ip->payload, ip->payload_size, buf, room);
+	if (n == -EOVERFLOW)
+		s->counters[SEC_C_esp_used_up]++;
+	if (n < 0)
+		return n;
+	ip->proto = IP6_PROTO_ESP;
+	ip->payload = buf;
+	ip->payload_size = (size_t)n;
+	return 0;
+}
+
+/* --- packets --- */
+
+/* Whose a received packet is: the home address stands for the care-of address (RFC 3776 s4.2). */
+static struct peer *find_sender(const struct sec *s, const struct ip6_pkt *ip)
+{
+	if (s->home_agent)
+		return find(s, &ip->dst,
+			ip->has_hao   ? &ip->hao
+			: ip->has_rh2 ? &ip->rh2
+				      : &ip->src);
+	return find(s, &ip->src, ip->has_hao ? &ip->hao : ip->has_rh2 ? &ip->rh2 : &ip->dst);
+}
+
+enum mh_verdict sec_open(struct sec *s, const void *pkt, size_t size, uint64_t now,
+	struct mh_env *out, enum ip6_verdict *chain, unsigned *where)
+{
+	enum mh_verdict v;
+	struct ip6_pkt ip;
+	struct peer *p;
+
+	*where = 0;
+	*chain = ip6_decode(pkt, size, &ip);
+	if (*chain != IP6_OK)
+		return MH_DROP_CHAIN;
+	p = find_sender(s, &ip);
+	if (ip.proto == IP6_PROTO_ESP)
+		return p && p->mode == SEC_ESP_STATIC ? open_esp(s, p, &ip, out)
+						      : drop(s, SEC_C_esp_spi);
+	v = mh_decode_packet(pkt, size, out, chain, where);
+	if (v != MH_OK)
+		return v;
+	switch (p ? p->mode : s->strangers) {
+	case SEC_NONE: return MH_OK;
+	case SEC_AUTH:
+		if (!p)
+			break;
+		return open_auth(s, p, ip.payload, (ip.payload[1] + 1u) * 8, now, out);
+	case SEC_ESP_STATIC:
+		if (!p)
+			break;
+		return drop(s, SEC_C_sec_clear);
+	case SEC_N_MODES: break;
+	}
+	return harmless(out->m.type) ? MH_OK : drop(s, SEC_C_sec_stranger);
+}
+
+int sec_seal(struct sec *s, const struct mh_env *e, uint64_t now, void *buf, size_t size)
+{
+	const struct in6_addr *peer_end = s->home_agent ? &e->dst : &e->src;
+	const struct in6_addr *hoa = addr6_is_any(&e->hoa) ? peer_end : &e->hoa;
+	struct peer *p = find_or_add(s, s->home_agent ? &e->src : &e->dst, hoa);
+	struct mh_env sealed = *e;
+	uint8_t mh[MH_MAX_SIZE], esp[MH_MAX_SIZE + ESP_OVERHEAD];
+	struct ip6_pkt ip;
+	int n;
+
+	if (!p && s->any.there && addr6_eq(hoa, &s->any.hoa) && s->any.mode != SEC_NONE)
+		return -ENOKEY; /* never in clear for want of memory */
+
+	if (p && p->mode == SEC_AUTH && (e->m.type == MH_BU || e->m.type == MH_BA))
+		n = seal_auth(s, p, &sealed, now, mh, sizeof(mh));
+	else
+		n = mh_encode(&sealed.m, mh, sizeof(mh));
+	if (n < 0)
+		return n;
+	mh_frame(&sealed, mh, (size_t)n, &ip);
+	if (p && p->mode == SEC_ESP_STATIC) {
+		n = seal_esp(s, p, &ip, esp, sizeof(esp));
+		if (n < 0)
+			return n;
+	}
+	return ip6_encode(&ip, buf, size);
+}
+
+uint64_t sec_counter(const struct sec *s, enum sec_counter c)
+{
+	return s->counters[c];
+}
+
+void sec_free(struct sec *s)
+{
+	struct peer *p, *next;
+
+	if (!s)
+		return;
+	HASH_ITER (hh, s->peers, p, next) {
+		HASH_DEL(s->peers, p);
+		OPENSSL_clear_free(p, sizeof(*p));
+	}
+	OPENSSL_clear_free(s, sizeof(*s));
+}

@@ -1,0 +1,86 @@
+/* sec.h - protection of the signalling between home agent and mobile routers: which message of
+ * which home address has to come how, and the sealing and opening of complete packets (RFC 3776,
+ * RFC 4285).  It stands between datagram and message: what it lets through is the peer's, what it
+ * does not is gone and counted.  Pure: time and random numbers come in, what has to survive a
+ * restart goes out by hooks. */
+#pragma once
+#include "common/sec/auth.h"
+#include "common/sec/keys.h"
+#include "common/wire/mh.h"
+
+enum sec_mode { SEC_NONE, SEC_AUTH, SEC_ESP_STATIC, SEC_N_MODES };
+extern const char *const sec_modes[]; /* names, ends with NULL */
+
+#define SEC_COUNTERS(X) \
+	X(sec_clear, "silently dropped: in clear, though its home address has protection") \
+	X(sec_stranger, "silently dropped: of a home address that has no keys") \
+	X(auth_ok, "messages with a right authenticator") \
+	X(auth_missing, "silently dropped: without the authentication option") \
+	X(auth_place, "silently dropped: authentication option not the last, or not MN-HA") \
+	X(auth_spi, "silently dropped: authentication option of an unknown SPI") \
+	X(auth_failed, "authenticator wrong (answered with status 146 by a home agent)") \
+	X(auth_no_stamp, "authentic, but without a timestamp (status 145)") \
+	X(auth_stamp, "authentic, but its timestamp was used before or is far off (status 144)") \
+	X(auth_resync, "answers 144 that set this router's clock right") \
+	X(auth_foreign, "silently dropped: acknowledgement with a timestamp never sent") \
+	X(esp_ok, "ESP packets that were authentic") \
+	X(esp_short, "silently dropped: ESP packet too short") \
+	X(esp_spi, "silently dropped: ESP packet of an unknown SPI") \
+	X(esp_replay, "silently dropped: ESP packet whose number was used before") \
+	X(esp_icv, "silently dropped: ESP packet that is not authentic") \
+	X(esp_padding, "silently dropped: authentic ESP packet with wrong padding") \
+	X(esp_dummy, "dummy ESP packets (RFC 4303 s2.6)") \
+	X(esp_inner, \
+		"silently dropped: no well-formed Mobility Header in an authentic ESP packet") \
+	X(esp_care_of, "silently dropped: registration without an Alternate Care-of Address, and " \
+		       "ESP does " \
+		       "not cover the source") \
+	X(esp_used_up, "not sent: no sequence number is left, new keys are needed") \
+	X(auth_limited, "refused updates without an answer: too many at once")
+enum sec_counter {
+#define X(name, text) SEC_C_##name,
+	SEC_COUNTERS(X)
+#undef X
+		SEC_N_COUNTERS
+};
+
+/* What has to survive a restart, one number per kind, home agent and home address. */
+enum sec_mark_kind {
+	SEC_MARK_FLOOR = 'f', /* largest timestamp accepted; lost if it may be an old one */
+	SEC_MARK_CLOCK = 'c', /* largest timestamp sent; any old one is of use */
+	SEC_MARK_IN = 'i',    /* SPI and highest ESP number received; like FLOOR */
+	SEC_MARK_OUT = 'o',   /* SPI and an ESP number that is free; has to be on the disk */
+};
+struct sec_mark {
+	uint8_t kind;
+	struct in6_addr ha, hoa;
+	uint64_t value;
+};
+struct sec_hooks { /* copied; called from within the functions below */
+	void *arg;
+	void (*keep)(void *arg, const struct sec_mark *); /* keeps it before anything goes on */
+	/* Fills 'value'; false: lost, or never kept. */
+	bool (*recall)(void *arg, struct sec_mark *);
+	void (*random)(void *arg, void *out, size_t size);
+};
+
+struct sec;
+/* For a home agent ('home_agent') or a mobile router.  'strangers': what home addresses without a
+ * line of their own get.  NULL: no memory. */
+struct sec *sec_new(bool home_agent, enum sec_mode strangers, const struct sec_hooks *);
+/* How this pair protects its messages.  'name' (cut to MH_MAX_ID octets) is the router's identifier
+ * in its updates, RFC 4283; all is copied.  0, -EEXIST, -EIO (OpenSSL), -ENOMEM. */
+int sec_add(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa, const char *name,
+	enum sec_mode, const struct keys *);
+/* At a mobile router: the same for every home agent that it will write to, found later. */
+int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum sec_mode,
+	const struct keys *);
+/* As mh_decode_packet(), with MH_DROP_SEC for what protection refuses; out->refuse says what an
+ * authentic, or nearly authentic, message has to be answered with.  'now': NTP time. */
+enum mh_verdict sec_open(struct sec *, const void *pkt, size_t size, uint64_t now,
+	struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
+/* As mh_encode_packet(); a home agent answers under the SPI that e->m.o.mac.spi names, if any.
+ * -EIO: OpenSSL failed. */
+int sec_seal(struct sec *, const struct mh_env *e, uint64_t now, void *buf, size_t size);
+uint64_t sec_counter(const struct sec *, enum sec_counter);
+void sec_free(struct sec *); /* wipes the keys; accepts NULL */
