@@ -9,7 +9,7 @@ prefix  ?= /usr/local
 
 # Debian packages: to build, to test, and for the virtual machine of check-vm.
 DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format linux-libc-dev \
-	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev \
+	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev libcap-ng-dev \
 	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-scapy python3-cryptography tayga bird2 \
@@ -21,7 +21,7 @@ CFLAGS  ?= -O2 -g
 CPPFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/libnl3
 ALL_CFLAGS = $(CPPFLAGS_ALL) $(WARN) $(CFLAGS) -fno-strict-overflow -MMD -MP
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lcrypto
+LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lcrypto -lcap-ng
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf

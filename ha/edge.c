@@ -305,16 +305,18 @@ static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 }
 
 static const struct ctl_cmd commands[] = {
-	{"status", "what this daemon is and does", cmd_status},
-	{"bindings", "registered routers", cmd_bindings},
-	{"routers", "prefix table and last answers", cmd_routers},
-	{"revoke", "end the binding of {\"name\": ROUTER} and take no other from it", cmd_revoke},
-	{"allow", "take registrations of {\"name\": ROUTER} again", cmd_allow},
-	{"drain", "no new bindings; send routers to {\"home_agents\": [ADDRESS...]}", cmd_drain},
-	{"undrain", "take new bindings again", cmd_undrain},
-	{"agents", "home agents list: what discovery requests are answered", cmd_agents},
-	{"stats", "every counter with its meaning", cmd_stats},
-	{NULL, NULL, NULL},
+	{"status", "what this daemon is and does", cmd_status, false},
+	{"bindings", "registered routers", cmd_bindings, false},
+	{"routers", "prefix table and last answers", cmd_routers, false},
+	{"revoke", "end the binding of {\"name\": ROUTER} and take no other from it", cmd_revoke,
+		true},
+	{"allow", "take registrations of {\"name\": ROUTER} again", cmd_allow, true},
+	{"drain", "no new bindings; send routers to {\"home_agents\": [ADDRESS...]}", cmd_drain,
+		true},
+	{"undrain", "take new bindings again", cmd_undrain, true},
+	{"agents", "home agents list: what discovery requests are answered", cmd_agents, false},
+	{"stats", "every counter with its meaning", cmd_stats, false},
+	{0},
 };
 
 /* --- start and stop --- */
@@ -506,6 +508,9 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
+	r = ctl_groups(e->ctl, file->control_group, file->control_readers);
+	if (r < 0)
+		return r;
 	r = daemon_lock(DEV_NAME);
 	if (r < 0)
 		return r;

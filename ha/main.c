@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
+#include "common/os/privileges.h"
 #include "ha/edge.h"
 
 static void on_stop(void *arg)
@@ -31,6 +32,8 @@ static int serve(const struct ha_file *file)
 
 	if (r >= 0)
 		r = ha_edge_open(&edge, event, file);
+	if (r >= 0)
+		r = privileges_drop(file->user);
 	if (r >= 0) {
 		warn_of_clear(file);
 		snprintf(status, sizeof(status), "%s: serving %u routers", file->name,

@@ -605,12 +605,12 @@ static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 }
 
 static const struct ctl_cmd commands[] = {
-	{"status", "what this daemon is and does", cmd_status},
-	{"handovers", "the last moves and their phases", cmd_handovers},
-	{"rehome", "look for the link anew: {\"uplink\": NAME} or all", cmd_rehome},
-	{"stop", "end; {\"keep\": true} leaves the binding for a restart", cmd_stop},
-	{"stats", "every counter with its meaning", cmd_stats},
-	{NULL, NULL, NULL},
+	{"status", "what this daemon is and does", cmd_status, false},
+	{"handovers", "the last moves and their phases", cmd_handovers, false},
+	{"rehome", "look for the link anew: {\"uplink\": NAME} or all", cmd_rehome, true},
+	{"stop", "end; {\"keep\": true} leaves the binding for a restart", cmd_stop, true},
+	{"stats", "every counter with its meaning", cmd_stats, false},
+	{0},
 };
 
 /* --- start and stop --- */
@@ -752,6 +752,9 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
+	r = ctl_groups(e->ctl, file->control_group, file->control_readers);
+	if (r < 0)
+		return r;
 	r = daemon_lock(DEV_NAME);
 	if (r < 0)
 		return r;

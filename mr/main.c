@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
+#include "common/os/privileges.h"
 #include "mr/edge.h"
 #include "mr/networkd.h"
 
@@ -29,6 +30,8 @@ static int serve(const struct mr_file *file, bool keep)
 
 	if (r >= 0)
 		r = mr_edge_open(&app.edge, app.event, file);
+	if (r >= 0)
+		r = privileges_drop(file->user);
 	if (r >= 0) {
 		if (file->protection == SEC_NONE)
 			log_warn("protection = \"none\": signalling is in clear, anyone on the "

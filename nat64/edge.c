@@ -117,12 +117,12 @@ static json_t *cmd_reload(void *arg, const json_t *req, char *err)
 }
 
 static const struct ctl_cmd commands[] = {
-	{"status", "what this daemon is and does", cmd_status},
-	{"stats", "every counter with its meaning", cmd_stats},
-	{"mappings", "which addresses stand for which", cmd_mappings},
-	{"explain", "what becomes of an address or a packet, and why", cmd_explain},
-	{"reload", "read the configuration again", cmd_reload},
-	{NULL, NULL, NULL},
+	{"status", "what this daemon is and does", cmd_status, false},
+	{"stats", "every counter with its meaning", cmd_stats, false},
+	{"mappings", "which addresses stand for which", cmd_mappings, false},
+	{"explain", "what becomes of an address or a packet, and why", cmd_explain, false},
+	{"reload", "read the configuration again", cmd_reload, true},
+	{0},
 };
 
 /* --- reload --- */

@@ -263,7 +263,7 @@ def test_ready_means_that_the_control_socket_answers(program, net):
         assert "READY=1" in message
         assert d.status()["daemon"] == program
         assert "nemo0" in d.node.out("ip -br link")
-        assert os.stat(d.control).st_mode & 0o777 == 0o600
+        assert os.stat(d.control).st_mode & 0o777 == 0o660
         d.proc.send_signal(signal.SIGTERM)
         rest = notify.recv(4096).decode()
         assert "STOPPING=1" in rest
@@ -453,3 +453,77 @@ def test_nemoctl_monitor_follows_a_registration(net):
     assert ha.stop() == 0
     assert proc.wait(5) == 3, "it ends with the last daemon"
     stop(proc)
+
+
+# --- privileges ---
+
+NET_ADMIN, NET_RAW = 12, 13
+
+
+def proc_status(d):
+    with open(f"/proc/{d.proc.pid}/status") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("user, uid", [("nobody", "65534"), ("no-such-user", "0")])
+def test_privileges_are_given_up_before_a_packet_is_parsed(program, user, uid, net):
+    d = daemon(net, program, user=user).start()  # ready comes before the first turn of the loop
+    s = proc_status(d)
+    assert s["Uid"].split() == [uid] * 4
+    assert s["NoNewPrivs"] == "1"
+    for which in "CapEff", "CapPrm":
+        assert int(s[which], 16) == 1 << NET_ADMIN | 1 << NET_RAW, which
+    assert int(s["CapInh"], 16) == int(s["CapAmb"], 16) == 0
+    assert int(s["CapBnd"], 16) == 0
+    if uid != "0":
+        assert s["Gid"].split() == ["65534"] * 4 and s["Groups"].split() == []
+
+
+def test_all_goes_on_as_another_user(net):
+    """An uplink that comes later, addresses, sysctls, tunnels, the end: capabilities suffice."""
+    ha = daemon(net, "nemo-ha", user="nobody").start()
+    mr = daemon(net, "nemo-mr", user="nobody", uplinks=[{"interface": "eth0"}, {"interface": "eth7"}])
+    mr.start().wait_bound()
+    node = net["mr"]
+    node.batch(["link add name eth7 type veth peer name far", "link set dev eth7 up",
+                "link set dev far up"])
+    wait_for(lambda: "sig_capture" in node.out("tc filter show dev eth7 ingress"), 10, "attached")
+    wait_for(lambda: node.out("cat /proc/sys/net/ipv6/conf/eth7/optimistic_dad").strip() == "1", 10,
+             "sysctls")
+    for d in mr, ha:
+        d.proc.send_signal(signal.SIGTERM)
+        assert d.proc.wait(15) == 0
+        assert not any(w in d.log().lower() for w in ("not permitted", "denied", " err:")), d.log()
+    for n in net["mr"], net["ha"]:
+        assert "nemo0" not in n.out("ip -br link")
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_the_control_socket_is_for_root_and_two_groups(program, net):
+    """Members of one group may do all, those of the other look; nobody else gets in."""
+    change = {"nemo-ha": ["ha", "drain"], "nemo-mr": ["mr", "rehome"]}[program]
+    d = daemon(net, program, control_group="mail", control_readers="games").start()
+    info = os.stat(d.control)
+    assert info.st_mode & 0o777 == 0o660 and info.st_gid == 60, "games"
+
+    def nemoctl(groups, *command):
+        return subprocess.run(
+            ["setpriv", "--reuid=1", "--regid=1", f"--groups={groups}", NEMOCTL, "-s", d.control,
+             *command], capture_output=True, text=True, timeout=10)
+
+    assert nemoctl("games", "stats").returncode == 0
+    refused = nemoctl("games", *change)
+    assert refused.returncode != 0 and "may only look" in refused.stderr
+    assert nemoctl("games,mail", *change).returncode == 0
+    assert nemoctl("mail", "stats").returncode != 0, "the file is the other group's"
+    os.chmod(d.control, 0o666)
+    stranger = nemoctl("1", "stats")
+    assert stranger.returncode != 0 and "not permitted" in stranger.stderr
+    assert nemoctl("mail", "stats").returncode == 0
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_a_group_that_is_not_there_is_told(program, net, tmp_path):
+    code, said = fails_to_start(net, program, {**CONF[program], "control_group": "no-such"}, tmp_path)
+    assert code == 1 and "there is no group no-such" in said

@@ -115,9 +115,14 @@ static json_t *only_object(int fd)
 static json_t *ask(int fd, const char *path, const json_t *request, json_t *(*next)(int), int *code)
 {
 	char *text = json_dumps(request, JSON_COMPACT);
-	json_t *answer = text && dprintf(fd, "%s\n", text) > 0 ? next(fd) : NULL, *data = NULL;
-	const char *why = json_string_value(json_object_get(answer, "error"));
+	json_t *answer, *data = NULL;
+	const char *why;
 
+	/* Who is not let in is told so before he has said anything: read the answer in any case. */
+	if (text && send(fd, text, strlen(text), MSG_NOSIGNAL) > 0)
+		send(fd, "\n", 1, MSG_NOSIGNAL);
+	answer = text ? next(fd) : NULL;
+	why = json_string_value(json_object_get(answer, "error"));
 	if (json_is_true(json_object_get(answer, "ok")))
 		data = json_incref(json_object_get(answer, "data"));
 	*code = answer ? EXIT_REFUSED : EXIT_NO_DAEMON;

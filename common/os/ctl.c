@@ -2,6 +2,7 @@
  * that, nothing more is read from it, and when it does not read for STALL_S it is cut off. Monitors
  * are cut off when their backlog exceeds BACKLOG_MAX. */
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,15 @@
 #define BACKLOG_MAX (1 << 20)  /* octets not yet read by a monitor */
 #define STALL_S     10
 #define ERR_SIZE    256
+#define NO_GROUP    ((gid_t)-1)
+#define MAX_GROUPS  1024
 
 struct client {
 	struct ctl *ctl;               /* borrowed */
 	int fd;                        /* owned */
 	sd_event_source *io, *stalled; /* owned */
 	bool monitor;
+	bool reader;              /* may only look */
 	bool closing;             /* after what is in 'out' */
 	char *in, *out;           /* owned; 'in' has room for REQUEST_MAX + 1 */
 	size_t n_in, n_out, room; /* octets in them, and of 'out' */
@@ -36,6 +40,7 @@ struct ctl {
 	int fd;                  /* owned; -1 */
 	bool bound;              /* the socket's file is ours to remove */
 	struct sockaddr_un addr;
+	gid_t control, readers; /* NO_GROUP: nobody's */
 	const struct ctl_cmd *cmds;
 	void *arg;
 	struct client *clients; /* owned */
@@ -159,6 +164,10 @@ static json_t *request_run(struct client *c, const json_t *req, char *err)
 	}
 	while (cmd->name && strcmp(cmd->name, name) != 0)
 		cmd++;
+	if (cmd->name && cmd->changes && c->reader) {
+		snprintf(err, ERR_SIZE, "not permitted: your group may only look");
+		return NULL;
+	}
 	if (cmd->name)
 		return cmd->run(c->ctl->arg, req, err);
 	unknown_command(c->ctl->cmds, name, err);
@@ -246,7 +255,36 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *arg)
 
 /* --- listening --- */
 
-static void client_new(struct ctl *ctl, int fd)
+enum right { NOTHING, LOOK, ALL };
+
+/* What the process at the other end may do, by its user and groups when it connected. */
+static enum right peer_right(const struct ctl *ctl, int fd)
+{
+	static gid_t groups[MAX_GROUPS];
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	enum right may = NOTHING;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return NOTHING;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return ALL;
+	size = sizeof(groups) - sizeof(groups[0]);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+		return NOTHING;
+	groups[size / sizeof(groups[0])] = peer.gid;
+	for (size_t i = 0; i <= size / sizeof(groups[0]); i++) {
+		if (groups[i] == NO_GROUP)
+			continue;
+		if (groups[i] == ctl->control)
+			return ALL;
+		if (groups[i] == ctl->readers)
+			may = LOOK;
+	}
+	return may;
+}
+
+static void client_new(struct ctl *ctl, int fd, bool reader)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	int r = -ENOMEM;
@@ -256,6 +294,7 @@ static void client_new(struct ctl *ctl, int fd)
 	if (c && c->in) {
 		c->ctl = ctl;
 		c->fd = fd;
+		c->reader = reader;
 		r = sd_event_add_io(ctl->event, &c->io, fd, EPOLLIN, on_client, c);
 	}
 	if (r >= 0)
@@ -280,18 +319,24 @@ static void client_new(struct ctl *ctl, int fd)
 
 static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
-	static const char full[] = "{\"ok\":false,\"error\":\"too many clients\"}\n";
+	static const char full[] = "{\"ok\":false,\"error\":\"too many clients\"}\n",
+			  no[] = "{\"ok\":false,\"error\":\"not permitted\"}\n";
 	struct ctl *ctl = arg;
 	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)s, (void)revents;
 	if (client < 0)
 		return 0;
-	if (ctl->n_clients < MAX_CLIENTS) {
-		client_new(ctl, client);
+	enum right may = peer_right(ctl, client);
+
+	if (may != NOTHING && ctl->n_clients < MAX_CLIENTS) {
+		client_new(ctl, client, may == LOOK);
 		return 0;
 	}
-	send(client, full, sizeof(full) - 1, MSG_NOSIGNAL);
+	if (may == NOTHING)
+		send(client, no, sizeof(no) - 1, MSG_NOSIGNAL);
+	else
+		send(client, full, sizeof(full) - 1, MSG_NOSIGNAL);
 	close(client);
 	return 0;
 }
@@ -328,14 +373,19 @@ static int clear_path(const struct sockaddr_un *addr)
 static int listen_at(struct ctl *ctl)
 {
 	int r = clear_path(&ctl->addr);
+	mode_t mask;
 
 	if (r < 0)
 		return r;
 	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	/* before bind(): the file never has another mode */
-	if (ctl->fd < 0 || fchmod(ctl->fd, 0600) < 0 ||
-		bind(ctl->fd, (const struct sockaddr *)&ctl->addr, sizeof(ctl->addr)) < 0)
+	if (ctl->fd < 0)
 		return -errno;
+	/* The file never has another mode, whatever the umask. */
+	mask = umask(0117);
+	r = bind(ctl->fd, (const struct sockaddr *)&ctl->addr, sizeof(ctl->addr)) < 0 ? -errno : 0;
+	umask(mask);
+	if (r < 0)
+		return r;
 	ctl->bound = true;
 	if (listen(ctl->fd, 16) < 0)
 		return -errno;
@@ -350,8 +400,13 @@ int ctl_open(struct ctl **out, sd_event *e, const char *path, const struct ctl_c
 	*out = NULL;
 	if (!ctl)
 		return -ENOMEM;
-	*ctl = (struct ctl){
-		.event = e, .fd = -1, .addr = {.sun_family = AF_UNIX}, .cmds = cmds, .arg = arg};
+	*ctl = (struct ctl){.event = e,
+		.fd = -1,
+		.control = NO_GROUP,
+		.readers = NO_GROUP,
+		.addr = {.sun_family = AF_UNIX},
+		.cmds = cmds,
+		.arg = arg};
 	if (strlen(path) < sizeof(ctl->addr.sun_path)) {
 		memcpy(ctl->addr.sun_path, path, strlen(path) + 1);
 		r = listen_at(ctl);
@@ -364,6 +419,35 @@ int ctl_open(struct ctl **out, sd_event *e, const char *path, const struct ctl_c
 	}
 	*out = ctl;
 	return 0;
+}
+
+static int find_group(const char *name, gid_t *out)
+{
+	const struct group *g = *name ? getgrnam(name) : NULL;
+
+	if (*name && !g) {
+		log_err("control: there is no group %s", name);
+		return -EINVAL;
+	}
+	*out = g ? g->gr_gid : NO_GROUP;
+	return 0;
+}
+
+int ctl_groups(struct ctl *ctl, const char *control, const char *readers)
+{
+	int r = find_group(control, &ctl->control);
+	gid_t file;
+
+	if (r == 0)
+		r = find_group(readers, &ctl->readers);
+	if (r < 0)
+		return r;
+	file = ctl->readers != NO_GROUP ? ctl->readers : ctl->control;
+	if (file != NO_GROUP && chown(ctl->addr.sun_path, (uid_t)-1, file) < 0) {
+		r = -errno;
+		log_err("control: %s: %s", ctl->addr.sun_path, strerror(-r));
+	}
+	return r;
 }
 
 void ctl_publish(struct ctl *ctl, json_t *event)

@@ -397,10 +397,10 @@ enum mh_verdict sec_open(struct sec *s, const void *pkt, size_t size, uint64_t n
 	struct ip6_pkt ip;
 	struct peer *p;
 
+	if (ip6_decode(pkt, size, &ip) != IP6_OK) /* it says what that means for signalling */
+		return mh_decode_packet(pkt, size, out, chain, where);
+	*chain = IP6_OK;
 	*where = 0;
-	*chain = ip6_decode(pkt, size, &ip);
-	if (*chain != IP6_OK)
-		return MH_DROP_CHAIN;
 	p = find_sender(s, &ip);
 	if (ip.proto == IP6_PROTO_ESP)
 		return p && p->mode == SEC_ESP_STATIC ? open_esp(s, p, &ip, out)

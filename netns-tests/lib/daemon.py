@@ -148,6 +148,7 @@ class Daemon:
             os.unlink(notify)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(notify)
+            os.chmod(notify, 0o777)
             ready.setblocking(False)
             path = self.program if "/" in self.program else os.path.join(BUILD, self.program)
             with open(self.log_path, "a") as log:

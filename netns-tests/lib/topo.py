@@ -106,6 +106,7 @@ class Net:
         self.topology = topology
         self.keep_in = keep_in  # where captures and logs go when the test has failed
         self.dir = tempfile.mkdtemp(prefix=f"{ns.PREFIX}{os.getpid()}-")
+        os.chmod(self.dir, 0o755)  # daemons and clients that are not root reach their sockets
         self.where = {}
         self.daemons, self.captures, self.procs = [], [], []
         self.radvds = {}

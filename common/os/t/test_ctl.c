@@ -52,9 +52,9 @@ static json_t *cmd_big(void *arg, const json_t *req, char *err)
 }
 
 static const struct ctl_cmd cmds[] = {
-	{"echo", "gives its text back", cmd_echo},
-	{"fail", "fails", cmd_fail},
-	{"big", "has a long answer", cmd_big},
+	{"echo", "gives its text back", cmd_echo, false},
+	{"fail", "fails", cmd_fail, false},
+	{"big", "has a long answer", cmd_big, false},
 	{0},
 };
 
@@ -345,7 +345,7 @@ static void the_socket_is_private_and_exclusive(void **state)
 
 	(void)state;
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_mode & 07777, 0660);
 	assert_int_equal(ctl_open(&second, loop, path, cmds, NULL), -EADDRINUSE);
 	assert_null(second);
 	assert_int_equal(access(path, F_OK), 0); /* the first's is still there */

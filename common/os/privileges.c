@@ -1,0 +1,40 @@
+/* privileges.c - user, capabilities, no_new_privs. */
+#include <cap-ng.h>
+#include <errno.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include "common/os/log.h"
+#include "common/os/privileges.h"
+
+static int change(const struct passwd *to)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_NET_RAW,
+		    -1) < 0)
+		return -EINVAL;
+	errno = EPERM; /* for a failure that sets none */
+	if (!to)
+		return capng_apply(CAPNG_SELECT_BOTH) < 0 ? -errno : 0;
+	return capng_change_id((int)to->pw_uid, (int)to->pw_gid,
+		       CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) < 0
+		       ? -errno
+		       : 0;
+}
+
+int privileges_drop(const char *user)
+{
+	const struct passwd *to = *user ? getpwnam(user) : NULL;
+	int r;
+
+	if (*user && !to)
+		log_info("user: there is no user %s: the user id stays %d", user, (int)geteuid());
+	r = geteuid() == 0 ? change(to) : 0;
+	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+			      prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+		r = -errno;
+	if (r < 0)
+		log_err("could not give up privileges: %s", strerror(-r));
+	return r;
+}
