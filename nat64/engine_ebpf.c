@@ -25,7 +25,7 @@
 struct nat64_bpf {
 	struct xlat_bpf *skel;
 	int n_cpus;
-	uint32_t slot; /* in use */
+	uint32_t conf_nr; /* in use */
 	unsigned n_links;
 	struct link {
 		char name[IFNAMSIZ];
@@ -90,13 +90,13 @@ static int slot_fill(struct nat64_bpf *b, uint32_t slot, const struct nat64 *n)
 
 int nat64_bpf_swap(struct nat64_bpf *b, const struct nat64 *n)
 {
-	uint32_t old = b->slot, new = !old;
-	int rc = slot_fill(b, new, n);
+	uint32_t old = NAT64_SLOT(b->conf_nr), new = b->conf_nr + 1;
+	int rc = slot_fill(b, NAT64_SLOT(new), n);
 
 	if (rc < 0)
 		return rc;
 	__atomic_store_n(&b->skel->bss->active, new, __ATOMIC_SEQ_CST);
-	b->slot = new;
+	b->conf_nr = new;
 	/* Returns when the programs that read the old number have ended. */
 	bpf_map_delete_elem(bpf_map__fd(b->skel->maps.tables), &old);
 	return 0;
@@ -231,7 +231,7 @@ static int load(struct nat64_bpf *b, const struct nat64 *n, unsigned tun_ifindex
 		return -EOPNOTSUPP;
 	}
 	b->n_cpus = libbpf_num_possible_cpus();
-	rc = b->n_cpus < 0 ? b->n_cpus : slot_fill(b, b->slot, n);
+	rc = b->n_cpus < 0 ? b->n_cpus : slot_fill(b, NAT64_SLOT(b->conf_nr), n);
 	if (rc < 0)
 		snprintf(why, WHY_SIZE, "filling the BPF maps: %s", strerror(-rc));
 	return rc;

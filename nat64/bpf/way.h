@@ -16,7 +16,7 @@ struct way {
 	/* What was asked. */
 	__u64 tick; /* when; 0: the answer isn't complete */
 	__u32 ifindex;
-	__u32 slot;
+	__u32 conf_nr;
 	__u32 family;
 	__u32 tos;           /* or traffic class */
 	struct ip6 src, dst; /* IPv4: in w[0] */
@@ -62,7 +62,7 @@ static __always_inline int way_is_ours(struct __sk_buff *skb, const struct way *
 
 /* The entry for these addresses, to be completed by way_find() if its 'tick' is 0; NULL: the packet
  * isn't ours. */
-static __always_inline struct way *way_ask(struct __sk_buff *skb, __u32 slot, __u32 family,
+static __always_inline struct way *way_ask(struct __sk_buff *skb, __u32 conf_nr, __u32 family,
 	__u32 tos, const struct ip6 *src, const struct ip6 *dst)
 {
 	__u32 sum = src->w[0] + src->w[2] + 3 * src->w[3] + 5 * (dst->w[0] + dst->w[2] + dst->w[3]);
@@ -72,13 +72,13 @@ static __always_inline struct way *way_ask(struct __sk_buff *skb, __u32 slot, __
 
 	if (!w)
 		return 0;
-	if (w->tick == now && w->ifindex == skb->ifindex && w->slot == slot &&
+	if (w->tick == now && w->ifindex == skb->ifindex && w->conf_nr == conf_nr &&
 		w->family == family && w->tos == tos && way_same(&w->src, src) &&
 		way_same(&w->dst, dst))
 		return w->oif ? w : 0;
 	w->tick = 0;
 	w->ifindex = skb->ifindex;
-	w->slot = slot;
+	w->conf_nr = conf_nr;
 	w->family = family;
 	w->tos = tos;
 	w->src = *src;

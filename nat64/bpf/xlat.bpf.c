@@ -30,7 +30,7 @@ struct frag_hdr {
 	__be32 id;
 };
 
-__u32 active; /* 0 or 1: the slot in use */
+__u32 active; /* number of the configuration in use */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -183,7 +183,7 @@ static __always_inline int carry_out(struct __sk_buff *skb, const struct nat64_c
 
 static __always_inline int from4(struct __sk_buff *skb)
 {
-	__u32 slot = *(volatile __u32 *)&active;
+	__u32 conf_nr = *(volatile __u32 *)&active, slot = NAT64_SLOT(conf_nr);
 	struct ip6 src = {}, dst = {};
 	const struct nat64_conf *c;
 	struct nat64_plan plan;
@@ -195,7 +195,7 @@ static __always_inline int from4(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	src.w[0] = ip.saddr;
 	dst.w[0] = ip.daddr;
-	w = way_ask(skb, slot, AF_INET, ip.tos, &src, &dst);
+	w = way_ask(skb, conf_nr, AF_INET, ip.tos, &src, &dst);
 	if (!w)
 		return TC_ACT_UNSPEC;
 	c = bpf_map_lookup_elem(&confs, &slot);
@@ -237,7 +237,7 @@ static __always_inline int read_frag(struct __sk_buff *skb, struct xlat6 *x)
 
 static __always_inline int from6(struct __sk_buff *skb)
 {
-	__u32 slot = *(volatile __u32 *)&active;
+	__u32 conf_nr = *(volatile __u32 *)&active, slot = NAT64_SLOT(conf_nr);
 	const struct nat64_conf *c;
 	struct nat64_plan plan;
 	struct xlat6 x = {};
@@ -249,7 +249,7 @@ static __always_inline int from6(struct __sk_buff *skb)
 	__builtin_memcpy(&x.src, &ip.saddr, sizeof(x.src));
 	__builtin_memcpy(&x.dst, &ip.daddr, sizeof(x.dst));
 	x.tc = (__u8)(ip.priority << 4 | ip.flow_lbl[0] >> 4);
-	w = way_ask(skb, slot, AF_INET6, x.tc, &x.src, &x.dst);
+	w = way_ask(skb, conf_nr, AF_INET6, x.tc, &x.src, &x.dst);
 	if (!w)
 		return TC_ACT_UNSPEC;
 	c = bpf_map_lookup_elem(&confs, &slot);
