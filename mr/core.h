@@ -21,6 +21,7 @@ struct attachment {             /* a link as its router and prefix show it */
 	uint8_t mac[6];
 	struct prefix6 prefix; /* /64 */
 	struct in6_addr coa;
+	uint32_t mtu;          /* as its router says; 0 = the device's */
 	bool verified;         /* care-of address was in use there: no second DAD (RFC 6059 s5.8) */
 	uint64_t router_until; /* ms; end of the router's lifetime; UINT64_MAX = not known */
 	uint64_t prefix_until; /* ms; end of the prefix's valid lifetime */

@@ -119,6 +119,8 @@ static int put_router(struct mr_edge *e, const struct mr_action *a)
 		.oif = ifindex,
 		.metric = a->metric,
 		.src = a->addr,
+		/* More than the device takes would be believed. */
+		.mtu = a->mtu < net_mtu(e->uplinks[a->uplink].name) ? a->mtu : 0,
 	};
 
 	net_neigh_put(e->net, ifindex, &a->router, a->mac);

@@ -263,6 +263,18 @@ void link_close(struct mr *mr, struct link *l)
 		drop_coa(mr, l, &l->old.coa);
 }
 
+static void put_router(struct mr *mr, const struct link *l)
+{
+	struct mr_action *act = mr_action(mr, MR_DO_ROUTER_PUT);
+
+	act->uplink = l->index;
+	act->router = l->current.router;
+	memcpy(act->mac, l->current.mac, 6);
+	act->addr = l->current.coa;
+	act->metric = metric(mr, l);
+	act->mtu = l->current.mtu;
+}
+
 static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 {
 	struct attachment a = *to;
@@ -294,12 +306,7 @@ static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	act->uplink = l->index;
 	act->addr = a.coa;
 	act->verified = a.verified;
-	act = mr_action(mr, MR_DO_ROUTER_PUT);
-	act->uplink = l->index;
-	act->router = a.router;
-	memcpy(act->mac, a.mac, 6);
-	act->addr = a.coa;
-	act->metric = metric(mr, l);
+	put_router(mr, l);
 	l->strong = false;
 	link_enter(mr, l, LINK_READY);
 	mr_select(mr);
@@ -463,6 +470,19 @@ static void consider(struct mr *mr, struct link *l, const struct attachment *a)
 	}
 }
 
+/* The current router's word on the link's MTU (RFC 4861 s6.3.4); 0: it says nothing, and what it
+ * said before holds.  'k': what is remembered of the link, or NULL. */
+static void take_mtu(struct mr *mr, struct link *l, struct attachment *k, uint32_t mtu)
+{
+	if (!mtu || mtu == l->current.mtu)
+		return;
+	l->current.mtu = mtu;
+	if (k)
+		k->mtu = mtu;
+	put_router(mr, l);
+	bul_put_tunnel(mr); /* it looks at the route */
+}
+
 void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8_t mac[6])
 {
 	const struct ndp_prefix *p = pick_prefix(mr, l, &m->ra);
@@ -491,6 +511,7 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 			mr->now, l->current.prefix_until, p->valid_s);
 		if (k)
 			k->prefix_until = l->current.prefix_until;
+		take_mtu(mr, l, k, m->ra.mtu);
 		confirm(mr, l, true);
 		return;
 	}
@@ -499,6 +520,7 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 	struct attachment a = {
 		.router = m->src,
 		.prefix = p->prefix,
+		.mtu = m->ra.mtu,
 		.router_until = ndp_until(mr->now, m->ra.lifetime_s),
 		.prefix_until = ndp_until(mr->now, p->valid_s),
 		.seen = mr->now,

@@ -157,6 +157,7 @@ struct mr_action {
 	uint8_t mac[6];
 	bool verified;
 	unsigned metric;
+	uint32_t mtu; /* of the route; 0 = the device's */
 	union {
 		struct mh_env mh;
 		struct icmp6_msg icmp6;

@@ -265,13 +265,16 @@ static __always_inline int slow(struct __sk_buff *skb, const struct slow_head *h
 	return bpf_redirect(slow_ifindex, 0);
 }
 
-/* Is it too large for the path, with 'overhead' octets more?  Of segments to be the least size is
- * known here: routes' MTUs keep them right, but for the moment after an MTU shrank. */
+/* Is it too large for the path, with 'overhead' octets more?  Of segments to be only a lower bound
+ * of the size is known here: the routes' MTUs keep them right, but for the moment after an MTU
+ * shrank, and where routes can't have one as small as it would have to be. */
 static __always_inline int too_big(
 	struct __sk_buff *skb, const struct ipv6hdr *ip, __u32 overhead, __u32 mtu)
 {
 	__u32 size = skb->len - ETH_HLEN;
 
+	if (skb->gso_size && mtu < MIN_MTU + overhead)
+		return mtu != 0;
 	if (skb->gso_size)
 		size = skb->gso_size + sizeof(*ip) + (ip->nexthdr == IPPROTO_TCP ? 20 : 8);
 	return mtu && size + overhead > mtu;
