@@ -37,6 +37,20 @@ void ha_heartbeat_due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_
 	ha->counters[HA_C_hb_tx]++;
 }
 
+/* A router asks as long as it takes itself for bound (s3), and here it is not: it was bound before
+ * a restart that it did not notice, or its clock stood still.  So it hears of that as well, by a
+ * Binding Error 1 (RFC 6275 s6.1.9), and registers anew. */
+static void deny(const struct mh_env *e, struct ha_out *out)
+{
+	struct mh_env *to = &ha_action(out, HA_DO_SEND)->mh;
+
+	to->src = e->dst;
+	to->dst = e->src;
+	to->m.type = MH_BE;
+	to->m.be.status = 1;
+	to->m.be.hoa = e->hoa;
+}
+
 static void answer(
 	struct ha *ha, struct ha_peer *p, const struct mh_env *e, uint64_t now, struct ha_out *out)
 {
@@ -58,6 +72,8 @@ static void answer(
 	to->m.hb = (struct mh_hb){.response = true, .seq = e->m.hb.seq};
 	to->m.o.has_restart = true;
 	to->m.o.restart = ha->restart;
+	if (p->b.state != BINDING_BOUND)
+		deny(e, out);
 }
 
 static void note_counter(struct ha_peer *p, const struct mh_env *e, struct ha_out *out)

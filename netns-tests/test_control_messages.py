@@ -261,6 +261,9 @@ def test_heartbeats_are_answered(home):
     assert m.data[12:16] == b"\1\0\x1c\4" and len(m.data) == 24
     home.wire.send(to_agent(request(1), coa=COA2, home=hoa(3)))  # in the table, not bound
     nth(home.wire, HB, 1, mark).by_routing_header(HA, COA2, hoa(3))
+    error = nth(home.wire, BE, 0, mark)  # it is told that it is not bound
+    assert (error.ip.src, error.ip.dst, error.headers) == (HA, COA2, [135])
+    assert error.data[6:] == b"\1\0" + address(hoa(3))
     [row] = tshark(
         home.net, [m.ip], "mip6.hb.r_flag", "mip6.hb.u_flag", "mip6.hb.seqnr", "mip6.rc",
         "_ws.malformed",

@@ -163,7 +163,8 @@ static void check(const struct ha *ha, const struct ha_out *out, const struct tu
 	for (unsigned i = 0; i < out->n; i++) {
 		const struct ha_action *a = &out->v[i];
 
-		n_sent += a->type == HA_DO_SEND;
+		n_sent += a->type == HA_DO_SEND && a->mh.m.type != MH_BE; /* that goes with a
+									   * heartbeat */
 		if (a->type == HA_DO_SEND && a->mh.m.type == MH_BA)
 			accepted |= a->mh.m.ba.status < 128;
 		accepted |= a->type == HA_DO_NOTE && a->note.type == NOTE_BINDING_REVOKED;

@@ -629,6 +629,12 @@ static void a_router_of_the_table_is_answered_unbound_a_stranger_never(void **st
 	(void)state;
 	receive(&e);
 	assert_int_equal(n_sent(MH_HB), 1);
+	assert_int_equal(
+		n_sent(MH_BE), 1); /* and told that it is not bound: it seems to think so */
+	assert_int_equal(sent(MH_BE, 0)->m.be.status, 1);
+	assert_memory_equal(&sent(MH_BE, 0)->m.be.hoa, &routers[0].hoa, 16);
+	assert_memory_equal(&sent(MH_BE, 0)->dst, &e.src, 16);
+	assert_true(addr6_is_any(&sent(MH_BE, 0)->hoa));
 	e.hoa = A("2001:db8:100::99");
 	receive(&e);
 	e.hoa = in6addr_any;
@@ -645,7 +651,7 @@ static void a_router_of_the_table_is_answered_unbound_a_stranger_never(void **st
 	e.rh2 = false;
 	e.src = coa(1); /* bound elsewhere */
 	receive(&e);
-	assert_int_equal(n_sent(MH_HB), 0);
+	assert_int_equal(n_sent(MH_HB) + n_sent(MH_BE), 0);
 	assert_int_equal(ha_counter(ha, HA_C_control_foreign), 6);
 }
 
@@ -661,6 +667,7 @@ static void a_flood_of_requests_is_answered_slowly(void **state)
 	}
 	assert_in_range(n_sent(MH_HB), 10, 15);
 	assert_int_equal(ha_counter(ha, HA_C_hb_limited), 200 - n_sent(MH_HB));
+	assert_int_equal(n_sent(MH_BE), 0);
 	e = heartbeat(1, false, false, 1); /* the others don't suffer */
 	n_did = 0;
 	receive(&e);
