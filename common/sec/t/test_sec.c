@@ -381,6 +381,37 @@ static void esp_hides_and_carries_the_message(void **state)
 }
 
 /* RFC 3776 s4.2: exactly one association for each home address. */
+/* Revocation and home agent switch: RFC 4285's option is for updates and acknowledgements only. */
+static void control_messages_need_esp(void **state) /* RFC 5846 s6.1, RFC 5142 s6.1 */
+{
+	static const uint8_t types[] = {MH_BR, MH_HAS};
+	struct mh_env bu = update(1), e = answer(&bu, 0);
+
+	(void)state;
+	for (unsigned esp = 0; esp < 2; esp++) {
+		if (esp)
+			use_esp();
+		for (unsigned i = 0; i < N_OF(types); i++) {
+			memset(&e.m, 0, sizeof(e.m));
+			e.m.type = types[i];
+			e.rh2 = true;
+			size = (size_t)mh_encode_packet(&e, pkt, sizeof(pkt));
+			assert_int_equal(open_at(&mr), MH_DROP_SEC);
+			if (!esp)
+				continue;
+			seal(&ha, &e);
+			assert_int_equal(open_at(&mr), MH_OK);
+			assert_int_equal(got.m.type, types[i]);
+			assert_true(got.rh2);
+		}
+	}
+	memset(&bu.m, 0, sizeof(bu.m)); /* the acknowledgement */
+	bu.m.type = MH_BR;
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_OK);
+	assert_int_equal(got.m.type, MH_BR);
+}
+
 static void esp_of_another_home_address(void **state)
 {
 	struct mh_env bu = update(7);
@@ -439,6 +470,7 @@ int main(void)
 		T(what_is_not_protected_passes_as_it_is),
 		T(harmless_messages_pass),
 		T(esp_hides_and_carries_the_message),
+		T(control_messages_need_esp),
 		T(esp_of_another_home_address),
 		T(esp_numbers_go_on_after_a_restart),
 	};
