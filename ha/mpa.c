@@ -175,7 +175,7 @@ static void due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_out *o
 {
 	struct mpa *m = &p->mpa;
 
-	if (m->asked) {
+	if (m->asked && m->free <= now) {
 		m->asked = false;
 		advertise(ha, p, &m->src, m->id, now, out);
 	} else if (m->left == 0) {

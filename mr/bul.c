@@ -690,6 +690,7 @@ void bul_restart(struct mr *mr)
 		else if (mr->active >= 0)
 			start(mr, BUL_REGISTERING);
 	} else if (b->state == BUL_DISCOVERY && mr->active >= 0) {
+		dhaad_stop(mr); /* not when the next request is due: now */
 		discover(mr);
 	}
 }

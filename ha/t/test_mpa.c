@@ -196,6 +196,22 @@ static void not_more_than_one_a_second_goes_to_a_router(void **state) /* s6.8 */
 	assert_int_equal(n_sent, 3);
 }
 
+static void nor_when_an_answer_and_one_unasked_meet(void **state)
+{
+	(void)state;
+	conf.mpa_min_s = 0;
+	conf.mpa_max_s = 1;
+	update(0, COA, 262140);
+	for (uint16_t id = 0; id < 200; id++) {
+		solicit(0, COA, id);
+		run(id % 7 * 130);
+		if (id % 5 == 0)
+			hear("2001:db8:100::/64", 1000000 + id, 900000, true);
+	}
+	for (unsigned i = 1; i < n_sent; i++)
+		assert_true(sent[i].at >= sent[i - 1].at + 1000);
+}
+
 static void strangers_get_a_binding_error(void **state) /* s9.3.1 */
 {
 	struct ha_event ev = {.type = HA_EV_ICMP6};
@@ -400,6 +416,7 @@ int main(void)
 		TEST(a_solicitation_is_answered_at_once),
 		TEST(lifetimes_are_what_is_left_of_those_on_the_home_link),
 		TEST(not_more_than_one_a_second_goes_to_a_router),
+		TEST(nor_when_an_answer_and_one_unasked_meet),
 		TEST(strangers_get_a_binding_error),
 		TEST(a_change_is_told_after_a_random_delay),
 		TEST(the_delay_ends_with_the_preferred_lifetime),
