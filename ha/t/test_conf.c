@@ -132,6 +132,29 @@ static void addresses_that_cannot_work_are_told(void **state)
 	mistake(HEAD, "mtu = 1279;\n", 0, "1280");
 }
 
+static void other_home_agents_have_addresses_of_their_own(void **state)
+{
+	struct ha_file f;
+
+	(void)state;
+	mistake(HEAD, "home_agents = (\n{ address = \"fe80::1\"; } );\n", 4, "home_agents.address");
+	mistake(HEAD, "home_agents = (\n{ address = \"2001:db8:1::1\"; } );\n", 4, "our own");
+	assert_int_equal(read_text(HEAD,
+				 "preference = 5; home_agents = (\n{ address = \"2001:db8:1::2\"; "
+				 "preference = 9; }, { address = \"2001:db8:1::3\"; "
+				 "mobile_routers = false; } );\n",
+				 &f),
+		0);
+	assert_int_equal(f.core.preference, 5);
+	assert_int_equal(f.core.n_agents, 2);
+	assert_int_equal(f.core.agents[0].preference, 9);
+	assert_true(f.core.agents[0].mobile_routers && !f.core.agents[1].mobile_routers);
+	assert_true(f.core.mpa);
+	assert_int_equal(f.core.mpa_min_s, 600); /* RFC 6275 s13 */
+	assert_int_equal(f.core.mpa_max_s, 86400);
+	ha_conf_free(&f);
+}
+
 static void a_router_lifetime_that_grants_nothing_is_told(void **state) /* RFC 6275 s6.1.7: 4 s */
 {
 	(void)state;
@@ -161,6 +184,7 @@ int main(void)
 		cmocka_unit_test(tenants_are_numbered_from_one),
 		cmocka_unit_test(routers_that_clash_are_told),
 		cmocka_unit_test(addresses_that_cannot_work_are_told),
+		cmocka_unit_test(other_home_agents_have_addresses_of_their_own),
 		cmocka_unit_test(a_router_lifetime_that_grants_nothing_is_told),
 		cmocka_unit_test(tenants_that_nobody_has_are_told),
 	};

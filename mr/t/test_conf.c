@@ -40,9 +40,10 @@ static unsigned read_text(const struct text *t, struct mr_file *out)
 	assert_non_null(f);
 	fprintf(f,
 		"protection = \"none\"; name = \"a\"; home_address = \"%s\";\nhome_agents = ( "
-		"\"%s\" );\n"
+		"%s%s%s );\n"
 		"uplinks = (\n%s );\nnetworks = (\n%s );\n%s",
-		t->hoa, t->ha, t->uplinks, t->networks, t->more);
+		t->hoa, *t->ha ? "\"" : "", t->ha, *t->ha ? "\"" : "", t->uplinks, t->networks,
+		t->more);
 	fclose(f);
 	return read_file(path, out);
 }
@@ -97,6 +98,24 @@ static void a_file_without_mistakes_is_accepted(void **state)
 	assert_int_equal(f.core.retransmit_ms, 150);
 	assert_int_equal(f.core.heartbeat_s, 1);
 	assert_int_equal(f.core.heartbeat_misses, 3); /* RFC 5847 s5 */
+	mr_conf_free(&f);
+}
+
+static void without_home_agents_there_is_a_home_prefix(void **state)
+{
+	struct prefix6 home = P("2001:db8:100::/64"), told_so = P("2001:db8:101::/64");
+	struct text t = good;
+	struct mr_file f;
+
+	(void)state;
+	t.ha = "";
+	assert_int_equal(read_text(&t, &f), 0);
+	assert_int_equal(f.core.n_has, 0);
+	assert_true(prefix6_eq(&f.core.home_prefix, &home)); /* the home address' /64 */
+	mr_conf_free(&f);
+	t.more = "home_prefix = \"2001:db8:101::/64\";";
+	assert_int_equal(read_text(&t, &f), 0);
+	assert_true(prefix6_eq(&f.core.home_prefix, &told_so));
 	mr_conf_free(&f);
 }
 
@@ -186,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_examples_are_accepted),
 		cmocka_unit_test(a_file_without_mistakes_is_accepted),
+		cmocka_unit_test(without_home_agents_there_is_a_home_prefix),
 		cmocka_unit_test(heartbeats_are_an_hour_apart_at_most),
 		cmocka_unit_test(interfaces_that_clash_are_told),
 		cmocka_unit_test(networks_that_clash_are_told),
