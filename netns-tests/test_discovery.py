@@ -12,7 +12,7 @@ from scapy.layers import inet6 as s6
 from scapy.packet import Raw
 
 from lib.daemon import Daemon
-from lib.mipv6 import BE, BU, accept, chain, hao, rh2, tshark
+from lib.mipv6 import BU, Wire, accept, chain, hao, mac_of, rh2, tshark
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import PATIENCE, wait_for
 from test_ha import COA, COA2, CONF, HA, TOPOLOGY, Home, hoa
@@ -528,6 +528,26 @@ def test_home_agents_hear_of_each_other_by_radvd(make_net, engine):
     mr = real_router(net, engine)
     mr.wait_bound()
     assert mr.status()["home_agent"] == LINK_TWO, "the preferred one"
+
+
+def test_what_radvd_says_of_a_home_agent(make_net):
+    """As OPERATIONS.md wants it configured: RFC 6275 s7.1-7.5, RFC 3963 s7.3."""
+    net = make_net(home_link(one="HomeAgentPreference 3; AdvMobRtrSupportFlag on; AdvIntervalOpt on;"))
+    wire = Wire(net, "core", "home", mac_of(net, "one", "eth0"))
+    seen = [wire.wait("an advertisement", icmp=134, timeout=10)]
+    seen.append(wire.wait("another", since=wire.seen.index(seen[0]) + 1, icmp=134, timeout=10))
+    for packet in seen:
+        ra = packet.ip[s6.ICMPv6ND_RA]
+        found = {type(o): o for o in options(ra)}
+        assert ra.H == 1 and ra.routerlifetime == 0
+        info = found[s6.ICMPv6NDOptHAInfo]
+        assert (info.len, info.res, info.pref, info.lifetime) == (1, 0x8000, 3, 600)
+        interval = found[s6.ICMPv6NDOptAdvInterval]
+        assert (interval.len, interval.advint) == (1, 4000)
+        assert found[s6.ICMPv6NDOptSrcLLAddr].lladdr == packet.mac
+        prefix = found[s6.ICMPv6NDOptPrefixInfo]
+        assert (prefix.R, prefix.prefix, prefix.prefixlen) == (1, LINK_ONE, 64)
+    wire.close()
 
 
 def test_home_agents_for_hosts_only_are_not_told_to_routers(make_net, engine):
