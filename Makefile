@@ -21,7 +21,7 @@ CFLAGS  ?= -O2 -g
 CPPFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/libnl3
 ALL_CFLAGS = $(CPPFLAGS_ALL) $(WARN) $(CFLAGS) -fno-strict-overflow -MMD -MP
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lcrypto -lcap-ng
+LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lssl -lcrypto -lcap-ng
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf

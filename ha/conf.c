@@ -10,7 +10,8 @@
 
 static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
 static const char *const router_protections[] = {"default", [1 + SEC_NONE] = "none",
-	[1 + SEC_AUTH] = "auth-option", [1 + SEC_ESP_STATIC] = "esp-static", NULL};
+	[1 + SEC_AUTH] = "auth-option", [1 + SEC_ESP_STATIC] = "esp-static", [1 + SEC_ESP] = "esp",
+	NULL};
 
 #define ROUTER(type_, member) .type = type_, .off = offsetof(struct ha_router, member)
 static const struct conf_key router_keys[] = {
@@ -242,10 +243,11 @@ const struct conf_key ha_conf_keys[] = {
 			"engine ebpf"},
 	{.name = "protection",
 		KEY(CONF_ENUM, protection),
-		.required = true,
+		.def = "esp",
 		.choices = sec_modes,
-		.help = "of the signalling, esp-static: RFC 3776, auth-option: RFC 4285; none: "
-			"in clear, anyone can register"},
+		.help = "of the signalling; esp: keys by TLS; esp-static: RFC 3776, auth-option: "
+			"RFC "
+			"4285, keys by hand; none: in clear, anyone can register"},
 	{.name = "replay_file",
 		KEY(CONF_STRING, replay_file),
 		.size = HA_PATH_SIZE,
@@ -256,6 +258,12 @@ const struct conf_key ha_conf_keys[] = {
 		.size = 108,
 		.def = "/run/nemo/ha.sock",
 		.help = "control socket for nemoctl"},
+	{.name = "key_port",
+		KEY(CONF_UINT, key_port),
+		.def = "7439",
+		.min = 1,
+		.max = 65535,
+		.help = "TCP port of the key exchange, for protection = \"esp\""},
 	{.name = "control_group",
 		KEY(CONF_STRING, control_group),
 		.size = HA_NAME_SIZE,

@@ -17,6 +17,7 @@ struct ha_file {
 	char home_link[IFNAMSIZ]; /* "": the home link is virtual */
 	int engine;               /* index into conf_engines */
 	int protection;           /* enum sec_mode: what routers without a word of their own have */
+	unsigned key_port;
 	char user[HA_NAME_SIZE], control_group[HA_NAME_SIZE], control_readers[HA_NAME_SIZE];
 	char replay_file[HA_PATH_SIZE];
 	struct keys *keys;    /* of each router, in the order of core.routers; owned, wiped */

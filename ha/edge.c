@@ -403,6 +403,12 @@ static int open_protection(struct ha_edge *e)
 	const struct ha_file *f = e->file;
 	int r = protect_open(&e->protect, true, (enum sec_mode)f->protection, f->replay_file);
 
+	bool exchange = f->protection == SEC_ESP;
+
+	for (unsigned i = 0; i < f->core.n_routers; i++)
+		exchange |= ha_conf_protection(f, &f->core.routers[i]) == SEC_ESP;
+	if (r == 0 && exchange)
+		r = protect_keying(e->protect, e->event, &f->core.address, f->key_port);
 	for (unsigned i = 0; i < f->core.n_routers && r == 0; i++) {
 		const struct ha_router *m = &f->core.routers[i];
 
@@ -419,7 +425,7 @@ static int open_signalling(struct ha_edge *e)
 	int r = mhio_open(&e->io, mode, e->event, on_message, e, why);
 
 	if (r == 0)
-		mhio_protect(e->io, protect_sec(e->protect));
+		protect_attach(e->protect, e->io);
 	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
 		r = sig_attach(mhio_sig(e->io), if_nametoindex(e->file->interfaces[i]));
 	if (r == 0) /* of a router behind a router: out of the latter's tunnel */

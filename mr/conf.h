@@ -9,6 +9,7 @@ struct mr_file {
 	char control[108];
 	int engine;
 	int protection; /* enum sec_mode */
+	unsigned key_port;
 	char user[MR_NAME_SIZE], control_group[MR_NAME_SIZE], control_readers[MR_NAME_SIZE];
 	char keys_file[256], replay_file[256];
 	struct keys keys;     /* wiped */

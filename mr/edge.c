@@ -640,6 +640,8 @@ static int open_protection(struct mr_edge *e)
 	const struct mr_file *f = e->file;
 	int r = protect_open(&e->protect, false, (enum sec_mode)f->protection, f->replay_file);
 
+	if (r == 0 && f->protection == SEC_ESP)
+		r = protect_keying(e->protect, e->event, NULL, f->key_port);
 	/* Of every home agent: they may be found later. */
 	return r < 0 ? r
 		     : protect_add_any(e->protect, &f->core.hoa, f->core.name,
@@ -671,7 +673,7 @@ static int open_tunnel(struct mr_edge *e)
 		log_err("signalling capture: %s", why[0] ? why : strerror(-r));
 		return r;
 	}
-	mhio_protect(e->io, protect_sec(e->protect));
+	protect_attach(e->protect, e->io);
 	mhio_limit_errors(e->io, MAX_UPDATE_RATE);
 	mhio_on_icmp6(e->io, on_icmp6);
 	/* What the home agent says to the home address: it comes out of the tunnel. */

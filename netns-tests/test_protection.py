@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -22,9 +23,10 @@ from scapy.layers import inet6 as s6
 from scapy.packet import Raw
 
 from lib.capture import Capture
-from lib.daemon import Daemon
+from lib.daemon import BUILD, Daemon, libconfig_file
 from lib.mipv6 import (
     BA, BU, MH, Fake, Router, Wire, bu, checksum, hao, mac_of, message_of, raw_mh, rh2,
+    socket_in,
 )
 from lib.topo import Link, Net, Node, Radvd, Topology
 from lib.wait import wait_for
@@ -648,3 +650,132 @@ def test_static_gcm_is_refused(make_net):
     assert "nonce" in said
     one = key_file(net, "half.keys", esp_line("to-ha", TO_HA))
     check_refused(net, one, "no esp line for each", "esp-static")
+
+
+# --- ESP with keys by TLS ---
+
+PSK = bytes(range(50, 82))
+
+
+def tls_pair(net, start_mr=True, engine="auto", identity="blue", secret=PSK, **ha_more):
+    ours = key_file(net, "ha.keys", f"psk blue {PSK.hex()}")
+    other = key_file(net, "other.keys", f"psk green {bytes(32).hex()}")
+    theirs = key_file(net, "mr.keys", f"psk {identity} {secret.hex()}")
+    ha = Daemon(net, "ha", "nemo-ha", {
+        "address": "2001:db8:a::1", "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
+        "protection": "esp", "engine": engine,
+        "routers": [{"name": "MR-1", "home_address": HOA, "prefixes": [NET], "tenant": "red",
+                     "keys": ours},
+                    {"name": "MR-2", "home_address": HOA2, "tenant": "red", "keys": other}],
+        **ha_more}).start()
+    mr = Daemon(net, "mr", "nemo-mr", {
+        "name": "mr1", "home_address": HOA, "home_agents": ["2001:db8:a::1"],
+        "uplinks": [{"interface": "eth0"}], "networks": [{"prefix": NET, "interface": "eth1"}],
+        "protection": "esp", "keys": theirs, "engine": engine})
+    if start_mr:
+        mr.start()
+    return ha, mr
+
+
+def test_keys_by_tls(make_net, engine):
+    """They register; either may lose its memory, then there are new keys; nothing is in clear."""
+    net = make_net(PAIR)
+    capture = Capture(net, "mr", "eth0", snap=2000)
+    ha, mr = tls_pair(net, engine=engine)
+    mr.wait_bound()
+    assert counters(mr)["key_ok"] == counters(ha)["key_ok"] == 1
+    assert counters(ha)["esp_ok"] >= 1 and counters(mr)["esp_ok"] >= 1
+    mr.ask("rehome")  # nothing of keys at a handover
+    mr.restart(signal.SIGKILL)
+    mr.wait_bound()
+    assert counters(ha)["key_ok"] == 2
+    ha.restart(signal.SIGKILL)
+    mr.restart()
+    mr.wait_bound()
+    ha.restart(signal.SIGKILL)
+    # The router goes on with its keys, which nobody knows any more, until it notices.
+    mr.stop()
+    capture.stop()
+    rows = net["mr"].out(["tshark", "-n", "-r", capture.path, "-Y", "mipv6 or esp or tls", "-T", "fields",
+                          "-E", "separator=|", "-e", "mip6.mhtype", "-e", "esp.spi",
+                          "-e", "esp.sequence", "-e", "_ws.col.Protocol"]).splitlines()
+    rows = [r.split("|") for r in rows]
+    assert not [r for r in rows if r[0]], "a Mobility Header in clear"
+    spis = {r[1] for r in rows if r[1]}
+    assert len(spis) >= 6 and all(int(s, 16) >= 256 for s in spis), "new ones each time"
+    assert len({(r[1], r[2]) for r in rows if r[1]}) == len([r for r in rows if r[1]])
+    assert any("TLS" in r[3] for r in rows)
+
+
+def test_a_router_notices_that_its_keys_are_of_no_use(make_net):
+    """The home agent has restarted: three messages without an answer, then new keys."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net)
+    mr.wait_bound()
+    ha.restart(signal.SIGKILL)
+    assert ha.ask("bindings") == []
+    for link in "down", "up":
+        net["mr"].batch([f"link set dev eth0 {link}"])
+    wait_for(lambda: [b for b in ha.ask("bindings") if b["state"] == "bound"], 20, "bound again")
+    assert counters(ha)["key_ok"] == 1 and counters(mr)["key_ok"] == 2
+
+
+@pytest.mark.parametrize("identity, secret, counter", [
+    ("blue", bytes(32), "key_failed"), ("nobody", PSK, "key_failed"),
+    ("green", bytes(32), "key_home_address")])
+def test_no_keys_for_a_wrong_secret_or_another_s_home_address(make_net, identity, secret, counter):
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, identity=identity, secret=secret)
+    wait_for(lambda: counters(ha)[counter] >= 2, 15, counter)
+    assert counters(ha)["key_ok"] == 0 and ha.ask("bindings") == []
+    assert mr.status()["state"] == "registering"
+
+
+def test_the_key_port_survives_anything(make_net):
+    """Octets that are no TLS, TLS 1.2, certificates, silence, a hundred at once: nothing comes of it."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, start_mr=False)
+    net["mr"].batch(["addr add 2001:db8:a::9/64 dev eth0 nodad"])
+    address = ("2001:db8:a::1", 7439)
+
+    def dial():
+        s = socket_in(net["mr"], socket.AF_INET6, socket.SOCK_STREAM)
+        s.settimeout(5)
+        s.connect(address)
+        return s
+
+    for garbage in (b"\0" * 100, b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"A" * 70000, b""):
+        with dial() as s:
+            try:
+                s.sendall(garbage)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+            except OSError:
+                pass
+    for options in (["-tls1_2"], ["-tls1_3"], ["-tls1_3", "-psk_identity", "blue", "-psk", "00" * 32]):
+        net["mr"].run(["timeout", "5", "openssl", "s_client", "-connect", "[2001:db8:a::1]:7439", *options],
+                      check=False, stdin=subprocess.DEVNULL)
+    crowd = [dial() for _ in range(100)]
+    wait_for(lambda: counters(ha)["key_limited"] >= 30, 10, "some are turned away")
+    for s in crowd:
+        s.close()
+    assert counters(ha)["key_ok"] == 0 and counters(ha)["key_failed"] >= 7
+    mr.start().wait_bound()
+
+
+@pytest.mark.parametrize("program, conf", [
+    ("nemo-ha", {"address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
+                 "routers": [{"name": "MR-1", "home_address": HOA, "tenant": "red"}]}),
+    ("nemo-mr", {"name": "mr1", "home_address": HOA, "home_agents": [HA],
+                 "uplinks": [{"interface": "eth0"}],
+                 "networks": [{"prefix": NET, "interface": "eth1"}]})])
+def test_who_says_nothing_of_protection_gets_esp(program, conf, tmp_path):
+    """And without keys nothing starts: "none" has to be written out."""
+    path = tmp_path / "nemo.conf"
+    path.write_text(libconfig_file(conf))
+    argv = [os.path.join(BUILD, program), "-t", "-c", str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1 and 'protection = "esp" needs a key file' in done.stderr
+    path.write_text(libconfig_file({**conf, "protection": "none"}))
+    assert subprocess.run(argv, capture_output=True, timeout=10).returncode == 0

@@ -10,6 +10,11 @@
 struct mhio {
 	struct sig *sig;
 	struct sec *sec; /* borrowed; NULL: all in clear */
+	mhio_keys_fn *on_keys;
+	void *keys_arg;
+	bool waits; /* for keys: */
+	struct mh_env waiting;
+	unsigned waiting_oif;
 	mhio_rx_fn *rx;
 	mhio_icmp6_fn *on_icmp6; /* may be NULL */
 	uint32_t take;           /* SIG_TAKE_* */
@@ -28,6 +33,18 @@ struct sig *mhio_sig(struct mhio *io)
 void mhio_protect(struct mhio *io, struct sec *sec)
 {
 	io->sec = sec;
+}
+
+void mhio_on_keys(struct mhio *io, mhio_keys_fn *fn, void *arg)
+{
+	io->on_keys = fn;
+	io->keys_arg = arg;
+}
+
+void mhio_resend(struct mhio *io)
+{
+	if (io->waits)
+		mhio_send(io, &io->waiting, io->waiting_oif);
 }
 
 /* Seconds since 1900 and their fraction (RFC 5905 s6). */
@@ -207,9 +224,18 @@ int mhio_take(struct mhio *io, uint32_t what, mhio_known_fn *known)
 int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)
 {
 	uint8_t buf[IP6_SIG_MAX];
-	int n = io->sec ? sec_seal(io->sec, e, ntp_now(), buf, sizeof(buf))
-			: mh_encode_packet(e, buf, sizeof(buf));
+	int n;
 
+	if (io->sec && io->on_keys && sec_needs_keys(io->sec, e))
+		io->on_keys(io->keys_arg, e);
+	n = io->sec ? sec_seal(io->sec, e, ntp_now(), buf, sizeof(buf))
+		    : mh_encode_packet(e, buf, sizeof(buf));
+	io->waits = n == -ENOKEY && io->on_keys;
+	if (io->waits) {
+		memmove(&io->waiting, e, sizeof(*e));
+		io->waiting_oif = oif;
+		return 0;
+	}
 	return n < 0 ? n : sig_send(io->sig, buf, (size_t)n, oif);
 }
 

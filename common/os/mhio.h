@@ -49,6 +49,11 @@ typedef bool mhio_known_fn(void *arg, const struct in6_addr *hoa, const struct i
 int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
 /* From now on every message goes through 'sec' (borrowed until mhio_close()). */
 void mhio_protect(struct mhio *, struct sec *);
+/* Called before a message goes to where keys are needed (sec_needs_keys()).  One that can't go
+ * without waits: mhio_resend() sends the last of them. */
+typedef void mhio_keys_fn(void *arg, const struct mh_env *);
+void mhio_on_keys(struct mhio *, mhio_keys_fn *, void *arg);
+void mhio_resend(struct mhio *);
 void mhio_on_icmp6(struct mhio *, mhio_icmp6_fn *); /* with the same 'arg'; else they are dropped */
 /* At most so many a second, else MHIO_ERRORS_PER_S: a mobile node may send no peer more than three
  * messages of one type (RFC 6275 s11.8). */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/os/keying.h"
 #include "common/os/log.h"
 #include "common/os/marks.h"
 #include "common/os/protect.h"
@@ -16,7 +17,9 @@
 
 struct protect {
 	struct sec *sec;
-	struct marks *marks; /* NULL: not needed so far */
+	struct keying *keying; /* NULL: no key exchange */
+	struct mhio *io;       /* borrowed; NULL: none yet */
+	struct marks *marks;   /* NULL: not needed so far */
 	const char *replay_file;
 	bool told; /* that it can't be written: once is enough */
 	unsigned in_clear;
@@ -60,6 +63,7 @@ static const char *missing(enum sec_mode mode, const struct keys *k)
 		return k->esp[KEYS_TO_HA].spi && k->esp[KEYS_TO_MR].spi
 			       ? NULL
 			       : "has no esp line for each of to-ha and to-mr";
+	case SEC_ESP: return k->psk.id[0] ? NULL : "has no psk line";
 	case SEC_NONE:
 	case SEC_N_MODES: break;
 	}
@@ -146,7 +150,7 @@ static int need_marks(struct protect *p, enum sec_mode mode)
 	int r;
 
 	p->in_clear += mode == SEC_NONE;
-	if (mode == SEC_NONE || p->marks)
+	if (mode == SEC_NONE || mode == SEC_ESP || p->marks)
 		return 0;
 	r = marks_open(&p->marks, p->replay_file);
 	if (r < 0)
@@ -165,6 +169,8 @@ int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_a
 	if (r < 0)
 		return r;
 	r = sec_add(p->sec, ha, hoa, name, mode, k);
+	if (r == 0 && mode == SEC_ESP)
+		r = keying_add(p->keying, &k->psk, hoa);
 	if (r < 0)
 		log_err("protection of %s: %s", name, strerror(-r));
 	return r;
@@ -175,12 +181,48 @@ int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *n
 {
 	int r = need_marks(p, mode);
 
+	if (r == 0 && mode == SEC_ESP)
+		r = keying_add(p->keying, &k->psk, hoa);
 	return r < 0 ? r : sec_add_any(p->sec, hoa, name, mode, k);
 }
 
-struct sec *protect_sec(struct protect *p)
+static void on_keys(void *arg, const struct in6_addr *ha, const struct in6_addr *hoa,
+	const struct esp_sa *in, const struct esp_sa *out)
 {
-	return p->sec;
+	struct protect *p = arg;
+	char s[INET6_ADDRSTRLEN];
+	int r = sec_install(p->sec, ha, hoa, in, out);
+
+	if (r < 0)
+		log_err("keys for %s: %s", addr6_str(hoa, s), strerror(-r));
+	else
+		log_info("keys: new ones for home address %s", addr6_str(hoa, s));
+	if (p->io)
+		mhio_resend(p->io);
+}
+
+int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha, unsigned port)
+{
+	int r = keying_open(&p->keying, event, ha, port, on_keys, p);
+
+	if (r < 0)
+		log_err("key exchange: port %u: %s", port, strerror(-r));
+	return r;
+}
+
+static void need_keys(void *arg, const struct mh_env *e)
+{
+	struct protect *p = arg;
+
+	keying_start(p->keying, &e->src, &e->dst, &e->hoa);
+}
+
+void protect_attach(struct protect *p, struct mhio *io)
+{
+	p->io = io;
+	mhio_protect(io, p->sec);
+	if (p->keying)
+		mhio_on_keys(io, need_keys, p);
 }
 
 void protect_stats(struct protect *p, json_t *list)
@@ -195,6 +237,17 @@ void protect_stats(struct protect *p, json_t *list)
 
 	for (unsigned i = 0; i < SEC_N_COUNTERS; i++)
 		tell_counter(list, "protection", c[i].name, sec_counter(p->sec, i), c[i].help);
+	static const struct {
+		const char *name, *help;
+	} kc[] = {
+#define X(name, text) {#name, text},
+		KEYING_COUNTERS(X)
+#undef X
+	};
+
+	for (unsigned i = 0; p->keying && i < KEYING_N_COUNTERS; i++)
+		tell_counter(
+			list, "protection", kc[i].name, keying_counter(p->keying, i), kc[i].help);
 	tell_counter(list, "protection", "in_clear", p->in_clear,
 		"pairs of router and home agent whose signalling is in clear: should be 0");
 }
@@ -203,6 +256,7 @@ void protect_close(struct protect *p)
 {
 	if (!p)
 		return;
+	keying_close(p->keying);
 	sec_free(p->sec);
 	marks_close(p->marks);
 	free(p);

@@ -21,6 +21,9 @@ int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_ad
 /* sec_add_any(): the home agents are to be found. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
-struct sec *protect_sec(struct protect *);          /* for mhio_protect() */
-void protect_stats(struct protect *, json_t *list); /* counters, group "protection" */
-void protect_close(struct protect *);               /* accepts NULL */
+/* SEC_ESP's key exchange: 'ha' is the home agent's own address, NULL at a router.  Before the pairs
+ * are added.  0 or -errno after a line in the log. */
+int protect_keying(struct protect *, sd_event *, const struct in6_addr *ha, unsigned port);
+void protect_attach(struct protect *, struct mhio *); /* its messages go through here from now on */
+void protect_stats(struct protect *, json_t *list);   /* counters, group "protection" */
+void protect_close(struct protect *);                 /* accepts NULL */

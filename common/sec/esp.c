@@ -89,8 +89,10 @@ int esp_seal(struct esp_sa *sa, const uint8_t iv[ESP_IV_MAX], uint8_t proto, con
 		return -EOVERFLOW;
 	wr_u32(&w, sa->spi);
 	wr_u32(&w, sa->seq + 1);
-	if (sa->cipher == ESP_GCM) { /* the number: unique, and that is enough (RFC 4106 s3.1) */
-		wr_u32(&w, 0);
+	if (sa->cipher == ESP_GCM) {
+		/* The number makes it unique (RFC 4106 s3.1), the random half also in a clone of
+		 * this machine that goes on with the same key. */
+		wr_bytes(&w, iv, 4);
 		wr_u32(&w, sa->seq + 1);
 	} else {
 		wr_bytes(&w, iv, iv_size(sa));

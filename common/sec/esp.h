@@ -35,7 +35,7 @@ enum esp_verdict { /* of a received packet, in the order of the checks (s3.4) */
 	ESP_DUMMY,   /* s2.6: to be discarded without an error */
 };
 
-/* Protects 'size' octets of protocol 'proto' as ESP in 'out', 'iv' being random octets (for CBC).
+/* Protects 'size' octets of protocol 'proto' as ESP in 'out', 'iv' being random octets.
  * Returns octets written, at most size + ESP_OVERHEAD; -EMSGSIZE, -EIO (OpenSSL), or -EOVERFLOW: no
  * number is left. */
 int esp_seal(struct esp_sa *, const uint8_t iv[ESP_IV_MAX], uint8_t proto, const void *in,

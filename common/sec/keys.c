@@ -107,6 +107,25 @@ static const char *read_esp(char **w, unsigned n, struct keys *k)
 	return read_cipher(w + 5, n - 5, e);
 }
 
+static const char *read_psk(char **w, unsigned n, struct keys *k)
+{
+	struct keys_psk *p = &k->psk;
+	int size;
+
+	if (n != 3)
+		return "must be: psk IDENTITY SECRET";
+	if (p->id[0])
+		return "a second psk line";
+	if (strlen(w[1]) >= sizeof(p->id))
+		return "the identity is longer than 63 characters";
+	size = read_hex(w[2], p->secret, sizeof(p->secret));
+	if (size < 32)
+		return "the secret of psk must be 32 to 64 octets in hexadecimal";
+	memcpy(p->id, w[1], strlen(w[1]) + 1);
+	p->size = (unsigned)size;
+	return NULL;
+}
+
 static const char *read_line(char *line, struct keys *k)
 {
 	char *words[MAX_WORDS], *rest = line;
@@ -130,7 +149,9 @@ static const char *read_line(char *line, struct keys *k)
 		return read_auth(words, n, k);
 	if (strcmp(words[0], "esp") == 0)
 		return read_esp(words, n, k);
-	return "a line begins with auth or esp";
+	if (strcmp(words[0], "psk") == 0)
+		return read_psk(words, n, k);
+	return "a line begins with auth, esp or psk";
 }
 
 const char *keys_parse(char *text, struct keys *out, unsigned *line)

@@ -6,6 +6,8 @@
  *     esp to-ha SPI hmac-sha-256-128 KEY [aes-cbc KEY] [no-replay-check]       RFC 3776, one of
  *     esp to-mr SPI hmac-sha-256-128 KEY [aes-cbc KEY] [no-replay-check]       each direction
  *
+ *     psk IDENTITY SECRET                  keys by TLS 1.3 for protection = "esp"
+ *
  * SPIs are decimal, 256 or more; secrets and keys hexadecimal. */
 #pragma once
 #include <netinet/in.h>
@@ -18,6 +20,8 @@
 #define KEYS_MAX_SECRET 64 /* octets */
 #define KEYS_MIN_SECRET 16
 
+#define KEYS_ID_SIZE 64 /* of an identity, with its NUL */
+
 enum keys_dir { KEYS_TO_HA, KEYS_TO_MR, KEYS_N_DIRS };
 
 struct keys_auth {
@@ -25,10 +29,16 @@ struct keys_auth {
 	unsigned size; /* of the secret, octets */
 	uint8_t secret[KEYS_MAX_SECRET];
 };
+struct keys_psk {
+	char id[KEYS_ID_SIZE]; /* "" = no such line */
+	unsigned size;         /* of the secret, octets */
+	uint8_t secret[KEYS_MAX_SECRET];
+};
 struct keys {
 	unsigned n_auth;
 	struct keys_auth auth[KEYS_MAX_AUTH];
 	struct esp_sa esp[KEYS_N_DIRS]; /* spi = 0: no such line */
+	struct keys_psk psk;
 };
 
 /* Reads 'text' (a string; it is cut to pieces) into '*out'.  NULL, or what is wrong: a static text

@@ -5,15 +5,21 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <uthash.h>
+#include "common/core/rd.h"
 
 #define AUTH_LABEL    "nemo auth-option MN-HA"
 #define ANSWERS_PER_S 5    /* refusals (144..146) per router: they go to who only may be it */
 #define MAX_FOUND     256  /* home agents found by a router */
 #define OUT_AHEAD     1024 /* ESP numbers reserved with one write to the disk */
+#define REKEY_AT      (1u << 31)
+#define MAX_UNHEARD   3
 #define SECOND        ((uint64_t)1 << 32)
 
-const char *const sec_modes[] = {
-	[SEC_NONE] = "none", [SEC_AUTH] = "auth-option", [SEC_ESP_STATIC] = "esp-static", NULL};
+const char *const sec_modes[] = {[SEC_NONE] = "none",
+	[SEC_AUTH] = "auth-option",
+	[SEC_ESP_STATIC] = "esp-static",
+	[SEC_ESP] = "esp",
+	NULL};
 
 struct pair { /* hash key: no padding */
 	struct in6_addr ha, hoa;
@@ -32,8 +38,10 @@ struct peer {
 		struct auth_clock clock; /* mobile router */
 	} auth;
 	struct {
-		struct esp_sa in, out;
-		uint32_t reserved; /* outbound numbers up to it are ours to use */
+		struct esp_sa in, out; /* spi = 0: no keys yet */
+		struct esp_sa old;     /* 'in' before the last keys; spi = 0: gone */
+		unsigned unheard;      /* messages sent since one came */
+		uint32_t reserved;     /* outbound numbers up to it are ours to use */
 	} esp;
 	uint64_t answers_since; /* NTP; start of the second that 'answers' counts */
 	unsigned answers;
@@ -320,12 +328,22 @@ static enum mh_verdict check_esp(struct sec *s, enum esp_verdict v)
 	return MH_DROP_SEC;
 }
 
+/* By SPI: the present one, or that before. */
+static struct esp_sa *find_sa(struct peer *p, const struct ip6_pkt *ip)
+{
+	struct rd r = rd_init(ip->payload, ip->payload_size);
+	uint32_t spi = rd_u32(&r);
+
+	return spi && spi == p->esp.old.spi ? &p->esp.old : &p->esp.in;
+}
+
 /* The association is the home address's: nobody can use his own for another's. */
 static enum mh_verdict open_esp(
 	struct sec *s, struct peer *p, struct ip6_pkt *ip, struct mh_env *out)
 {
 	uint8_t inner[IP6_SIG_MAX], clear[IP6_SIG_MAX];
-	uint32_t top = p->esp.in.seq;
+	struct esp_sa *sa = find_sa(p, ip);
+	uint32_t top = sa->seq;
 	enum ip6_verdict chain;
 	enum mh_verdict v;
 	unsigned where;
@@ -334,12 +352,14 @@ static enum mh_verdict open_esp(
 
 	if (ip->payload_size > sizeof(inner))
 		return drop(s, SEC_C_esp_inner);
-	v = check_esp(
-		s, esp_open(&p->esp.in, ip->payload, ip->payload_size, inner, &size, &ip->proto));
-	if (p->esp.in.seq != top)
-		keep(s, p, SEC_MARK_IN, esp_mark(&p->esp.in, p->esp.in.seq));
+	v = check_esp(s, esp_open(sa, ip->payload, ip->payload_size, inner, &size, &ip->proto));
+	if (p->mode == SEC_ESP_STATIC && sa->seq != top)
+		keep(s, p, SEC_MARK_IN, esp_mark(sa, sa->seq));
 	if (v != MH_OK)
 		return v;
+	p->esp.unheard = 0;
+	if (sa == &p->esp.in)
+		OPENSSL_cleanse(&p->esp.old, sizeof(p->esp.old));
 	ip->payload = inner;
 	ip->payload_size = size;
 	n = ip->proto == IP6_PROTO_MH ? ip6_encode(ip, clear, sizeof(clear)) : -1;
@@ -358,8 +378,12 @@ static int seal_esp(struct sec *s, struct peer *p, struct ip6_pkt *ip, uint8_t *
 	uint8_t iv[ESP_IV_MAX];
 	int n;
 
+	if (!p->esp.out.spi)
+		return -ENOKEY;
+	p->esp.unheard++;
 	/* Should the process end before the next write, the numbers in between stay unused. */
-	if (p->esp.out.seq >= p->esp.reserved && p->esp.out.seq < UINT32_MAX) {
+	if (p->mode == SEC_ESP_STATIC && p->esp.out.seq >= p->esp.reserved &&
+		p->esp.out.seq < UINT32_MAX) {
 		p->esp.reserved = p->esp.out.seq > UINT32_MAX - OUT_AHEAD
 					  ? UINT32_MAX
 					  : p->esp.out.seq + OUT_AHEAD;
@@ -375,6 +399,36 @@ static int seal_esp(struct sec *s, struct peer *p, struct ip6_pkt *ip, uint8_t *
 	ip->payload = buf;
 	ip->payload_size = (size_t)n;
 	return 0;
+}
+
+static bool has_esp(const struct peer *p)
+{
+	return p->mode == SEC_ESP_STATIC || p->mode == SEC_ESP;
+}
+
+int sec_install(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa,
+	const struct esp_sa *in, const struct esp_sa *out)
+{
+	struct peer *p = find(s, ha, hoa);
+
+	if (!p || p->mode != SEC_ESP)
+		return -ENOENT;
+	/* Not one that was never heard: the last that worked is of more use. */
+	if (!p->esp.old.spi || p->esp.in.seq)
+		p->esp.old = p->esp.in;
+	p->esp.in = *in;
+	p->esp.out = *out;
+	p->esp.unheard = 0;
+	return 0;
+}
+
+bool sec_needs_keys(struct sec *s, const struct mh_env *e)
+{
+	const struct in6_addr *hoa = addr6_is_any(&e->hoa) ? &e->src : &e->hoa;
+	const struct peer *p = s->home_agent ? NULL : find_or_add(s, &e->dst, hoa);
+
+	return p && p->mode == SEC_ESP &&
+	       (!p->esp.out.spi || p->esp.out.seq > REKEY_AT || p->esp.unheard >= MAX_UNHEARD);
 }
 
 /* --- packets --- */
@@ -403,8 +457,8 @@ enum mh_verdict sec_open(struct sec *s, const void *pkt, size_t size, uint64_t n
 	*where = 0;
 	p = find_sender(s, &ip);
 	if (ip.proto == IP6_PROTO_ESP)
-		return p && p->mode == SEC_ESP_STATIC ? open_esp(s, p, &ip, out)
-						      : drop(s, SEC_C_esp_spi);
+		return p && has_esp(p) && p->esp.in.spi ? open_esp(s, p, &ip, out)
+							: drop(s, SEC_C_esp_spi);
 	v = mh_decode_packet(pkt, size, out, chain, where);
 	if (v != MH_OK)
 		return v;
@@ -415,6 +469,7 @@ enum mh_verdict sec_open(struct sec *s, const void *pkt, size_t size, uint64_t n
 			break;
 		return open_auth(s, p, ip.payload, (ip.payload[1] + 1u) * 8, now, out);
 	case SEC_ESP_STATIC:
+	case SEC_ESP:
 		if (!p)
 			break;
 		return drop(s, SEC_C_sec_clear);
@@ -443,7 +498,7 @@ int sec_seal(struct sec *s, const struct mh_env *e, uint64_t now, void *buf, siz
 	if (n < 0)
 		return n;
 	mh_frame(&sealed, mh, (size_t)n, &ip);
-	if (p && p->mode == SEC_ESP_STATIC) {
+	if (p && has_esp(p)) {
 		n = seal_esp(s, p, &ip, esp, sizeof(esp));
 		if (n < 0)
 			return n;

@@ -8,7 +8,7 @@
 #include "common/sec/keys.h"
 #include "common/wire/mh.h"
 
-enum sec_mode { SEC_NONE, SEC_AUTH, SEC_ESP_STATIC, SEC_N_MODES };
+enum sec_mode { SEC_NONE, SEC_AUTH, SEC_ESP_STATIC, SEC_ESP, SEC_N_MODES };
 extern const char *const sec_modes[]; /* names, ends with NULL */
 
 #define SEC_COUNTERS(X) \
@@ -80,7 +80,14 @@ int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum
 enum mh_verdict sec_open(struct sec *, const void *pkt, size_t size, uint64_t now,
 	struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
 /* As mh_encode_packet(); a home agent answers under the SPI that e->m.o.mac.spi names, if any.
- * -EIO: OpenSSL failed. */
+ * -EIO: OpenSSL failed; -ENOKEY: there are no keys yet. */
 int sec_seal(struct sec *, const struct mh_env *e, uint64_t now, void *buf, size_t size);
+/* New associations of a SEC_ESP pair ('in' to us, 'out' from us; copied).  What came under the old
+ * one before is still taken until the new one has been heard.  0 or -ENOENT: no such pair. */
+int sec_install(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa,
+	const struct esp_sa *in, const struct esp_sa *out);
+/* Does the SEC_ESP pair that 'e' is about to go to need (new) keys: there are none, or half of the
+ * numbers are used, or three messages in a row had no answer? */
+bool sec_needs_keys(struct sec *, const struct mh_env *e);
 uint64_t sec_counter(const struct sec *, enum sec_counter);
 void sec_free(struct sec *); /* wipes the keys; accepts NULL */

@@ -58,7 +58,7 @@ static void files_are_read(void **state)
 static void mistakes_are_told_with_their_line(void **state)
 {
 	(void)state;
-	refused("\n\npassword " H32, 3, "auth or esp");
+	refused("\n\npassword " H32, 3, "auth, esp or psk");
 	refused("auth 255 " H32, 1, "256");
 	refused("auth 4294967296 " H32, 1, "256");
 	refused("auth x " H32, 1, "256");

@@ -452,6 +452,84 @@ static void esp_numbers_go_on_after_a_restart(void **state)
 	assert_int_equal(mr.kept, 2); /* one write for a thousand */
 }
 
+/* --- ESP with keys that come and go --- */
+
+static void install(unsigned n)
+{
+	struct in6_addr ha_addr = A(HA_ADDR), hoa = A(HOA_ADDR);
+	struct esp_sa to_ha = {.spi = 1000 + n, .cipher = ESP_GCM, .enc_size = 32, .replay = true},
+		      to_mr = to_ha;
+
+	to_mr.spi = 2000 + n;
+	memset(to_ha.enc, (int)n, 32);
+	memset(to_mr.enc, (int)n + 100, 32);
+	assert_int_equal(sec_install(ha.sec, &ha_addr, &hoa, &to_ha, &to_mr), 0);
+	if (n != 9) /* 9: the router never learns of them */
+		assert_int_equal(sec_install(mr.sec, &ha_addr, &hoa, &to_mr, &to_ha), 0);
+}
+
+static void keys_come_and_go(void **state)
+{
+	struct mh_env bu = update(1);
+	uint8_t late[IP6_SIG_MAX];
+	size_t late_size;
+
+	(void)state;
+	end_start(&ha, true, SEC_ESP, &keys);
+	end_start(&mr, false, SEC_ESP, &keys);
+	assert_true(sec_needs_keys(mr.sec, &bu));
+	assert_false(sec_needs_keys(ha.sec, &bu));
+	assert_int_equal(sec_seal(mr.sec, &bu, now, pkt, sizeof(pkt)), -ENOKEY);
+	size = (size_t)mh_encode_packet(&bu, pkt, sizeof(pkt));
+	assert_int_equal(open_at(&ha), MH_DROP_SEC); /* in clear, keys or not */
+	install(1);
+	assert_false(sec_needs_keys(mr.sec, &bu));
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_OK);
+	seal(&mr, &bu); /* on its way while the keys change */
+	memcpy(late, pkt, size);
+	late_size = size;
+	install(2);
+	memcpy(pkt, late, late_size);
+	size = late_size;
+	assert_int_equal(open_at(&ha), MH_OK);
+	assert_int_equal(open_at(&ha), MH_DROP_SEC); /* once */
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_OK);
+	/* The new one has been heard: the old one is gone. */
+	memcpy(pkt, late, late_size);
+	size = late_size;
+	assert_int_equal(open_at(&ha), MH_DROP_SEC);
+	assert_int_equal(count(&ha, SEC_C_esp_spi), 1);
+	assert_int_equal(ha.kept, 1); /* nothing of it survives a restart */
+}
+
+/* The answer to the router's hello was lost: the old ones go on until it asks again. */
+static void keys_that_one_end_never_learnt_of(void **state)
+{
+	struct mh_env bu = update(1), ba = answer(&bu, 0);
+
+	(void)state;
+	end_start(&ha, true, SEC_ESP, &keys);
+	end_start(&mr, false, SEC_ESP, &keys);
+	install(1);
+	install(9);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_false(sec_needs_keys(mr.sec, &bu));
+		seal(&mr, &bu);
+		assert_int_equal(open_at(&ha), MH_OK);
+		seal(&ha, &ba);
+		assert_int_equal(open_at(&mr), MH_DROP_SEC);
+	}
+	assert_true(sec_needs_keys(mr.sec, &bu));
+	install(3);
+	assert_false(sec_needs_keys(mr.sec, &bu));
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_OK);
+	seal(&ha, &ba);
+	assert_int_equal(open_at(&mr), MH_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +551,8 @@ int main(void)
 		T(control_messages_need_esp),
 		T(esp_of_another_home_address),
 		T(esp_numbers_go_on_after_a_restart),
+		T(keys_come_and_go),
+		T(keys_that_one_end_never_learnt_of),
 	};
 
 	return cmocka_run_group_tests_name("sec", tests, NULL, NULL);

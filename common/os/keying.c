@@ -1,0 +1,451 @@
+/* keying.c - TLS connections that live for one exchange, driven by the event loop. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+#include "common/core/rd.h"
+#include "common/os/daemon.h"
+#include "common/os/keying.h"
+#include "common/os/log.h"
+
+#define LABEL       "EXPORTER-nemo-signalling"
+#define VERSION     1
+#define HELLO_SIZE  24
+#define KEY_SIZE    36 /* AES-256 key and salt */
+#define MAX_CONNS   64
+#define TIMEOUT_US  5000000
+#define WAIT_MIN_MS 500 /* between two tries of a router, doubling */
+#define WAIT_MAX_MS 16000
+
+struct who {
+	struct keys_psk psk;
+	struct in6_addr hoa;
+	struct who *next;
+};
+
+struct conn {
+	struct keying *k;
+	int fd;
+	SSL *ssl;
+	sd_event_source *io, *timer;
+	bool shaken, sent;
+	const struct who *who; /* whose identity the other end has shown (home agent) */
+	struct in6_addr ha, hoa, coa;
+	uint32_t spi_in;
+	uint8_t out[HELLO_SIZE], in[HELLO_SIZE];
+	size_t n_in;
+	struct conn *prev, *next;
+};
+
+struct keying {
+	sd_event *event;
+	bool server;
+	struct in6_addr ha;
+	unsigned port;
+	int fd;
+	sd_event_source *listen;
+	SSL_CTX *ctx;
+	struct who *who;
+	struct conn *conns;
+	unsigned n_conns;
+	uint64_t wait_until, wait_ms; /* a router's next try, ms */
+	keying_done_fn *done;
+	void *arg;
+	uint64_t counters[KEYING_N_COUNTERS];
+};
+
+static void conn_free(struct conn *c)
+{
+	DL_DELETE(c->k->conns, c);
+	c->k->n_conns--;
+	sd_event_source_disable_unref(c->io);
+	sd_event_source_disable_unref(c->timer);
+	SSL_free(c->ssl);
+	if (c->fd >= 0)
+		close(c->fd);
+	OPENSSL_clear_free(c, sizeof(*c));
+}
+
+static void fail(struct conn *c, enum keying_counter why)
+{
+	c->k->counters[why]++;
+	conn_free(c);
+}
+
+/* --- pre-shared keys --- */
+
+static SSL_SESSION *session_of(SSL *ssl, const struct who *w)
+{
+	static const uint8_t suite[] = {0x13, 0x02}; /* TLS_AES_256_GCM_SHA384 */
+	SSL_SESSION *s = SSL_SESSION_new();
+
+	if (s && SSL_SESSION_set1_master_key(s, w->psk.secret, w->psk.size) == 1 &&
+		SSL_SESSION_set_cipher(s, SSL_CIPHER_find(ssl, suite)) == 1 &&
+		SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION) == 1)
+		return s;
+	SSL_SESSION_free(s);
+	return NULL;
+}
+
+static int find_session(SSL *ssl, const unsigned char *id, size_t size, SSL_SESSION **out)
+{
+	struct conn *c = SSL_get_app_data(ssl);
+
+	*out = NULL;
+	for (struct who *w = c->k->who; w && !*out; w = w->next) {
+		if (strlen(w->psk.id) != size || memcmp(w->psk.id, id, size) != 0)
+			continue;
+		c->who = w;
+		*out = session_of(ssl, w);
+	}
+	return 1; /* without a session the handshake fails: there is no certificate */
+}
+
+static int use_session(
+	SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *size, SSL_SESSION **out)
+{
+	struct conn *c = SSL_get_app_data(ssl);
+
+	*out = NULL;
+	if (md && !EVP_MD_is_a(md, "SHA2-384"))
+		return 1;
+	*id = (const unsigned char *)c->who->psk.id;
+	*size = strlen(c->who->psk.id);
+	*out = session_of(ssl, c->who);
+	return *out != NULL;
+}
+
+/* --- the exchange --- */
+
+static void make_hello(struct conn *c)
+{
+	struct wr w = wr_init(c->out, sizeof(c->out));
+
+	do {
+		if (RAND_bytes((uint8_t *)&c->spi_in, sizeof(c->spi_in)) != 1)
+			abort();
+	} while (c->spi_in < ESP_MIN_SPI);
+	wr_u8(&w, VERSION);
+	wr_zero(&w, 3);
+	wr_u32(&w, c->spi_in);
+	wr_addr6(&w, &c->hoa);
+}
+
+static void make_sa(struct esp_sa *sa, uint32_t spi, const uint8_t key[KEY_SIZE])
+{
+	memset(sa, 0, sizeof(*sa));
+	sa->spi = spi;
+	sa->cipher = ESP_GCM;
+	sa->enc_size = 32;
+	sa->replay = true;
+	memcpy(sa->enc, key, 32);
+	memcpy(sa->salt, key + 32, 4);
+}
+
+static bool derive(struct conn *c, uint32_t spi_out, struct esp_sa *in, struct esp_sa *out)
+{
+	uint8_t context[40], keys[2 * KEY_SIZE];
+	struct wr w = wr_init(context, sizeof(context));
+	bool server = c->k->server, ok;
+
+	wr_addr6(&w, &c->ha);
+	wr_addr6(&w, &c->hoa);
+	wr_u32(&w, server ? c->spi_in : spi_out); /* to the home agent */
+	wr_u32(&w, server ? spi_out : c->spi_in);
+	ok = SSL_export_keying_material(c->ssl, keys, sizeof(keys), LABEL, strlen(LABEL), context,
+		     sizeof(context), 1) == 1;
+	make_sa(in, c->spi_in, keys + (server ? 0 : KEY_SIZE));
+	make_sa(out, spi_out, keys + (server ? KEY_SIZE : 0));
+	OPENSSL_cleanse(keys, sizeof(keys));
+	return ok;
+}
+
+static void finish(struct conn *c)
+{
+	struct rd r = rd_init(c->in, sizeof(c->in));
+	struct keying *k = c->k;
+	struct in6_addr ha = c->ha, hoa = c->hoa;
+	struct esp_sa in, out;
+	bool ok;
+
+	rd_skip(&r, 4);
+	ok = derive(c, rd_u32(&r), &in, &out);
+	SSL_shutdown(c->ssl);
+	k->counters[ok ? KEY_C_key_ok : KEY_C_key_failed]++;
+	k->wait_ms = 0;
+	conn_free(c);
+	if (ok)
+		k->done(k->arg, &ha, &hoa, &in, &out);
+	OPENSSL_cleanse(&in, sizeof(in));
+	OPENSSL_cleanse(&out, sizeof(out));
+}
+
+/* The other end's hello is complete: 0, or what is wrong with it. */
+static int judge(struct conn *c)
+{
+	struct rd r = rd_init(c->in, sizeof(c->in));
+	uint8_t version = rd_u8(&r);
+	struct in6_addr hoa;
+	uint32_t spi;
+
+	rd_skip(&r, 3);
+	spi = rd_u32(&r);
+	hoa = rd_addr6(&r);
+	if (version != VERSION || spi < ESP_MIN_SPI)
+		return KEY_C_key_failed;
+	if (c->k->server)
+		c->hoa = c->who->hoa;
+	return addr6_eq(&hoa, &c->hoa) ? 0 : KEY_C_key_home_address;
+}
+
+/* What OpenSSL wants next; false: it has failed. */
+static bool wants(struct conn *c, int r)
+{
+	int e = SSL_get_error(c->ssl, r);
+
+	if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE)
+		return false;
+	sd_event_source_set_io_events(c->io, e == SSL_ERROR_WANT_WRITE ? EPOLLOUT : EPOLLIN);
+	return true;
+}
+
+static int drive(struct conn *c)
+{
+	int r = 1, wrong;
+
+	if (!c->shaken) {
+		r = SSL_do_handshake(c->ssl);
+		if (r != 1)
+			return wants(c, r) ? 0 : KEY_C_key_failed + 1;
+		c->shaken = true;
+		if (!SSL_session_reused(c->ssl) || !c->who) /* not by our pre-shared key */
+			return KEY_C_key_failed + 1;
+		if (!c->k->server)
+			make_hello(c);
+	}
+	for (;;) {
+		bool my_turn = c->k->server == (c->n_in == HELLO_SIZE) && !c->sent;
+
+		if (my_turn)
+			r = SSL_write(c->ssl, c->out, HELLO_SIZE);
+		else if (c->n_in < HELLO_SIZE)
+			r = SSL_read(c->ssl, c->in + c->n_in, (int)(HELLO_SIZE - c->n_in));
+		else
+			return -1;
+		if (r <= 0)
+			return wants(c, r) ? 0 : KEY_C_key_failed + 1;
+		if (my_turn) {
+			c->sent = true;
+			continue;
+		}
+		c->n_in += (size_t)r;
+		if (c->n_in < HELLO_SIZE)
+			continue;
+		wrong = judge(c);
+		if (wrong)
+			return wrong + 1;
+		if (c->k->server)
+			make_hello(c);
+	}
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct conn *c = arg;
+	int r = drive(c);
+
+	(void)s, (void)fd, (void)revents;
+	if (r < 0)
+		finish(c);
+	else if (r > 0)
+		fail(c, (enum keying_counter)(r - 1));
+	return 0;
+}
+
+static int on_timeout(sd_event_source *s, uint64_t usec, void *arg)
+{
+	(void)s, (void)usec;
+	fail(arg, KEY_C_key_failed);
+	return 0;
+}
+
+/* Takes 'fd' over in any case. */
+static struct conn *conn_new(struct keying *k, int fd)
+{
+	struct conn *c = OPENSSL_zalloc(sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return NULL;
+	}
+	c->k = k;
+	c->fd = fd;
+	DL_APPEND(k->conns, c);
+	k->n_conns++;
+	c->ssl = SSL_new(k->ctx);
+	if (!c->ssl || SSL_set_fd(c->ssl, fd) != 1 || SSL_set_app_data(c->ssl, c) != 1 ||
+		sd_event_add_io(k->event, &c->io, fd, k->server ? EPOLLIN : EPOLLOUT, on_io, c) <
+			0 ||
+		sd_event_add_time_relative(
+			k->event, &c->timer, CLOCK_MONOTONIC, TIMEOUT_US, 0, on_timeout, c) < 0) {
+		fail(c, KEY_C_key_failed);
+		return NULL;
+	}
+	if (k->server)
+		SSL_set_accept_state(c->ssl);
+	else
+		SSL_set_connect_state(c->ssl);
+	return c;
+}
+
+static int on_connect(sd_event_source *s, int listener, uint32_t revents, void *arg)
+{
+	struct keying *k = arg;
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct conn *c;
+
+	(void)s, (void)revents;
+	if (fd < 0)
+		return 0;
+	if (k->n_conns >= MAX_CONNS) {
+		k->counters[KEY_C_key_limited]++;
+		close(fd);
+		return 0;
+	}
+	c = conn_new(k, fd);
+	if (c)
+		c->ha = k->ha;
+	return 0;
+}
+
+void keying_start(struct keying *k, const struct in6_addr *coa, const struct in6_addr *ha,
+	const struct in6_addr *hoa)
+{
+	struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_addr = *coa};
+	struct sockaddr_in6 to = {
+		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)k->port), .sin6_addr = *ha};
+	uint64_t now = daemon_now();
+	struct conn *c = k->conns;
+	int fd;
+
+	if (c && addr6_eq(&c->coa, coa) && addr6_eq(&c->ha, ha))
+		return; /* on its way */
+	if (c)
+		conn_free(c); /* from where we no longer are */
+	else if (now < k->wait_until)
+		return;
+	k->wait_ms = !k->wait_ms                ? WAIT_MIN_MS
+		     : k->wait_ms < WAIT_MAX_MS ? 2 * k->wait_ms
+						: WAIT_MAX_MS;
+	k->wait_until = now + k->wait_ms;
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
+		(connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)) {
+		log_debug("keys: %s", strerror(errno));
+		k->counters[KEY_C_key_failed]++;
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	c = conn_new(k, fd);
+	if (!c)
+		return;
+	c->who = k->who;
+	c->ha = *ha;
+	c->hoa = *hoa;
+	c->coa = *coa;
+}
+
+/* --- start and stop --- */
+
+static int open_tls(struct keying *k)
+{
+	k->ctx = SSL_CTX_new(k->server ? TLS_server_method() : TLS_client_method());
+	if (!k->ctx || SSL_CTX_set_min_proto_version(k->ctx, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_set_ciphersuites(k->ctx, "TLS_AES_256_GCM_SHA384") != 1 ||
+		SSL_CTX_set_num_tickets(k->ctx, 0) != 1)
+		return -EIO;
+	SSL_CTX_set_session_cache_mode(k->ctx, SSL_SESS_CACHE_OFF);
+	if (k->server)
+		SSL_CTX_set_psk_find_session_callback(k->ctx, find_session);
+	else
+		SSL_CTX_set_psk_use_session_callback(k->ctx, use_session);
+	return 0;
+}
+
+static int open_listener(struct keying *k)
+{
+	struct sockaddr_in6 at = {
+		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)k->port), .sin6_addr = k->ha};
+	int yes = 1;
+
+	k->fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (k->fd < 0 || setsockopt(k->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+		setsockopt(k->fd, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)) < 0 ||
+		bind(k->fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(k->fd, MAX_CONNS) < 0)
+		return -errno;
+	return sd_event_add_io(k->event, &k->listen, k->fd, EPOLLIN, on_connect, k);
+}
+
+int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha, unsigned port,
+	keying_done_fn *done, void *arg)
+{
+	struct keying *k = calloc(1, sizeof(*k));
+	int r;
+
+	if (!k)
+		return -ENOMEM;
+	*k = (struct keying){
+		.event = event, .server = ha, .port = port, .fd = -1, .done = done, .arg = arg};
+	if (ha)
+		k->ha = *ha;
+	r = open_tls(k);
+	if (r == 0 && ha)
+		r = open_listener(k);
+	if (r < 0) {
+		keying_close(k);
+		return r;
+	}
+	*out = k;
+	return 0;
+}
+
+int keying_add(struct keying *k, const struct keys_psk *psk, const struct in6_addr *hoa)
+{
+	struct who *w = OPENSSL_zalloc(sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->psk = *psk;
+	w->hoa = *hoa;
+	LL_PREPEND(k->who, w);
+	return 0;
+}
+
+uint64_t keying_counter(const struct keying *k, enum keying_counter c)
+{
+	return k->counters[c];
+}
+
+void keying_close(struct keying *k)
+{
+	struct who *w, *next;
+
+	if (!k)
+		return;
+	while (k->conns)
+		conn_free(k->conns);
+	sd_event_source_disable_unref(k->listen);
+	if (k->fd >= 0)
+		close(k->fd);
+	SSL_CTX_free(k->ctx);
+	LL_FOREACH_SAFE(k->who, w, next)
+	OPENSSL_clear_free(w, sizeof(*w));
+	free(k);
+}

@@ -1,0 +1,43 @@
+/* keying.h - keys for ESP on signalling: TLS 1.3 with pre-shared keys between router and home
+ * agent, over TCP from the care-of address; the keys come from the exporter (the idea of RFC 6618).
+ *
+ *     router                                          home agent
+ *       TLS 1.3 handshake, psk_dhe_ke, identity and secret of the key file's psk line
+ *       1 0 0 0 | SPI to the router | home address -->
+ *            <-- 1 0 0 0 | SPI to the home agent | home address       then both close
+ *
+ * Each end chooses the SPI of what it will receive.  exporter("EXPORTER-nemo-signalling", home
+ * agent | home address | SPI to home agent | SPI to router) gives two times AES-256 key and salt,
+ * to the home agent first.  Every connection gives new keys, so numbers always begin at 1. */
+#pragma once
+#include <systemd/sd-event.h>
+#include "common/sec/sec.h"
+
+#define KEYING_COUNTERS(X) \
+	X(key_ok, "key exchanges that gave keys") \
+	X(key_failed, \
+		"key exchanges that failed: identity or secret unknown, no TLS 1.3, cut off") \
+	X(key_home_address, "key exchanges refused: the identity is not this home address's") \
+	X(key_limited, "key exchanges refused: too many at once")
+enum keying_counter {
+#define X(name, text) KEY_C_##name,
+	KEYING_COUNTERS(X)
+#undef X
+		KEYING_N_COUNTERS
+};
+
+struct keying;
+/* New associations, to be copied. */
+typedef void keying_done_fn(void *arg, const struct in6_addr *ha, const struct in6_addr *hoa,
+	const struct esp_sa *in, const struct esp_sa *out);
+
+/* 'ha': listen there as a home agent does; NULL: a mobile router.  0 or -errno. */
+int keying_open(struct keying **, sd_event *, const struct in6_addr *ha, unsigned port,
+	keying_done_fn *, void *arg);
+/* Who may ask for keys of which home address (home agent), or who we are (router).  Copied. */
+int keying_add(struct keying *, const struct keys_psk *, const struct in6_addr *hoa);
+/* A router's wish: asks 'ha' from 'coa', unless it does so already or did a moment ago. */
+void keying_start(struct keying *, const struct in6_addr *coa, const struct in6_addr *ha,
+	const struct in6_addr *hoa);
+uint64_t keying_counter(const struct keying *, enum keying_counter);
+void keying_close(struct keying *); /* wipes the secrets; accepts NULL */
