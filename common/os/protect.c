@@ -78,7 +78,7 @@ void protect_read_keys(
 	unsigned at;
 
 	memset(out, 0, sizeof(*out));
-	if (mode == SEC_NONE && !*path)
+	if (mode == SEC_NONE)
 		return;
 	if (!*path) {
 		conf_error(c, line, "keys", "is missing: protection = \"%s\" needs a key file",

@@ -148,12 +148,14 @@ class Wide:
         the translator's, None: there is none; 'on': where it runs, "nat" or "ha"."""
         self.net = net
         self.leaks = LeakCheck(net, VISITED, [AGGREGATE])
-        ha_conf = with_settings(conf("nemo-ha"), {"engine": engine})
+        # In clear: the phases of a move are read from captures.
+        common = {"engine": engine, "protection": "none"}
+        ha_conf = with_settings(conf("nemo-ha"), common)
         self.ha = Daemon(net, "ha", "nemo-ha", ha_conf).start()
         self.mr, self.uplink = {}, {}
         for n in routers:
             self.uplink[n] = Capture(net, f"mr{n}", "eth0", SIGNALLING)
-            own = {"engine": engine, **(settings or {}).get(n, {})}
+            own = {**common, **(settings or {}).get(n, {})}
             self.mr[n] = Daemon(net, f"mr{n}", "nemo-mr", with_settings(conf(f"nemo-mr-{n}"), own))
             self.mr[n].start()
         for d in self.mr.values():
