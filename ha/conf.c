@@ -133,6 +133,12 @@ const struct conf_key ha_conf_keys[] = {
 		.max = 10000,
 		.help = "duplicate address detection on the home link before a first registration, "
 			"ms; 0: none"},
+	{.name = "home_routes",
+		KEY(CONF_BOOL, home_routes),
+		.def = "false",
+		.help = "routers that are not bound are at home: route their networks to their "
+			"home "
+			"addresses on the home link (tenants are not kept apart there)"},
 	{.name = "aggregates",
 		KEY(CONF_PREFIX6S, core.aggregates),
 		.elem_size = sizeof(struct prefix6),
@@ -487,6 +493,8 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 	f->core.home_link = f->home_link[0];
 	if (f->core.home_link && !f->core.n_home)
 		conf_error(&conf, 0, "home_link", "needs home_prefixes: what is on that link");
+	if (f->home_routes && !f->core.home_link)
+		conf_error(&conf, 0, "home_routes", "needs home_link");
 	if (f->mtu && f->mtu < 1280)
 		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
 	check_agents(&conf, &f->core);

@@ -14,6 +14,7 @@ struct ha_file {
 	char name[HA_NAME_SIZE], control[108];
 	unsigned n_interfaces;
 	char (*interfaces)[IFNAMSIZ];
+	bool home_routes;
 	char home_link[IFNAMSIZ]; /* "": the home link is virtual */
 	int engine;               /* index into conf_engines */
 	int protection;           /* enum sec_mode: what routers without a word of their own have */

@@ -15,11 +15,13 @@
 #include "common/os/protect.h"
 #include "common/os/tell.h"
 #include "ha/edge.h"
+#include "ha/home.h"
 #include "ha/homeio.h"
 
 #define DEV_NAME    "nemo0"
 #define MAIN_TABLE  254
 #define METRIC_LAST 0xfffffff0u /* of the unreachable aggregate: anything else goes first */
+#define METRIC_HOME 0xffffff00u /* of networks at home: tunnels go first */
 
 struct ha_edge {
 	const struct ha_file *file;
@@ -110,6 +112,32 @@ static void on_home(void *arg, const struct ha_event *ev)
 	run(arg, ev);
 }
 
+/* Networks of routers that are at home, or nowhere (RFC 3963 s3).  While one is bound its tunnel's
+ * routes go first. */
+static int home_routes(struct ha_edge *e, int (*change)(struct net *, const struct net_route *))
+{
+	const struct ha_conf *c = &e->file->core;
+	int r = 0;
+
+	for (unsigned i = 0; i < c->n_routers && e->file->home_routes && r == 0; i++) {
+		const struct ha_router *router = &c->routers[i];
+
+		for (unsigned k = 0; k < router->n_prefixes && r == 0; k++) {
+			struct net_route route = {
+				.dst = router->prefixes[k],
+				.table = MAIN_TABLE,
+				.via = router->hoa,
+				.oif = homeio_ifindex(e->home),
+				.metric = METRIC_HOME,
+			};
+
+			if (home_on_link(e->ha, &router->hoa))
+				r = change(e->net, &route);
+		}
+	}
+	return r;
+}
+
 /* A router that comes home de-registers from there. */
 static void on_home_up(void *arg, unsigned ifindex)
 {
@@ -118,6 +146,9 @@ static void on_home_up(void *arg, unsigned ifindex)
 
 	if (r < 0)
 		log_err("home link %s: signalling capture: %s", e->file->home_link, strerror(-r));
+	r = home_routes(e, net_route_put);
+	if (r < 0)
+		log_err("home_routes: %s: %s", e->file->home_link, strerror(-r));
 	/* Its routers ask there who has the anycast address (RFC 6275 s10.5.1). */
 	for (unsigned i = 0; i < e->file->core.n_home; i++) {
 		struct in6_addr anycast = icmp6_anycast(&e->file->core.home[i]);
@@ -555,6 +586,8 @@ void ha_edge_close(struct ha_edge *e)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	ctl_close(e->ctl);
+	if (e->home && homeio_ifindex(e->home))
+		home_routes(e, net_route_drop);
 	homeio_close(e->home);
 	mhio_close(e->io);
 	protect_close(e->protect);

@@ -48,6 +48,7 @@ const char *bul_state_str(enum bul_state s)
 	case BUL_REFUSED: return "refused";
 	case BUL_REVOKED: return "revoked";
 	case BUL_CLOSING: return "closing";
+	case BUL_HOME: return "at home";
 	}
 	return "?";
 }
@@ -70,7 +71,7 @@ void bul_put_tunnel(struct mr *mr)
 	struct bul *b = &mr->bul;
 	const struct link *l = &mr->links[b->uplink];
 
-	if (!b->tunnel || mr->active < 0 || !mr->conf->n_has)
+	if (!b->tunnel || mr->active < 0 || !mr->conf->n_has || mr->home.state != ATHOME_AWAY)
 		return;
 	struct tunnel *t = &mr_action(mr, MR_DO_TUNNEL_PUT)->tunnel;
 
@@ -114,15 +115,18 @@ static uint32_t lifetime_s(const struct mr *mr)
 static void fill_update(const struct mr *mr, unsigned ha, bool closing, struct mh_env *e)
 {
 	const struct bul *b = &mr->bul;
+	bool away = mr->home.state == ATHOME_AWAY;
 
 	e->src = b->coa;
 	e->dst = mr->conf->has[ha];
-	e->hoa = mr->conf->hoa;
+	if (away) /* at home it is the source (s11.5.5) */
+		e->hoa = mr->conf->hoa;
 	e->m.type = MH_BU;
 	e->m.bu.seq = b->seq;
 	e->m.bu.flags = MH_BU_A | MH_BU_H | MH_BU_R;
 	e->m.bu.lifetime_s = closing ? 0 : lifetime_s(mr);
-	e->m.o.alt_coa = b->coa; /* MUST: ESP does not protect the IPv6 header (s11.7.1) */
+	if (away) /* MUST: ESP does not protect the IPv6 header (s11.7.1) */
+		e->m.o.alt_coa = b->coa;
 	if (!b->implicit && !closing)
 		for (unsigned i = 0; i < mr->conf->n_networks; i++)
 			e->m.o.mnp[e->m.o.n_mnp++] = mr->conf->networks[i].prefix;
@@ -132,8 +136,10 @@ static void fill_update(const struct mr *mr, unsigned ha, bool closing, struct m
 static uint32_t put_update(struct mr *mr, unsigned ha, bool closing)
 {
 	struct bul *b = &mr->bul;
-	struct mr_action *a = mr_action(mr, MR_DO_SEND_MH);
+	struct mr_action *a;
 
+	athome_send(mr);
+	a = mr_action(mr, MR_DO_SEND_MH);
 	b->seq++;
 	a->uplink = b->uplink;
 	fill_update(mr, ha, closing, &a->mh);
@@ -160,7 +166,7 @@ static void transmit(struct mr *mr)
 	b->sent[b->n_sent].lifetime_s = put_update(mr, b->ha, b->state == BUL_CLOSING);
 	b->sent[b->n_sent].seq = b->seq;
 	b->sent[b->n_sent++].at = mr->now;
-	if (b->state == BUL_CLOSING) /* one that the limit holds back is no try */
+	if (b->state == BUL_CLOSING && b->closing_left) /* one held back by the limit is no try */
 		b->closing_left--;
 	if (!b->first_tx)
 		mr->counters[MR_C_bu_retransmitted]++;
@@ -411,9 +417,10 @@ static void react(struct mr *mr, uint8_t status)
 static void closed(struct mr *mr, bool answered)
 {
 	struct bul *b = &mr->bul;
+	bool home = mr->home.state != ATHOME_AWAY;
 
 	b->send_at = UINT64_MAX;
-	if (b->ha == b->bound_ha)
+	if (b->ha == b->bound_ha || home)
 		unbind(mr);
 	mr_note(mr, NOTE_MR_CLOSED, "%s",
 		answered ? "the home agent has removed the binding"
@@ -421,6 +428,9 @@ static void closed(struct mr *mr, bool answered)
 	if (b->closing_exit) {
 		b->state = BUL_IDLE;
 		mr_exit(mr, false);
+	} else if (home) {
+		begin(mr, BUL_HOME);
+		athome_closed(mr, answered && b->last_status < 128);
 	} else if (b->elsewhere) {
 		b->elsewhere = false;
 		if (!next_ha(mr)) {
@@ -437,11 +447,37 @@ static void closing_timeout(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
 
-	if (b->closing_left == 0) {
+	/* Coming home: as long as the home agent may hold a binding it defends our address. */
+	if (b->closing_left == 0 && !(b->live && mr->home.state == ATHOME_RETURNING)) {
 		closed(mr, false);
 		return;
 	}
 	send_update(mr);
+}
+
+void bul_return(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	b->elsewhere = false;
+	if (mr->conf->n_has) {
+		start(mr, BUL_CLOSING);
+		return;
+	}
+	begin(mr, BUL_HOME); /* none was found yet */
+	b->send_at = UINT64_MAX;
+	athome_closed(mr, false);
+}
+
+void bul_leave_home(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	if (b->state == BUL_HOME || (b->state == BUL_CLOSING && !b->closing_exit)) {
+		begin(mr, BUL_IDLE);
+		b->send_at = UINT64_MAX;
+	}
+	memset(&b->coa, 0, sizeof(b->coa)); /* any care-of address is a new one */
 }
 
 static void tell_accepted(struct mr *mr, const struct mh_msg *m, uint32_t asked_s, bool again)
@@ -612,9 +648,9 @@ void bul_receive(struct mr *mr, const struct mh_env *e)
 	/* Through the tunnel to the home address, or by routing header (s6.1, s11.3.3).  A Binding
 	 * Error comes without one (s9.3.3), and names it. */
 	bool to_home = addr6_eq(addr6_is_any(&e->hoa) ? &e->dst : &e->hoa, hoa);
-	bool for_us = e->m.type == MH_BE   ? addr6_eq(&e->m.be.hoa, hoa)
-		      : e->m.type == MH_BA ? addr6_eq(&e->hoa, hoa)
-					   : to_home;
+	bool for_us = e->m.type == MH_BE ? addr6_eq(&e->m.be.hoa, hoa)
+		      : e->m.type == MH_BA && mr->home.state == ATHOME_AWAY ? addr6_eq(&e->hoa, hoa)
+									    : to_home;
 
 	if (!addr6_eq(&e->src, &mr->conf->has[mr->bul.ha]) || !for_us) {
 		mr->counters[MR_C_mh_foreign]++;
@@ -642,7 +678,8 @@ void bul_switch(struct mr *mr, unsigned ha)
 
 	b->ha = ha;
 	new_round(b);
-	start(mr, BUL_REGISTERING);
+	if (mr->home.state == ATHOME_AWAY)
+		start(mr, BUL_REGISTERING);
 }
 
 void bul_revoked(struct mr *mr, uint64_t wait_ms)
@@ -650,7 +687,7 @@ void bul_revoked(struct mr *mr, uint64_t wait_ms)
 	struct bul *b = &mr->bul;
 
 	unbind(mr);
-	if (b->state == BUL_CLOSING) /* that goes its way */
+	if (b->state == BUL_CLOSING || b->state == BUL_HOME) /* that goes its way */
 		return;
 	begin(mr, BUL_REVOKED);
 	b->ha = b->bound_ha;
@@ -685,7 +722,9 @@ void bul_restart(struct mr *mr)
 		b->implicit = mr->conf->mode == MR_IMPLICIT;
 		b->ha = b->live ? b->bound_ha : 0;
 		b->state = BUL_IDLE;
-		if (mr->active >= 0 && mr->discovers)
+		if (mr->active >= 0 && mr->links[mr->active].current.home)
+			athome_arrive(mr, (unsigned)mr->active);
+		else if (mr->active >= 0 && mr->discovers)
 			discover(mr);
 		else if (mr->active >= 0)
 			start(mr, BUL_REGISTERING);
@@ -771,6 +810,7 @@ static void timeout(struct mr *mr)
 		break;
 	case BUL_IDLE:
 	case BUL_DISCOVERY:
+	case BUL_HOME:
 	case BUL_REFUSED: break;
 	}
 }

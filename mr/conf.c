@@ -87,6 +87,12 @@ const struct conf_key mr_conf_keys[] = {
 		.help = "prefix of the home link, where home agents are looked for if home_agents "
 			"is "
 			"empty; without it the /64 of the home address"},
+	{.name = "return_home",
+		KEY(CONF_BOOL, core.return_home),
+		.def = "false",
+		.help = "where home_prefix is advertised the router is at home: it de-registers "
+			"and "
+			"uses no tunnel; false: never"},
 	{.name = "home_agents",
 		KEY(CONF_ADDR6S, core.has),
 		.max = MR_MAX_HAS,
@@ -308,6 +314,25 @@ static void check_addresses(struct conf *conf, const struct mr_conf *c)
 	}
 }
 
+static void check_home(struct conf *conf, const struct mr_conf *c)
+{
+	bool inside = prefix6_has(&c->home_prefix, &c->hoa);
+	char a[PREFIX6_STRLEN];
+
+	if (!c->return_home || conf_misread(conf, &c->home_prefix.addr) ||
+		conf_misread(conf, &c->hoa))
+		return;
+	for (unsigned i = 0; i < c->n_networks; i++) {
+		inside |= prefix6_has(&c->networks[i].prefix, &c->hoa);
+		if (prefix6_overlaps(&c->home_prefix, &c->networks[i].prefix))
+			conf_error(conf, c->networks[i].line, "networks.prefix",
+				"%s overlaps home_prefix", prefix6_str(&c->networks[i].prefix, a));
+	}
+	if (!inside)
+		conf_error(conf, 0, "home_prefix",
+			"the home address is neither in it nor in one of the networks");
+}
+
 unsigned mr_conf_read(const char *path, struct mr_file *f)
 {
 	struct conf conf = {.file = path};
@@ -327,6 +352,7 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	check_networks(&conf, &f->core);
 	check_known(&conf, &f->core);
 	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file, &f->keys);
+	check_home(&conf, &f->core);
 	return conf.n_errors;
 }
 

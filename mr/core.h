@@ -17,6 +17,8 @@
 enum link_state { LINK_DOWN, LINK_SEARCH, LINK_READY, LINK_SUSPECT };
 
 struct attachment {             /* a link as its router and prefix show it */
+	bool home, from_ha;     /* the home link: its 'coa' is the home address; the router is the
+				 * home agent */
 	struct in6_addr router; /* link-local */
 	uint8_t mac[6];
 	struct prefix6 prefix; /* /64 */
@@ -74,6 +76,8 @@ struct link {
  *
  * REVOKED: the home agent ended the binding (RFC 5846).  It is as REFUSED, but for a try now and
  * then: nothing tells a router that it is allowed again.
+ *
+ *     any --home link--> CLOSING --answer--> HOME --another link--> REGISTERING
  */
 enum bul_state {
 	BUL_IDLE,
@@ -83,7 +87,8 @@ enum bul_state {
 	BUL_RETRY,
 	BUL_REFUSED,
 	BUL_REVOKED,
-	BUL_CLOSING
+	BUL_CLOSING,
+	BUL_HOME
 };
 
 /* What is left to do once no home agent accepts, mildest first (RFC 3963 s5.4). */
@@ -185,6 +190,22 @@ struct mps {         /* the home prefixes, as the home agent tells of them */
 	struct ndp_prefix prefix[NDP_MAX_PREFIX];
 };
 
+/* Towards the home link:
+ *
+ *     AWAY --home prefix--> RETURNING --de-registered--> THERE --address in use--> DUPLICATE
+ *       ^                       |                          |                           |
+ *       +---- another link -----+--------------------------+---------------------------+
+ */
+enum athome_state { ATHOME_AWAY, ATHOME_RETURNING, ATHOME_THERE, ATHOME_DUPLICATE };
+
+struct athome {
+	enum athome_state state;
+	unsigned uplink;      /* not in AWAY */
+	uint64_t ask_until;   /* ms; RETURNING: how long the home agent is waited for */
+	uint64_t announce_at; /* ms; next announcement */
+	unsigned announce;    /* THERE: announcements still to be sent */
+};
+
 struct mr {
 	const struct mr_conf *conf; /* now_conf */
 	struct mr_conf now_conf;    /* the configuration, with the home agents that are known now */
@@ -197,6 +218,7 @@ struct mr {
 	int active; /* uplink in use, -1 = none */
 	struct bul bul;
 	struct mr_control control;
+	struct athome home;
 	uint64_t rng; /* splitmix64 state */
 	uint64_t counters[MR_N_COUNTERS];
 	struct mr_out *out; /* of the step being done */
@@ -241,6 +263,8 @@ void bul_tick(struct mr *);
 void bul_put_tunnel(struct mr *);
 void bul_home_ended(struct mr *); /* the home address is no longer valid */
 void bul_discovered(struct mr *); /* register with the first of the home agents known now */
+void bul_return(struct mr *);     /* de-register from the home link: the core of returning home */
+void bul_leave_home(struct mr *); /* what was begun there is of no interest any more */
 uint64_t bul_deadline(const struct mr *);
 const char *bul_state_str(enum bul_state);
 void bul_again(struct mr *);                     /* the home agent may have lost the binding */
@@ -279,3 +303,17 @@ void mps_receive(struct mr *, const struct icmp6_msg *);
 void mps_tick(struct mr *);
 uint64_t mps_deadline(const struct mr *);
 json_t *mps_show(const struct mr *, uint64_t now);
+
+/* athome.c */
+bool athome_is(const struct mr *, const struct ndp_prefix *); /* says this that we are at home? */
+bool athome_agent_told(const struct mr *, const struct ndp_ra *); /* an advertisement of it? */
+void athome_arrive(struct mr *, unsigned uplink); /* its current attachment is the home link */
+void athome_leave(struct mr *);                   /* before that goes; nothing if it is another */
+void athome_send(struct mr *);                    /* before an update leaves */
+void athome_na(struct mr *, const struct link *, const struct ndp_msg *, const uint8_t mac[6]);
+void athome_closed(struct mr *, bool was_bound); /* de-registered: there was a binding, or none */
+void athome_router(struct mr *);                 /* another router of the home link */
+void athome_dad_failed(struct mr *);
+void athome_restart(struct mr *); /* operator: try again */
+void athome_tick(struct mr *);
+uint64_t athome_deadline(const struct mr *);

@@ -139,6 +139,60 @@ static int drop_router(struct mr_edge *e, const struct mr_action *a)
 	return r.oif ? net_route_drop(e->net, &r) : 0;
 }
 
+/* --- the home link --- */
+
+static int put_home_addr(struct mr_edge *e, const struct mr_action *a)
+{
+	unsigned ifindex = e->uplinks[a->uplink].ifindex;
+
+	if (a->verified)
+		return net_addr_put(
+			e->net, ifindex, &a->addr, 128, IFA_F_NOPREFIXROUTE | IFA_F_NODAD);
+	net_addr_drop(e->net, ifindex, &a->addr, 128); /* only a new one is tested */
+	return net_addr_put(e->net, ifindex, &a->addr, 128, IFA_F_NOPREFIXROUTE | IFA_F_OPTIMISTIC);
+}
+
+static int advertise(struct mr_edge *e, const struct uplink *u, const struct in6_addr *addr)
+{
+	struct ndp_msg m = {.type = NDP_NA, .src = *addr, .target = *addr, .has_lladdr = true};
+
+	m.dst = (struct in6_addr){.s6_addr = {0xff, 2, [15] = 1}};
+	m.na.router = m.na.override = true;
+	memcpy(m.lladdr, u->mac, 6);
+	return nd_send(e->nd, &m, NULL, u->ifindex);
+}
+
+static int home(struct mr_edge *e, const struct mr_action *a)
+{
+	const struct uplink *u = &e->uplinks[a->uplink];
+	struct policy_home h = {
+		.ifindex = u->ifindex, .prefix = a->home.prefix, .router = a->router};
+	struct ndp_msg ask = {
+		.type = NDP_NS, .dst = ndp_solicited_node(&a->addr), .target = a->addr};
+	int r;
+
+	snprintf(h.interface, sizeof(h.interface), "%s", u->name);
+	switch (a->home.op) {
+	case MR_HOME_ASK: return nd_send(e->nd, &ask, NULL, u->ifindex);
+	case MR_HOME_LINK:
+		r = policy_home_link(e->net, &h);
+		if (r == 0 && a->verified)
+			r = net_neigh_put(e->net, u->ifindex, &a->router, a->mac);
+		return r;
+	case MR_HOME_ADDR: return put_home_addr(e, a);
+	case MR_HOME_ROUTE: return policy_home_put(e->net, e->file, &h);
+	case MR_HOME_ANNOUNCE:
+		if (!addr6_is_any(&u->lladdr))
+			advertise(e, u, &u->lladdr);
+		return advertise(e, u, &a->addr);
+	case MR_HOME_END:
+		r = policy_home_drop(e->net, e->file, &h);
+		net_addr_drop(e->net, u->ifindex, &a->addr, 128);
+		return r;
+	}
+	return 0;
+}
+
 static int put_tunnel(struct mr_edge *e, struct mr_action *a)
 {
 	a->tunnel.oif = e->uplinks[a->tunnel.oif].ifindex;
@@ -234,6 +288,7 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_MR_HINT: handover_hint(&e->handovers, e->step_us); break;
 	case NOTE_MR_CONFIRMED: handover_forget(&e->handovers); break;
 	case NOTE_MR_MOVED: begin_handover(e, n); break;
+	case NOTE_MR_HOME: handover_mark(&e->handovers, HANDOVER_ba, now_us()); break;
 	case NOTE_MR_REGISTERED:
 		handover_mark(&e->handovers, HANDOVER_ba, now_us());
 		if (handover_last(&e->handovers) &&
@@ -293,6 +348,7 @@ static int perform_one(struct mr_edge *e, struct mr_action *a)
 	case MR_DO_COA_DROP: return drop_coa(e, a);
 	case MR_DO_ROUTER_PUT: return put_router(e, a);
 	case MR_DO_ROUTER_DROP: return drop_router(e, a);
+	case MR_DO_HOME: return home(e, a);
 	case MR_DO_TUNNEL_PUT: return put_tunnel(e, a);
 	case MR_DO_TUNNEL_DROP: return e->engine->drop(e->tunnels, &a->tunnel.id);
 	case MR_DO_NOTE: take_note(e, &a->note); return 0;
@@ -310,6 +366,7 @@ static const char *const action_names[] = {
 	[MR_DO_COA_DROP] = "remove a care-of address",
 	[MR_DO_ROUTER_PUT] = "set the default route",
 	[MR_DO_ROUTER_DROP] = "remove the default route",
+	[MR_DO_HOME] = "do what is due on the home link",
 	[MR_DO_TUNNEL_PUT] = "set the tunnel",
 	[MR_DO_TUNNEL_DROP] = "remove the tunnel",
 };
@@ -367,6 +424,8 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 		if (r < 0)
 			log_warn("uplink %s: sysctl %s: %s", u->name, sysctls[i].key, strerror(-r));
 	}
+	/* Away, a home agent with an address of the home link is no neighbour. */
+	policy_home_forget(e->net, e->file, u->ifindex);
 	r = e->engine->attach(e->tunnels, u->ifindex);
 	if (r == 0)
 		r = sig_attach(mhio_sig(e->io), u->ifindex);

@@ -84,6 +84,10 @@ static void make_coa(struct mr *mr, struct link *l, struct attachment *a)
 {
 	uint8_t iid[8];
 
+	if (a->home) {
+		a->coa = mr->conf->hoa;
+		return;
+	}
 	addr6_eui64(l->mac, iid);
 	if (l->dad_failures) { /* someone has our address: a random identifier, RFC 4941 style */
 		uint64_t r = mr_random(mr);
@@ -109,6 +113,7 @@ void link_init(struct mr *mr, struct link *l, unsigned index)
 		a->router = c->known[i].router;
 		memcpy(a->mac, c->known[i].mac, 6);
 		a->prefix = c->known[i].prefix;
+		a->home = c->return_home && prefix6_eq(&a->prefix, &c->home_prefix);
 		a->router_until = a->prefix_until = UINT64_MAX;
 		l->n_known++;
 	}
@@ -229,6 +234,12 @@ static void leave(struct mr *mr, struct link *l)
 {
 	if (!l->has_current)
 		return;
+	if (l->current.home) { /* its address must not linger where it is no neighbour's */
+		l->has_current = false;
+		if (mr->home.uplink == l->index)
+			athome_leave(mr);
+		return;
+	}
 	struct attachment *k = known_find(l, &l->current);
 
 	if (mr->now - l->current.seen >= LINK_VERIFIED_MS)
@@ -257,7 +268,10 @@ void link_close(struct mr *mr, struct link *l)
 {
 	if (l->has_current) {
 		drop_router(mr, l);
-		drop_coa(mr, l, &l->current.coa);
+		if (!l->current.home)
+			drop_coa(mr, l, &l->current.coa);
+		else if (mr->home.uplink == l->index)
+			athome_leave(mr);
 	}
 	if (l->has_old)
 		drop_coa(mr, l, &l->old.coa);
@@ -270,7 +284,8 @@ static void put_router(struct mr *mr, const struct link *l)
 	act->uplink = l->index;
 	act->router = l->current.router;
 	memcpy(act->mac, l->current.mac, 6);
-	act->addr = l->current.coa;
+	if (!l->current.home) /* else it is not on the interface yet */
+		act->addr = l->current.coa;
 	act->metric = metric(mr, l);
 	act->mtu = l->current.mtu;
 }
@@ -302,14 +317,18 @@ static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	l->has_current = true;
 	known_put(l, &a);
 
-	act = mr_action(mr, MR_DO_COA_PUT);
-	act->uplink = l->index;
-	act->addr = a.coa;
-	act->verified = a.verified;
+	if (!a.home) {
+		act = mr_action(mr, MR_DO_COA_PUT);
+		act->uplink = l->index;
+		act->addr = a.coa;
+		act->verified = a.verified;
+	}
 	put_router(mr, l);
 	l->strong = false;
 	link_enter(mr, l, LINK_READY);
 	mr_select(mr);
+	if (a.home && mr->active == (int)l->index)
+		athome_router(mr);
 }
 
 /* The current link was confirmed: a candidate is another router of the same link. */
@@ -396,6 +415,11 @@ void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
 {
 	if (!l->has_current || !addr6_eq(addr, &l->current.coa))
 		return;
+	if (l->current.home) {
+		if (mr->home.uplink == l->index && mr->home.state != ATHOME_AWAY)
+			athome_dad_failed(mr);
+		return;
+	}
 	struct attachment a = l->current;
 	struct attachment *k = known_find(l, &a);
 
@@ -414,9 +438,12 @@ void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
 
 /* --- advertisements --- */
 
-/* A prefix that a care-of address can come from: not our own home or mobile network. */
+/* A prefix that a care-of address can come from: not our own home or mobile network.  Or that of
+ * the home link, as such. */
 static bool prefix_usable(const struct mr *mr, const struct ndp_prefix *p)
 {
+	if (mr->conf->return_home && prefix6_eq(&p->prefix, &mr->conf->home_prefix))
+		return athome_is(mr, p);
 	if (!p->autonomous || p->prefix.len != 64 || p->valid_s == 0 ||
 		!addr6_is_routable(&p->prefix.addr) || prefix6_has(&p->prefix, &mr->conf->hoa))
 		return false;
@@ -436,6 +463,8 @@ static const struct ndp_prefix *pick_prefix(
 
 		if (!prefix_usable(mr, p))
 			continue;
+		if (athome_is(mr, p)) /* whatever else is on that link */
+			return p;
 		if (l->has_current && prefix6_eq(&p->prefix, &l->current.prefix))
 			return p;
 		if (!best || (best->preferred_s == 0 && p->preferred_s))
@@ -524,6 +553,8 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		.router_until = ndp_until(mr->now, m->ra.lifetime_s),
 		.prefix_until = ndp_until(mr->now, p->valid_s),
 		.seen = mr->now,
+		.home = athome_is(mr, p),
+		.from_ha = athome_agent_told(mr, &m->ra),
 	};
 
 	memcpy(a.mac, mac, 6);

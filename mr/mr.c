@@ -56,6 +56,7 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	mr->n_links = conf->n_uplinks;
 	for (unsigned i = 0; i < mr->n_links; i++)
 		link_init(mr, &mr->links[i], i);
+	mr->home.ask_until = mr->home.announce_at = UINT64_MAX;
 	bul_init(mr);
 	mr_control_init(mr);
 	return mr;
@@ -115,18 +116,28 @@ void mr_select(struct mr *mr)
 	struct in6_addr old = mr->bul.coa;
 
 	mr->counters[MR_C_moves]++;
-	bul_move(mr, &l->current.coa, (unsigned)best);
+	if (mr->home.state != ATHOME_AWAY && mr->home.uplink != (unsigned)best)
+		athome_leave(mr); /* another uplink is better */
+	if (l->current.home)
+		athome_arrive(mr, (unsigned)best);
+	else
+		bul_move(mr, &l->current.coa, (unsigned)best);
 	mr_note(mr, NOTE_MR_MOVED, "uplink %s, after %s%s", mr->conf->uplinks[best].interface,
-		l->cause, l->from_known ? ", known link" : "")
+		l->cause,
+		l->current.home ? ", home link"
+		: l->from_known ? ", known link"
+				: "")
 		->old_coa = old;
 }
 
 static void receive_nd(struct mr *mr, struct link *l, const struct mr_event *ev)
 {
-	if (ev->nd.msg.type == NDP_RA)
+	if (ev->nd.msg.type == NDP_RA) {
 		link_ra(mr, l, &ev->nd.msg, ev->nd.mac);
-	else if (ev->nd.msg.type == NDP_NA)
+	} else if (ev->nd.msg.type == NDP_NA) {
+		athome_na(mr, l, &ev->nd.msg, ev->nd.mac);
 		link_na(mr, l, &ev->nd.msg, ev->nd.mac);
+	}
 }
 
 void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_out *out)
@@ -161,6 +172,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 	case MR_EV_REHOME:
 		link_hint(mr, l, true, "operator");
 		bul_restart(mr);
+		athome_restart(mr);
 		break;
 	case MR_EV_STOP: bul_stop(mr, ev->keep); break;
 	case MR_EV_TICK:
@@ -170,6 +182,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		mr_control_tick(mr);
 		dhaad_tick(mr);
 		mps_tick(mr);
+		athome_tick(mr);
 		break;
 	}
 	mr->out = NULL;
@@ -180,6 +193,7 @@ uint64_t mr_deadline(const struct mr *mr)
 	uint64_t at = mr_min(bul_deadline(mr), mr_min(mr_control_deadline(mr), mr->dhaad.at));
 
 	at = mr_min(at, mps_deadline(mr));
+	at = mr_min(at, athome_deadline(mr));
 
 	for (unsigned i = 0; i < mr->n_links; i++)
 		at = mr_min(at, link_deadline(&mr->links[i]));
@@ -256,7 +270,7 @@ json_t *mr_show(const struct mr *mr, uint64_t now)
 		"state", bul_state_str(b->state), "home_address",
 		addr_or_null(true, &mr->conf->hoa), "home_agent",
 		addr_or_null(mr->conf->n_has > 0, &mr->conf->has[b->ha]), "care_of",
-		addr_or_null(mr->active >= 0, &b->coa), "uplink",
+		addr_or_null(mr->active >= 0 && mr->home.state == ATHOME_AWAY, &b->coa), "uplink",
 		mr->active >= 0 ? json_string(mr->conf->uplinks[mr->active].interface)
 				: json_null(),
 		"lifetime_s", (json_int_t)(bound ? b->lifetime_s : 0), "remaining_s",

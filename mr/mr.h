@@ -41,7 +41,8 @@ struct mr_known_conf { /* a link that may be visited: RFC 6059 for links never s
 struct mr_conf { /* what it points to is borrowed by the core: must outlive it */
 	char name[MR_NAME_SIZE];
 	struct in6_addr hoa;
-	struct prefix6 home_prefix; /* where home agents are looked for if none is configured */
+	struct prefix6 home_prefix; /* where home agents are looked for; len 0: nowhere */
+	bool return_home;           /* where it is advertised the router is at home */
 	unsigned n_has;             /* 0: they are looked for */
 	struct in6_addr *has;       /* home agents, in order of preference */
 	unsigned n_uplinks;
@@ -136,6 +137,14 @@ struct mr_event {
 	};
 };
 
+enum mr_home_op {      /* on the home link */
+	MR_HOME_ASK,   /* solicitation from ::, target addr (RFC 6275 s11.5.5) */
+	MR_HOME_LINK,  /* route to the prefix; 'router' is the home agent, with 'verified' at mac */
+	MR_HOME_ADDR,  /* addr on the uplink; verified: no detection of duplicates */
+	MR_HOME_ROUTE, /* the networks' traffic through router, and to them from the link */
+	MR_HOME_ANNOUNCE, /* advertisements for addr and the link-local address to all nodes */
+	MR_HOME_END,      /* undo all of it */
+};
 enum mr_action_type {
 	MR_DO_SEND_MH,    /* mh, out of uplink */
 	MR_DO_SEND_ICMP6, /* icmp6, out of uplink */
@@ -145,6 +154,7 @@ enum mr_action_type {
 	MR_DO_COA_DROP,
 	MR_DO_ROUTER_PUT, /* uplink, router, mac, addr (preferred source), metric: default route */
 	MR_DO_ROUTER_DROP,
+	MR_DO_HOME, /* home: uplink, addr (home address), router */
 	MR_DO_TUNNEL_PUT,
 	MR_DO_TUNNEL_DROP,
 	MR_DO_NOTE,
@@ -161,6 +171,10 @@ struct mr_action {
 	union {
 		struct mh_env mh;
 		struct icmp6_msg icmp6;
+		struct {
+			enum mr_home_op op;
+			struct prefix6 prefix;
+		} home;
 		struct tunnel tunnel;
 		struct note note;
 	};

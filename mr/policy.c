@@ -1,19 +1,24 @@
 /* policy.c - the rules that keep the mobile networks' traffic in the tunnel. */
 #include <assert.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include "common/tunnel/tunnel.h"
 #include "mr/policy.h"
 
-#define PRIO_UPLINK  1000
-#define PRIO_FORGED  1005
-#define PRIO_INSIDE  1010
-#define PRIO_HOME    1012
-#define PRIO_OUTER   1015
-#define PRIO_TUNNEL  1020
-#define PRIO_SPOOFED 1030
-#define MAIN_TABLE   254
-#define METRIC_LAST  0xfffffff0u /* behind the tunnel's default and a network's own route */
-#define MAX_RULES    (MR_MAX_UPLINKS + MR_MAX_HAS + 4 * MH_MAX_MNP + 4)
+#define PRIO_AT_HOME  990
+#define PRIO_UPLINK   1000
+#define PRIO_FORGED   1005
+#define PRIO_INSIDE   1010
+#define PRIO_HOME     1012
+#define PRIO_OUTER    1015
+#define PRIO_TUNNEL   1020
+#define PRIO_SPOOFED  1030
+#define MAIN_TABLE    254
+#define METRIC_KERNEL 256 /* of prefixes on a link */
+#define METRIC_HOME   0x1390u
+#define METRIC_LAST   0xfffffff0u /* behind the tunnel's default and a network's own route */
+#define MAX_RULES     (MR_MAX_UPLINKS + MR_MAX_HAS + 4 * MH_MAX_MNP + 4)
 
 struct rules {
 	unsigned n;
@@ -72,11 +77,27 @@ static int put_unreachable(struct net *net, struct prefix6 dst, uint32_t table)
 	return net_route_put(net, &r);
 }
 
+static int drop_home_routes(struct net *net, const struct mr_file *f, struct prefix6 prefix)
+{
+	struct net_route v[] = {
+		{.table = f->table, .metric = METRIC_HOME},
+		{.table = f->table, .metric = METRIC_HOME, .dst = prefix},
+		{.table = MAIN_TABLE, .metric = METRIC_HOME, .dst = prefix},
+	};
+	int r = 0;
+
+	for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]) && r == 0; i++)
+		r = net_route_drop(net, &v[i]);
+	return r;
+}
+
 int policy_put(struct net *net, const struct mr_file *f)
 {
 	struct rules rules = {0};
 	int r = put_unreachable(net, (struct prefix6){0}, f->table);
 
+	if (r == 0 && f->core.return_home) /* a run that was killed at home left them */
+		r = drop_home_routes(net, f, f->core.home_prefix);
 	make_rules(&rules, f);
 	for (unsigned i = 0; i < f->core.n_networks && r == 0; i++)
 		r = put_unreachable(net, f->core.networks[i].prefix, MAIN_TABLE);
@@ -84,7 +105,7 @@ int policy_put(struct net *net, const struct mr_file *f)
 		r = net_rule_put(net, &rules.v[i]);
 	if (r == 0)
 		r = net_sysctl6(NULL, "fwmark_reflect", "1");
-	return r == 0 ? net_rule_sweep(net, PRIO_UPLINK, PRIO_SPOOFED, rules.v, rules.n) : r;
+	return r == 0 ? net_rule_sweep(net, PRIO_AT_HOME, PRIO_SPOOFED, rules.v, rules.n) : r;
 }
 
 static struct net_rule coa_rule(const struct in6_addr *coa)
@@ -121,4 +142,70 @@ int policy_inside_drop(struct net *net, const char *interface, const struct in6_
 	struct net_rule r = forged_rule(interface, addr);
 
 	return net_rule_drop(net, &r);
+}
+
+void policy_home_forget(struct net *net, const struct mr_file *f, unsigned ifindex)
+{
+	struct net_route r = {.table = MAIN_TABLE,
+		.dst = f->core.home_prefix,
+		.oif = ifindex,
+		.metric = METRIC_KERNEL,
+		.proto = RTPROT_KERNEL};
+
+	if (f->core.return_home)
+		net_route_drop(net, &r);
+}
+
+int policy_home_link(struct net *net, const struct policy_home *h)
+{
+	struct net_route r = {
+		.table = MAIN_TABLE, .dst = h->prefix, .oif = h->ifindex, .metric = METRIC_HOME};
+
+	return net_route_put(net, &r);
+}
+
+static struct net_rule home_rule(const struct policy_home *h, const struct prefix6 *network)
+{
+	struct net_rule r = {.priority = PRIO_AT_HOME, .to = *network, .table = MAIN_TABLE};
+
+	memcpy(r.iif, h->interface, IFNAMSIZ);
+	return r;
+}
+
+int policy_home_put(struct net *net, const struct mr_file *f, const struct policy_home *h)
+{
+	struct net_route link = {.table = f->table,
+				 .dst = h->prefix,
+				 .oif = h->ifindex,
+				 .metric = METRIC_HOME},
+			 any = {.table = f->table,
+				 .via = h->router,
+				 .oif = h->ifindex,
+				 .metric = METRIC_HOME};
+	int r = net_route_put(net, &link);
+
+	if (r == 0)
+		r = net_route_put(net, &any);
+	for (unsigned i = 0; i < f->core.n_networks && r == 0; i++) {
+		struct net_rule in = home_rule(h, &f->core.networks[i].prefix);
+
+		r = net_rule_put(net, &in);
+	}
+	/* A router here: member of the all-routers groups (RFC 3963 s5.7), R flag in its answers.
+	 */
+	return r == 0 ? net_sysctl6(h->interface, "forwarding", "1") : r;
+}
+
+int policy_home_drop(struct net *net, const struct mr_file *f, const struct policy_home *h)
+{
+	int r = net_sysctl6(h->interface, "forwarding", "0"), e;
+
+	for (unsigned i = 0; i < f->core.n_networks; i++) {
+		struct net_rule in = home_rule(h, &f->core.networks[i].prefix);
+
+		e = net_rule_drop(net, &in);
+		r = r == 0 ? e : r;
+	}
+	e = drop_home_routes(net, f, h->prefix);
+	return r == 0 || r == -ENOENT ? e : r; /* the interface may be gone */
 }

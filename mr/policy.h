@@ -1,7 +1,8 @@
 /* policy.h - the rules that keep the mobile networks' traffic in the tunnel (RFC 3963 s3, s5.5,
  * s9):
  *
- *     from an uplink, to be forwarded            -> dropped: in through the tunnel only
+ *     from an uplink, to be forwarded            -> dropped: in through the tunnel only; but at
+ *                                                   home, from the home link, to a mobile network
  *     from a mobile network's interface, source
  *       an address of this router                -> dropped: forged
  *     to a mobile network                        -> main table; unreachable if the link is down
@@ -25,3 +26,17 @@ int policy_inside_put(struct net *, const char *interface, const struct in6_addr
 int policy_inside_drop(struct net *, const char *interface, const struct in6_addr *addr);
 int policy_coa_put(struct net *, const struct in6_addr *coa); /* 0 or -errno */
 int policy_coa_drop(struct net *, const struct in6_addr *coa);
+
+struct policy_home { /* the home link */
+	char interface[IFNAMSIZ];
+	unsigned ifindex;
+	struct prefix6 prefix;
+	struct in6_addr router; /* default router there */
+};
+/* Removes what the kernel learned of the home link before it was told not to. */
+void policy_home_forget(struct net *, const struct mr_file *, unsigned ifindex);
+/* Neighbours on the home link are reached directly by this host. */
+int policy_home_link(struct net *, const struct policy_home *);
+/* At home, de-registered: the networks' traffic takes the home link.  Idempotent; 0 or -errno. */
+int policy_home_put(struct net *, const struct mr_file *, const struct policy_home *);
+int policy_home_drop(struct net *, const struct mr_file *, const struct policy_home *);

@@ -50,8 +50,9 @@
 		"every mode and home agent refused; waiting for an operator") \
 	X(MR_EXPIRED, "mr.expired", LOG_WARNING, "the binding's lifetime ended without an answer") \
 	X(MR_CLOSED, "mr.closed", LOG_INFO, "the home agent confirmed the de-registration") \
+	X(MR_HOME, "mr.home", LOG_INFO, "the router is at home: no tunnel, an ordinary router") \
 	X(MR_DAD_FAILED, "mr.dad_failed", LOG_WARNING, \
-		"a care-of address is in use by someone else") \
+		"a care-of address, or at home the home address, is in use by someone else") \
 	X(HANDOVER_DONE, "handover.done", LOG_INFO, "a move ended: its phases")
 enum note_type {
 #define X(name, event, level, text) NOTE_##name,

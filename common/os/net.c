@@ -446,7 +446,7 @@ static struct rtnl_route *route_of(struct net *net, const struct net_route *rout
 		return NULL;
 	}
 	rtnl_route_set_dst(r, slot(net, 0, &dst, route->dst.len));
-	rtnl_route_set_protocol(r, NET_PROTO);
+	rtnl_route_set_protocol(r, route->proto ? route->proto : NET_PROTO);
 	rtnl_route_set_table(r, route->table);
 	rtnl_route_set_type(r, types[route->type]);
 	/* said even if it is the default: in a deletion, none would match any metric */

@@ -70,6 +70,7 @@ struct net_route {
 	uint32_t metric;     /* 0 = the kernel's default */
 	struct in6_addr src; /* preferred source; :: = none */
 	unsigned mtu;        /* 0 = the device's */
+	uint8_t proto;       /* 0 = NET_PROTO */
 };
 int net_route_put(struct net *, const struct net_route *);  /* creates or replaces */
 int net_route_drop(struct net *, const struct net_route *); /* 0 also if it was not there */

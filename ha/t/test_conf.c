@@ -147,6 +147,10 @@ static void addresses_that_cannot_work_are_told(void **state)
 	mistake("protection = \"none\"; address = \"ff02::1\"; interfaces = ( \"eth0\" );\n", "", 0,
 		"address");
 	mistake(HEAD, "mtu = 1279;\n", 0, "1280");
+	mistake("address = \"2001:db8:1::1\"; interfaces = ( \"eth0\" );\n"
+		"protection = \"none\";",
+		"home_link = \"eth1\";\n", 0, "needs home_prefixes");
+	mistake(HEAD, "home_routes = true;\n", 0, "needs home_link");
 }
 
 static void other_home_agents_have_addresses_of_their_own(void **state)

@@ -64,6 +64,8 @@ static void make_nd(const uint8_t *b, struct mr_event *ev)
 	if (b[0] & 0x80) {
 		m->type = NDP_NA;
 		m->na = (struct ndp_na){true, b[2] & 1, true};
+		if (b[2] & 2)
+			m->target = conf.hoa;
 		return;
 	}
 	m->type = NDP_RA;
@@ -72,6 +74,9 @@ static void make_nd(const uint8_t *b, struct mr_event *ev)
 	prefix6_parse("2001:db8:100::/64", &m->ra.prefix[0].prefix);
 	m->ra.prefix[0].prefix.addr.s6_addr[7] = b[2] & 7;
 	m->ra.prefix[0].autonomous = true;
+	m->ra.prefix[0].on_link = b[2] & 0x10;
+	m->ra.prefix[0].router_addr = b[2] & 0x20;
+	m->ra.prefix[0].addr = has[0];
 	m->ra.prefix[0].valid_s = m->ra.prefix[0].preferred_s = b[2] & 8 ? 10 : 86400;
 }
 
@@ -109,8 +114,10 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 		make_nd(b, ev);
 	} else if (ev->type == MR_EV_MH) {
 		ev->mh.src = has[b[1] & 1];
-		ev->mh.hoa = conf.hoa;
-		ev->mh.rh2 = true;
+		ev->mh.dst = conf.hoa;
+		if (!(b[1] & 2)) /* else as an answer comes at home */
+			ev->mh.hoa = conf.hoa;
+		ev->mh.rh2 = !addr6_is_any(&ev->mh.hoa);
 		ev->mh.m.type = b[0] & 0x80 ? b[1] >> 5 : MH_BA;
 		if (ev->mh.m.type == MH_BA)
 			ev->mh.m.ba = (struct mh_ba){b[2] & 0x80 ? b[2] : 0, b[1] & 4 ? 0 : MH_BA_R,
@@ -157,6 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uplinks[i].preference = i / 2;
 	prefix6_parse("2001:db8:100:1::/64", &network.prefix);
 	conf.hoa = network.prefix.addr;
+	prefix6_parse("2001:db8:100:3::/64", &conf.home_prefix);
+	conf.return_home = data[3] & 2;
 	has[0].s6_addr[0] = has[1].s6_addr[0] = 0x20;
 	has[1].s6_addr[15] = 1;
 	conf.n_uplinks = 1 + data[0] % MR_MAX_UPLINKS;

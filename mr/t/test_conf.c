@@ -201,6 +201,26 @@ static void addresses_that_cannot_work_are_told(void **state)
 	mistake(t, 0, "1280");
 }
 
+static void a_home_link_that_cannot_be_is_told(void **state)
+{
+	struct text t = good;
+	struct mr_file f;
+
+	(void)state;
+	t.more = "return_home = true;"; /* the /64 of the home address */
+	assert_int_equal(read_text(&t, &f), 0);
+	assert_int_equal(f.core.home_prefix.len, 64);
+	mr_conf_free(&f);
+	t.more = "return_home = true; home_prefix = \"2001:db8:101::/64\";";
+	mistake(t, 0, "home_prefix");
+	t.more = "return_home = true; home_prefix = \"2001:db8:100::/48\";";
+	mistake(t, 6, "overlaps home_prefix");
+	t.hoa = "2001:db8:100:1::1"; /* out of the network: the home link may be any other */
+	t.more = "return_home = true; home_prefix = \"2001:db8:101::/64\";";
+	assert_int_equal(read_text(&t, &f), 0);
+	mr_conf_free(&f);
+}
+
 static void known_links_that_cannot_be_are_told(void **state)
 {
 #define KNOWN(uplink, router, prefix) \
@@ -227,6 +247,7 @@ int main(void)
 		cmocka_unit_test(interfaces_that_clash_are_told),
 		cmocka_unit_test(networks_that_clash_are_told),
 		cmocka_unit_test(addresses_that_cannot_work_are_told),
+		cmocka_unit_test(a_home_link_that_cannot_be_is_told),
 		cmocka_unit_test(known_links_that_cannot_be_are_told),
 	};
 	int fd = mkstemp(path), failed;
