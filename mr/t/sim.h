@@ -5,6 +5,15 @@
 
 /* --- mobile routers --- */
 
+/* Number of the home agent that a router believes to be bound with: its list may have come by
+ * discovery.  N_HAS: it does not know. */
+static inline unsigned bound_with(const struct sim_mr *m)
+{
+	const struct in6_addr *a = &m->mr->has[m->mr->bul.bound_ha];
+
+	return addr6_is_any(a) ? N_HAS : a->s6_addr[5] - 1u;
+}
+
 static inline void check_mr(unsigned i)
 {
 	const struct sim_mr *m = &s.mrs[i];
@@ -13,9 +22,11 @@ static inline void check_mr(unsigned i)
 	/* An answer to an update of the life before a reboot may have a number of this life's. */
 	uint64_t slack = s.now - m->born < 100000 && m->lives > 1 ? 2 * s.delay_chaos_ms : 0;
 
-	if (b->live && !m->adopted) /* granted time counts from the sending (s11.7.3) */
-		CHECK(b->ends <= m->granted_until[b->bound_ha] + slack ||
+	if (b->live && !m->adopted) { /* granted time counts from the sending (s11.7.3) */
+		CHECK(bound_with(m) < N_HAS);
+		CHECK(b->ends <= m->granted_until[bound_with(m)] + slack ||
 			b->ends <= local(&m->clock));
+	}
 }
 
 static inline void mr_did(unsigned i, const struct mr_action *a)
@@ -36,6 +47,12 @@ static inline void mr_did(unsigned i, const struct mr_action *a)
 			text(&a->mh.dst), a->mh.m.bu.lifetime_s);
 		send_mh(TO_HA, i, &a->mh);
 		break;
+	case MR_DO_SEND_ICMP6:
+		event("mr%u: ICMPv6 %u to %s", i, a->icmp6.type, text(&a->icmp6.dst));
+		if (a->icmp6.type == ICMP6_DHAAD_REQUEST)
+			check_second(&m->request_at, local(&m->clock));
+		send_icmp6(ICMP6_TO_HA, i, &a->icmp6);
+		break;
 	case MR_DO_SEND_RS: answer_nd(i, NDP_RA, a); break;
 	case MR_DO_SEND_PROBE: answer_nd(i, NDP_NA, a); break;
 	case MR_DO_TUNNEL_PUT:
@@ -54,7 +71,6 @@ static inline void mr_did(unsigned i, const struct mr_action *a)
 	case MR_DO_ROUTER_PUT:
 	case MR_DO_ROUTER_DROP:
 	case MR_DO_HOME: /* the home link is virtual */
-	case MR_DO_SEND_ICMP6:
 	case MR_DO_EXIT: break;
 	}
 }
@@ -107,6 +123,7 @@ static inline void mr_boot(unsigned i, bool keep, bool reboots)
 		mr_adopt(m->mr, local(&m->clock));
 	else
 		m->tunnel = false;
+	m->request_at = 0;
 	m->n_bu = 0; /* a new life has its own rate */
 	m->born = s.now;
 	m->lives++;
@@ -165,6 +182,18 @@ static inline void ha_answered(unsigned h, unsigned i, const struct mh_env *e)
 	send_mh(TO_MR, i, e);
 }
 
+static inline void ha_told(unsigned h, const struct icmp6_msg *m)
+{
+	struct sim_ha *ha = &s.has[h];
+	/* A reply goes to a care-of address, whose last octet is the router's number. */
+	unsigned i = addr6_is_any(&m->hoa) ? m->dst.s6_addr[15] : mr_of(&m->hoa);
+
+	event("ha%u: ICMPv6 %u to mr%u", h, m->type, i);
+	if (m->type == ICMP6_MPA)
+		check_second(&ha->mpa_at[i], local(&ha->clock));
+	send_icmp6(ICMP6_TO_MR, i, m);
+}
+
 static inline void ha_event(unsigned h, const struct ha_event *ev)
 {
 	struct sim_ha *ha = &s.has[h];
@@ -197,8 +226,8 @@ static inline void ha_event(unsigned h, const struct ha_event *ev)
 			event("ha%u: tunnel of mr%u dropped", h, i);
 			break;
 		case HA_DO_NOTE: ha->n_restarted += a->note.type == NOTE_PEER_RESTARTED; break;
-		case HA_DO_HOME: /* the home link is virtual */
-		case HA_DO_SEND_ICMP6: break;
+		case HA_DO_SEND_ICMP6: ha_told(h, &a->icmp6); break;
+		case HA_DO_HOME: break; /* the home link is virtual */
 		}
 	}
 }
@@ -217,7 +246,7 @@ static inline void ha_boot(unsigned h, bool reboots)
 	ha_set_restart(ha->ha, (uint32_t)rnd(UINT32_MAX));
 	for (unsigned i = 0; i < N_MRS; i++) { /* the edge drops what is installed, not wanted */
 		ha->tunnel[i] = ha->has_number[i] = false;
-		ha->granted_until[i] = 0;
+		ha->granted_until[i] = ha->mpa_at[i] = 0;
 	}
 }
 
@@ -261,19 +290,37 @@ static inline void check_ha(const struct sim_ha *ha)
 static inline bool settled(unsigned i)
 {
 	const struct sim_mr *m = &s.mrs[i];
-	unsigned uplink, h = m->mr->bul.bound_ha;
+	unsigned uplink, h = bound_with(m);
 	bool known;
 	const char *cause;
 	struct in6_addr coa = mr_care_of(m->mr, &uplink, &known, &cause);
 	struct prefix6 here = site(m->link);
-	const struct sim_ha *ha = &s.has[h];
+	const struct sim_ha *ha = &s.has[h % N_HAS];
+	struct in6_addr address = ha_address(h);
 
-	return mr_bound(m->mr, local(&m->clock)) && prefix6_has(&here, &coa) && m->tunnel &&
-	       addr6_eq(&m->put.local, &coa) && addr6_eq(&m->put.remote, &m->has[h]) &&
+	return h < N_HAS && mr_bound(m->mr, local(&m->clock)) && prefix6_has(&here, &coa) &&
+	       m->tunnel && addr6_eq(&m->put.local, &coa) && addr6_eq(&m->put.remote, &address) &&
 	       ha->tunnel[i] && addr6_eq(&ha->put[i].remote, &coa) && !s.has[1 - h].tunnel[i];
 }
 
 /* --- time --- */
+
+static inline void deliver_icmp6(const struct flight *f)
+{
+	struct prefix6 here = site(s.mrs[f->mr].link);
+	struct ha_event to_ha = {.type = HA_EV_ICMP6};
+	struct mr_event to_mr = {.type = MR_EV_ICMP6};
+	struct icmp6_msg m;
+
+	CHECK(icmp6_decode(f->pkt, f->size, &m) == ICMP6_OK);
+	to_ha.icmp6 = to_mr.icmp6 = m;
+	if (f->type == ICMP6_TO_HA) /* of an anycast address any will do */
+		ha_event(m.type == ICMP6_DHAAD_REQUEST ? (unsigned)rnd(N_HAS)
+						       : m.dst.s6_addr[5] - 1u,
+			&to_ha);
+	else if (prefix6_has(&here, &m.dst))
+		mr_event(f->mr, &to_mr);
+}
 
 static inline void deliver(unsigned n)
 {
@@ -287,6 +334,10 @@ static inline void deliver(unsigned n)
 	if (f.type == ND_TO_MR) {
 		if (f.link == s.mrs[f.mr].link)
 			mr_event(f.mr, &f.nd);
+		return;
+	}
+	if (f.type == ICMP6_TO_HA || f.type == ICMP6_TO_MR) {
+		deliver_icmp6(&f);
 		return;
 	}
 	CHECK(mh_decode_packet(f.pkt, f.size, &e, &chain, &where) == MH_OK);
@@ -404,6 +455,7 @@ static inline void sim_setup(uint64_t seed)
 			.tenant_id = 1};
 		memset(m, 0, sizeof(*m));
 		m->conf = (struct mr_conf){.hoa = hoa,
+			.home_prefix = s.home,
 			.n_has = 1 + (unsigned)rnd(N_HAS),
 			.has = m->has,
 			.n_uplinks = 1,

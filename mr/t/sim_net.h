@@ -20,7 +20,7 @@
 #define SETTLE_MS 70000 /* longer than any lifetime */
 #define LOG_SIZE  (1 << 20)
 
-enum flight_type { TO_HA, TO_MR, ND_TO_MR };
+enum flight_type { TO_HA, TO_MR, ND_TO_MR, ICMP6_TO_HA, ICMP6_TO_MR };
 struct flight { /* something on its way */
 	uint64_t at;
 	enum flight_type type;
@@ -51,6 +51,7 @@ struct sim_mr {
 	uint64_t born;
 	bool adopted; /* its tunnel is an earlier life's, and nobody answered yet */
 	uint64_t granted_until[N_HAS]; /* at the most, by its own clock */
+	uint64_t request_at; /* by its own clock; last discovery request of this life; 0 = none */
 };
 
 struct sim_ha {
@@ -62,6 +63,9 @@ struct sim_ha {
 	uint64_t granted_until[N_MRS]; /* by its own clock; 0: it knows nothing of that one */
 	bool has_number[N_MRS];        /* of the last accepted update within a binding */
 	uint16_t number[N_MRS];
+	uint64_t mpa_at[N_MRS]; /* by its own clock; last prefix advertisement of this life; 0 =
+				   none */
+	struct ha_agent_conf agents[1];
 	unsigned n_restarted; /* notes that a router has restarted */
 };
 
@@ -196,6 +200,26 @@ static inline void send_mh(enum flight_type type, unsigned mr, const struct mh_e
 		CHECK(n > 0);
 		f->size = (unsigned)n;
 	}
+}
+
+static inline void send_icmp6(enum flight_type type, unsigned mr, const struct icmp6_msg *m)
+{
+	unsigned copies = chance(s.loss) ? 0 : 1 + chance(s.duplicate);
+
+	while (copies-- > 0) {
+		struct flight *f = send_off(type, mr, arrival());
+		int n = icmp6_encode(m, f->pkt, sizeof(f->pkt));
+
+		CHECK(n > 0);
+		f->size = (unsigned)n;
+	}
+}
+
+/* At most one a second (RFC 6275 s6.8, and for requests what we promise ourselves). */
+static inline void check_second(uint64_t *last, uint64_t now)
+{
+	CHECK(*last == 0 || now >= *last + 1000);
+	*last = now;
 }
 
 /* The site's router answers; now and then it is slow. */

@@ -1,6 +1,7 @@
 /* test_sim.c - random runs of the simulator (sim.h).  The routers move, restart, sleep and are
  * hinted at at random; the home agents restart and sleep, their tunnels fail, and their operators
- * revoke, drain and take it back.  After CHAOS_MS the network is perfect, and within SETTLE_MS
+ * revoke, drain and take it back; some routers have to find the home agents first, and the home
+ * prefix' lifetimes change.  After CHAOS_MS the network is perfect, and within SETTLE_MS
  * every router is bound where it is.  `test_sim SEED` runs one. */
 #include "mr/t/sim.h"
 
@@ -38,6 +39,40 @@ static void sleep_for_a_while(struct clock *c, const char *who, unsigned n)
 	fall_asleep(c, ms, stops);
 }
 
+/* The home link's router says something else of the home prefix. */
+static void renumber(unsigned h)
+{
+	struct ha_event ev = {.type = HA_EV_ND};
+	struct ndp_msg *m = &ev.nd.msg;
+
+	m->type = NDP_RA;
+	m->src = A("fe80::1");
+	m->ra.n_prefix = 1;
+	m->ra.prefix[0] = (struct ndp_prefix){
+		.prefix = s.home, .valid_s = 20000, .preferred_s = (uint32_t)rnd(60)};
+	event("ha%u: home link: preferred lifetime %u s", h, m->ra.prefix[0].preferred_s);
+	ha_event(h, &ev);
+}
+
+/* What makes routers ask: no home agent configured, prefix advertisements. */
+static void discovery(void)
+{
+	for (unsigned h = 0; h < N_HAS; h++) {
+		struct sim_ha *ha = &s.has[h];
+
+		ha->conf.mpa = true;
+		ha->conf.mpa_min_s = (unsigned)rnd(4);
+		ha->conf.mpa_max_s = 1 + (unsigned)rnd(20);
+		ha->agents[0] = (struct ha_agent_conf){
+			ha_address(1 - h), (unsigned)rnd(2), true, 0};
+		ha->conf.agents = ha->agents;
+		ha->conf.n_agents = chance(80);
+	}
+	for (unsigned i = 0; i < N_MRS; i++)
+		if (chance(30))
+			s.mrs[i].conf.n_has = 0;
+}
+
 static void mischief(void)
 {
 	unsigned i = (unsigned)rnd(N_MRS), h = (unsigned)rnd(N_HAS);
@@ -55,6 +90,7 @@ static void mischief(void)
 	case 8: operator(h, HA_EV_UNDRAIN, i); break;
 	case 9: sleep_for_a_while(&s.mrs[i].clock, "mr", i); break;
 	case 10: sleep_for_a_while(&s.has[h].clock, "ha", h); break;
+	case 11: renumber(h); break;
 	default: move(i); break;
 	}
 }
@@ -62,6 +98,7 @@ static void mischief(void)
 static void one_run(uint64_t seed)
 {
 	sim_setup(seed);
+	discovery();
 	s.loss = (unsigned)rnd(61);
 	s.delay_ms = s.delay_chaos_ms = 1 + (unsigned)rnd(chance(50) ? 50 : 2000);
 	s.duplicate = (unsigned)rnd(30);
