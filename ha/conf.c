@@ -296,18 +296,6 @@ enum sec_mode ha_conf_protection(const struct ha_file *f, const struct ha_router
 	return (enum sec_mode)(r->protection ? r->protection - 1 : f->protection);
 }
 
-static void read_keys(struct conf *conf, struct ha_file *f)
-{
-	f->keys = OPENSSL_zalloc((f->core.n_routers + 1) * sizeof(*f->keys));
-	if (!f->keys)
-		abort();
-	for (unsigned i = 0; i < f->core.n_routers; i++) {
-		const struct ha_router *r = &f->core.routers[i];
-
-		protect_read_keys(conf, r->line, ha_conf_protection(f, r), r->keys, &f->keys[i]);
-	}
-}
-
 static void number_tenants(struct ha_conf *c)
 {
 	uint32_t n = 0;
@@ -406,6 +394,26 @@ static void free_seen(struct seen *all)
 		HASH_DEL(all, s);
 		free(s);
 	}
+}
+
+/* An identity stands for one home address. */
+static void read_keys(struct conf *conf, struct ha_file *f)
+{
+	struct seen *ids = NULL;
+
+	f->keys = OPENSSL_zalloc((f->core.n_routers + 1) * sizeof(*f->keys));
+	if (!f->keys)
+		abort();
+	for (unsigned i = 0; i < f->core.n_routers; i++) {
+		const struct ha_router *r = &f->core.routers[i];
+		enum sec_mode mode = ha_conf_protection(f, r);
+		const char *id = f->keys[i].psk.id;
+
+		protect_read_keys(conf, r->line, mode, r->keys, &f->keys[i]);
+		if (mode == SEC_ESP && *id)
+			check_twice(conf, &ids, id, strlen(id), r->line, "keys: psk identity");
+	}
+	free_seen(ids);
 }
 
 static void check_routers(struct conf *conf, const struct ha_conf *c)

@@ -764,6 +764,21 @@ def test_the_key_port_survives_anything(make_net):
     mr.start().wait_bound()
 
 
+def test_two_home_addresses_can_t_have_one_identity(tmp_path):
+    keys = tmp_path / "x.keys"
+    keys.write_text(f"psk blue {PSK.hex()}\n")
+    keys.chmod(0o600)
+    path = tmp_path / "nemo.conf"
+    path.write_text(libconfig_file({
+        "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
+        "routers": [{"name": f"MR-{n}", "home_address": f"2001:db8:d::{n}", "tenant": "red",
+                     "keys": str(keys)} for n in (1, 2)]}))
+    done = subprocess.run([os.path.join(BUILD, "nemo-ha"), "-t", "-c", str(path)],
+                          capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1 and "psk identity: used before" in done.stderr
+    assert PSK.hex() not in done.stderr
+
+
 @pytest.mark.parametrize("program, conf", [
     ("nemo-ha", {"address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
                  "routers": [{"name": "MR-1", "home_address": HOA, "tenant": "red"}]}),
