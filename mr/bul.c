@@ -226,15 +226,20 @@ static void start(struct mr *mr, enum bul_state state)
 	send_update(mr);
 }
 
-static void discover(struct mr *mr)
+void bul_discover(struct mr *mr)
 {
 	begin(mr, BUL_DISCOVERY);
 	mr->bul.rediscover = false;
 	mr->bul.send_at = UINT64_MAX;
+	dhaad_start(mr);
+}
+
+static void discover(struct mr *mr)
+{
 	if (mr->conf->n_has)
 		mr_note(mr, NOTE_MR_RETRY,
 			"none of the home agents would have us: looking for others");
-	dhaad_start(mr);
+	bul_discover(mr);
 }
 
 void bul_discovered(struct mr *mr)
@@ -268,10 +273,15 @@ void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
 		bul_put_tunnel(mr);
 		return;
 	}
-	if (!mr->conf->n_has || b->state == BUL_DISCOVERY)
+	bool alive = b->live && !mr->control.hb.silent; /* it still forwards to where we were */
+
+	if (!mr->conf->n_has || (b->state == BUL_DISCOVERY && !alive)) {
 		discover(mr);
-	else
-		start(mr, BUL_REGISTERING);
+		return;
+	}
+	if (b->state == BUL_DISCOVERY)
+		dhaad_stop(mr);
+	start(mr, BUL_REGISTERING);
 }
 
 void bul_lost(struct mr *mr)

@@ -111,8 +111,8 @@ static void receive_revocation(struct mr *mr, const struct mh_env *e, unsigned h
 
 /* --- home agent switch --- */
 
-/* The first of the list that is configured, else the next configured one (also for an empty list:
- * we know no other home agents); -1: there is none. */
+/* The first of the list that is configured (or was found), else the next one, also for an empty
+ * list if the configuration names all there are; -1: there is none. */
 static int choose(const struct mr *mr, const struct mh_has *list)
 {
 	unsigned now = mr->bul.bound_ha, n = mr->conf->n_has;
@@ -135,8 +135,14 @@ static void receive_switch(struct mr *mr, const struct mh_env *e, unsigned ha)
 		return;
 	}
 	mr->counters[MR_C_has_rx]++;
-	if (b->state == BUL_CLOSING || b->ha != b->bound_ha) /* on the way already */
+	if (b->state == BUL_CLOSING || b->state == BUL_DISCOVERY ||
+		b->ha != b->bound_ha) /* on the way already */
 		return;
+	if (e->m.has.n == 0 && mr->discovers) { /* s4 */
+		mr_note(mr, NOTE_MR_SWITCH, "looking for another home agent");
+		bul_discover(mr);
+		return;
+	}
 	to = choose(mr, &e->m.has);
 	if (to >= 0) {
 		mr_note(mr, NOTE_MR_SWITCH, "registering with home agent %s",

@@ -262,6 +262,7 @@ void bul_stop(struct mr *, bool keep);
 void bul_tick(struct mr *);
 void bul_put_tunnel(struct mr *);
 void bul_home_ended(struct mr *); /* the home address is no longer valid */
+void bul_discover(struct mr *);   /* look for home agents; the binding stays till then */
 void bul_discovered(struct mr *); /* register with the first of the home agents known now */
 void bul_return(struct mr *);     /* de-register from the home link: the core of returning home */
 void bul_leave_home(struct mr *); /* what was begun there is of no interest any more */

@@ -332,6 +332,45 @@ static int teardown(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void a_switch_without_addresses_starts_discovery(void **state) /* RFC 5142 s4, s6.1 */
+{
+	struct mr_event has = {.type = MR_EV_MH};
+
+	(void)state;
+	arrive_at_a();
+	reply(1);
+	ack(0, 0, last_seq(), 600);
+	run(5000);
+	forget();
+	memset(&has.mh, 0, sizeof(has.mh));
+	has.mh.src = d.has[0];
+	has.mh.dst = d.mr->bul.coa;
+	has.mh.hoa = d.conf.hoa;
+	has.mh.rh2 = true;
+	has.mh.m.type = MH_HAS;
+	step(&has);
+	step(&has); /* again: no second round */
+	assert_int_equal(count(MR_DO_SEND_ICMP6), 1);
+	assert_int_equal(notes(NOTE_MR_SWITCH), 1);
+	assert_int_equal(count(MR_DO_SEND_MH) + count(MR_DO_TUNNEL_DROP), 0);
+	assert_true(mr_bound(d.mr, d.now));
+	migrated(0); /* it is told of a move, since it still forwards to here */
+	ra(0, 2, 0xb1, LINK_B);
+	run(0);
+	assert_memory_equal(&last_bu()->dst, &d.has[0], 16);
+	ack(0, 0, last_seq(), 600);
+	run(1000);
+	step(&has);
+	reply(2);
+	ack(0, MH_ST_PROHIBITED, last_seq(), 0); /* it drains */
+	run(1500);
+	assert_memory_equal(&last_bu()->dst, &d.has[1], 16);
+	ack(1, 0, last_seq(), 600);
+	assert_memory_equal(&last(MR_DO_TUNNEL_PUT)->a.tunnel.remote, &d.has[1], 16);
+	assert_memory_equal(&last_bu()->dst, &d.has[0], 16); /* the acknowledgement of the switch */
+	assert_int_equal(last_bu()->m.bu.lifetime_s, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +389,7 @@ int main(void)
 		TEST(the_tunnel_stays_while_another_home_agent_is_looked_for),
 		TEST(configured_home_agents_are_not_looked_for),
 		TEST(nothing_is_asked_after_the_end),
+		TEST(a_switch_without_addresses_starts_discovery),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
