@@ -29,6 +29,7 @@ from test_ha import COA, COA2, TOPOLOGY as HA_TOPOLOGY
 from test_ha import Home, hoa, inside, net_of
 from test_mr import AT_A, HA, HOA, SITE_B, Away
 from test_mr import TOPOLOGY as MR_TOPOLOGY
+from test_protection import PAIR, tls_pair
 
 NEMOCTL = os.path.join(BUILD, "nemoctl")
 HAS, HB, BR = 12, 13, 16
@@ -621,6 +622,25 @@ def test_a_home_agent_that_is_gone_is_left_for_the_next(world):
     world.ha1.stop(signal.SIGKILL)
     world.mr.wait_event("peer.silent", timeout=10)
     wait_for(lambda: world.bound_at(world.ha2), 5, "registered with the other")
+
+
+def test_all_of_it_under_esp(make_net, engine):
+    """Keys by TLS: a revocation, a switch; a restarted home agent has lost the keys, too."""
+    ha, mr = tls_pair(make_net(PAIR), engine=engine)
+    mr.wait_bound()
+    ha.ask("revoke", name="MR-1")
+    ha.wait_event("binding.revoked", timeout=1)
+    mr.wait_event("mr.revoked", timeout=1)
+    ha.ask("allow", name="MR-1")
+    mr.ask("rehome")
+    mr.wait_bound()
+    counters = lambda: {c["name"]: c["value"] for c in mr.ask("stats")["counters"]}  # noqa: E731
+    wait_for(lambda: counters()["hb_tx"] >= 4, 10, "heartbeats known to both")
+    ha.restart(signal.SIGKILL)
+    mr.wait_event("peer.silent", timeout=10)
+    wait_for(lambda: [b["state"] for b in ha.ask("bindings")] == ["bound"], 10, "bound again")
+    ha.ask("drain")
+    mr.wait_event("mr.switch", timeout=5)
 
 
 # --- commands ---
