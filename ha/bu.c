@@ -271,7 +271,7 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	e->dst = bu->src;
 	e->hoa = bu->hoa;
 	/* A binding's tunnel must not get it if the node is at home (s10.3.2). */
-	a->on_link = addr6_is_any(&bu->hoa) && home_on_link(ha, &bu->src);
+	a->on_link = addr6_eq(hoa, &bu->src) && home_on_link(ha, hoa);
 	e->m.type = MH_BA;
 	e->m.o.mac.spi = bu->m.o.mac.spi; /* the keys that the router has */
 	e->m.o.has_stamp = bu->m.o.has_stamp;

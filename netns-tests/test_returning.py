@@ -19,6 +19,7 @@ The home agent is also the home link's router.  How its link-layer address is fo
 """
 
 import ipaddress
+import os
 import signal
 
 import pytest
@@ -214,6 +215,24 @@ def test_coming_home_happens_in_the_right_order(make_world, way):
     assert not [i for i in tests if i > update], "no duplicate address detection"
     used = [p for p in seen[:update] if hoa == p.src]
     assert not used, "the home address is not used before the update"
+
+
+@pytest.mark.parametrize("protection, line", [("auth-option", "auth 256"), ("esp", "psk MR-1")])
+def test_a_protected_router_comes_home_and_leaves(make_net, protection, line):
+    """The de-registration from the home address is protected like any update."""
+    net = make_net(topology("told"))
+    keys = os.path.join(net.dir, "pair.keys")
+    with open(keys, "w") as f:
+        os.fchmod(f.fileno(), 0o600)
+        f.write(f"{line} {bytes(range(1, 33)).hex()}\n")
+    router = {"name": "MR-1", "home_address": HOA, "prefixes": [MNP], "tenant": "t", "keys": keys}
+    world = World(net, "told", start="visit1", mr={"protection": protection, "keys": keys},
+                  ha={"protection": protection, "routers": [router]})
+    world.mr.wait_bound()
+    for where in ("home", "visit2", "home"):
+        world.go(where)
+        world.everybody_reaches_it()
+        assert bool(world.bound()) == (where != "home")
 
 
 def test_at_home_it_is_an_ordinary_router(make_world):

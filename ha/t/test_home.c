@@ -476,6 +476,13 @@ static void a_rejection_at_home_goes_out_of_the_home_link(void **state) /* s10.3
 	answered(MH_ST_SEQ_WINDOW, 7);
 	assert_true(answer()->on_link); /* the tunnel is still there and would take it */
 	assert_int_equal(ha_n_bound(ha), 1);
+	struct mh_env e = deregistration(ONE, 7);
+
+	e.hoa = e.src; /* the option may be there all the same */
+	receive(e);
+	answered(MH_ST_SEQ_WINDOW, 7);
+	assert_true(answer()->on_link);
+	assert_memory_equal(&answer()->mh.hoa, &e.src, 16);
 	register_(ONE, 7);
 	answered(MH_ST_SEQ_WINDOW, 7);
 	assert_false(answer()->on_link);
