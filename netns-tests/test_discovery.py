@@ -18,6 +18,7 @@ from lib.wait import PATIENCE, wait_for
 from test_ha import COA, COA2, CONF, HA, TOPOLOGY, Home, hoa
 from test_mr import AT_A, MNP, away  # noqa: F401: a fixture
 from test_mr import HOA as MR_HOA
+from test_protection import key_file
 
 ANYCAST = "2001:db8:d:0:fdff:ffff:ffff:fffe"
 REQUEST, REPLY, SOLICITATION, ADVERTISEMENT = range(144, 148)
@@ -457,6 +458,19 @@ def test_a_router_finds_its_home_agent_from_nothing(make_net, engine):
     assert mr.status()["home_agent"] == TWO, "the preferred one"
     assert [b["name"] for b in two.ask("bindings")] == ["van"]
     assert one.ask("bindings") == []
+
+
+def test_a_home_agent_that_was_found_gives_keys(make_net, engine):
+    """Discovery is in clear; what follows is protected as with one of the configuration."""
+    net = make_net(REAL)
+    keys = key_file(net, "van.keys", f"psk van {bytes(range(32)).hex()}")
+    van = {"name": "van", "tenant": "red", "home_address": "2001:db8:d::1",
+           "prefixes": ["2001:db8:d:1::/64"], "keys": keys}
+    one = real_home_agent(net, "one", engine, protection="esp", routers=[van])
+    mr = real_router(net, engine, protection="esp", keys=keys)
+    mr.wait_bound()
+    assert mr.status()["home_agent"] == ONE
+    assert [b["name"] for b in one.ask("bindings")] == ["van"]
 
 
 def test_when_the_preferred_one_is_dead_the_next_serves(make_net, engine):
