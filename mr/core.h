@@ -27,8 +27,9 @@ struct attachment {             /* a link as its router and prefix show it */
 	bool verified;         /* care-of address was in use there: no second DAD (RFC 6059 s5.8) */
 	uint64_t router_until; /* ms; end of the router's lifetime; UINT64_MAX = not known */
 	uint64_t prefix_until; /* ms; end of the prefix's valid lifetime */
-	uint64_t seen;         /* ms; last advertisement, 0 = configured only */
-	uint64_t passed_over;  /* ms; was a candidate then, but the current link was confirmed */
+	uint64_t preferred_until; /* ms; end of its preferred lifetime; UINT64_MAX = over, too */
+	uint64_t seen;            /* ms; last advertisement, 0 = configured only */
+	uint64_t passed_over;     /* ms; was a candidate then, but the current link was confirmed */
 };
 
 struct link {

@@ -114,7 +114,7 @@ void link_init(struct mr *mr, struct link *l, unsigned index)
 		memcpy(a->mac, c->known[i].mac, 6);
 		a->prefix = c->known[i].prefix;
 		a->home = c->return_home && prefix6_eq(&a->prefix, &c->home_prefix);
-		a->router_until = a->prefix_until = UINT64_MAX;
+		a->router_until = a->prefix_until = a->preferred_until = UINT64_MAX;
 		l->n_known++;
 	}
 }
@@ -453,6 +453,19 @@ static bool prefix_usable(const struct mr *mr, const struct ndp_prefix *p)
 	return true;
 }
 
+static bool is_current(const struct link *l, const struct prefix6 *p)
+{
+	return l->has_current && prefix6_eq(p, &l->current.prefix);
+}
+
+/* Deprecated prefixes and unique-local ones only for want of better ones (RFC 6275 s11.5.3, s4.6).
+ */
+static unsigned rank(const struct ndp_prefix *p)
+{
+	return 2u * (p->preferred_s > 0) + !addr6_is_unique_local(&p->prefix.addr);
+}
+
+/* The best one; among equals the current one stays. */
 static const struct ndp_prefix *pick_prefix(
 	const struct mr *mr, const struct link *l, const struct ndp_ra *ra)
 {
@@ -465,12 +478,19 @@ static const struct ndp_prefix *pick_prefix(
 			continue;
 		if (athome_is(mr, p)) /* whatever else is on that link */
 			return p;
-		if (l->has_current && prefix6_eq(&p->prefix, &l->current.prefix))
-			return p;
-		if (!best || (best->preferred_s == 0 && p->preferred_s))
+		if (!best || rank(p) > rank(best) ||
+			(rank(p) == rank(best) && is_current(l, &p->prefix)))
 			best = p;
 	}
 	return best;
+}
+
+static bool lists_current(const struct link *l, const struct ndp_ra *ra)
+{
+	for (unsigned i = 0; i < ra->n_prefix; i++)
+		if (is_current(l, &ra->prefix[i].prefix))
+			return true;
+	return false;
 }
 
 /* RA of another link or router than the current one. */
@@ -512,6 +532,12 @@ static void take_mtu(struct mr *mr, struct link *l, struct attachment *k, uint32
 	bul_put_tunnel(mr); /* it looks at the route */
 }
 
+/* When to look for another one. */
+static uint64_t preferred_until(uint64_t now, const struct ndp_prefix *p)
+{
+	return p->preferred_s ? ndp_until(now, p->preferred_s) : UINT64_MAX;
+}
+
 void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8_t mac[6])
 {
 	const struct ndp_prefix *p = pick_prefix(mr, l, &m->ra);
@@ -532,12 +558,13 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		mr->counters[MR_C_ra_unusable]++;
 		return;
 	}
-	if (from_current && prefix6_eq(&p->prefix, &l->current.prefix)) {
+	if (from_current && is_current(l, &p->prefix)) {
 		struct attachment *k = known_find(l, &l->current);
 
 		l->current.router_until = ndp_until(mr->now, m->ra.lifetime_s);
 		l->current.prefix_until = ndp_valid_until(
 			mr->now, l->current.prefix_until, p->valid_s);
+		l->current.preferred_until = preferred_until(mr->now, p);
 		if (k)
 			k->prefix_until = l->current.prefix_until;
 		take_mtu(mr, l, k, m->ra.mtu);
@@ -552,12 +579,19 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		.mtu = m->ra.mtu,
 		.router_until = ndp_until(mr->now, m->ra.lifetime_s),
 		.prefix_until = ndp_until(mr->now, p->valid_s),
+		.preferred_until = preferred_until(mr->now, p),
 		.seen = mr->now,
 		.home = athome_is(mr, p),
 		.from_ha = athome_agent_told(mr, &m->ra),
 	};
 
 	memcpy(a.mac, mac, 6);
+	if (from_current && lists_current(l, &m->ra) &&
+		!a.home) { /* the same link, a better prefix */
+		l->cause = "deprecated or local prefix";
+		adopt(mr, l, &a);
+		return;
+	}
 	consider(mr, l, &a);
 	if (l->state == LINK_READY && same_link(&l->current, &a))
 		l->rs_at = UINT64_MAX;
@@ -630,6 +664,12 @@ void link_tick(struct mr *mr, struct link *l)
 		give_up(mr, l, LINK_SEARCH);
 		take_hint(mr, l, true, "prefix lifetime over");
 	}
+	if (l->state == LINK_READY && l->current.preferred_until <= mr->now) {
+		l->current.preferred_until = UINT64_MAX;
+		l->n_rs = N_BURST; /* no hint of a move: only asks for another prefix */
+		l->rs_wait = 0;
+		send_rs(mr, l);
+	}
 	if (l->state == LINK_READY && l->current.router_until <= mr->now &&
 		l->hint_at == UINT64_MAX)
 		link_hint(mr, l, false, "router lifetime over");
@@ -652,6 +692,7 @@ uint64_t link_deadline(const struct link *l)
 	}
 	if (l->state == LINK_READY) {
 		at = mr_min(at, mr_min(l->current.prefix_until, l->check_at));
+		at = mr_min(at, l->current.preferred_until);
 		if (l->hint_at == UINT64_MAX) /* else that comes first */
 			at = mr_min(at, l->current.router_until);
 	}

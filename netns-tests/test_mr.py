@@ -619,6 +619,22 @@ def test_an_advertisement_of_another_router_without_any_event(away):
     moved_to(a, AT_B, mark)
 
 
+def test_a_deprecated_prefix_is_left_for_another_one_of_the_link(away):
+    """RFC 6275 s11.5.3: the router renumbers."""
+    a = away().start().bound()
+    mark = a.site.mark()
+    ra = s6.ICMPv6ND_RA(routerlifetime=1800)
+    old, new = (
+        s6.ICMPv6NDOptPrefixInfo(prefix=p, prefixlen=64, L=1, A=1, validlifetime=86400,
+                                 preferredlifetime=t)
+        for p, t in (("2001:db8:a::", 0), ("2001:db8:a:1::", 14400))
+    )
+    a.site.send(s6.IPv6(src=SITE_A.lladdr, dst="ff02::1", hlim=255) / ra / old / new,
+                mac=SITE_A.mac, to="33:33:00:00:00:01")
+    moved_to(a, f"2001:db8:a:1:{IID.replace('ff:', '0:ff:')}", mark)
+    assert a.leaks() == []
+
+
 @pytest.mark.novm("judged by times on the wire, which emulation distorts")
 def test_a_second_router_on_the_same_link_is_no_move(away):
     """It advertises another prefix, but the current router still answers."""

@@ -31,6 +31,10 @@ bool addr6_is_multicast(const struct in6_addr *);  /* ff00::/8 */
 /* Unicast routable as RFC 6275 s3.1 means it: not ::, ::1, link-local, multicast, nor an
  * IPv4-mapped address.  Unique-local addresses are routable. */
 bool addr6_is_routable(const struct in6_addr *);
+static inline bool addr6_is_unique_local(const struct in6_addr *a) /* RFC 4193 */
+{
+	return (a->s6_addr[0] & 0xfe) == 0xfc;
+}
 
 bool prefix6_has(const struct prefix6 *, const struct in6_addr *);     /* address inside? */
 bool prefix6_covers(const struct prefix6 *, const struct prefix6 *in); /* 'in' inside or equal? */

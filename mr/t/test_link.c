@@ -773,6 +773,81 @@ static void all_uplinks_may_ask_around_in_one_tick(void **state)
 	assert_in_range(d.most_actions, 8, MR_MAX_ACTIONS);
 }
 
+/* --- a better prefix of the same link --- */
+
+static void offer(struct mr_event *ev, const char *prefix, uint32_t preferred_s)
+{
+	struct ndp_prefix *p = &ev->nd.msg.ra.prefix[ev->nd.msg.ra.n_prefix++];
+
+	*p = (struct ndp_prefix){.prefix = P(prefix),
+		.on_link = true,
+		.autonomous = true,
+		.valid_s = 86400,
+		.preferred_s = preferred_s};
+}
+
+static void a_deprecated_prefix_is_left_for_another(void **state) /* RFC 6275 s11.5.3 */
+{
+	struct mr_event ev = ra_event(0, 1, 0xa1, LINK_A, 1800);
+
+	(void)state;
+	bind_at_a();
+	ev.nd.msg.ra.prefix[0].preferred_s = 0;
+	step(&ev);
+	assert_at(LINK_A); /* there is no other one */
+	assert_int_equal(count(MR_DO_SEND_MH), 0);
+	offer(&ev, "2001:db8:a:1::/64", 3600);
+	step(&ev);
+	assert_at("2001:db8:a:1::/64");
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	ack(0, 0, last_seq(), 600);
+	forget();
+	ev.nd.msg.ra.prefix[0].preferred_s = 3600; /* preferred again: no reason to go back */
+	step(&ev);
+	run(60000);
+	assert_at("2001:db8:a:1::/64");
+	assert_int_equal(count(MR_DO_SEND_MH), 0);
+}
+
+static void a_prefix_that_becomes_deprecated_makes_it_ask(void **state) /* RFC 6275 s11.5.3 */
+{
+	struct mr_event ev = ra_event(0, 1, 0xa1, LINK_A, 1800);
+
+	(void)state;
+	bind_at_a();
+	ev.nd.msg.ra.prefix[0].preferred_s = 100;
+	step(&ev);
+	forget();
+	run(99999);
+	assert_int_equal(count(MR_DO_SEND_RS), 0);
+	run(1);
+	assert_int_equal(count(MR_DO_SEND_RS), 1);
+	ev.nd.msg.ra.prefix[0].preferred_s = 0;
+	offer(&ev, "2001:db8:a:1::/64", 3600);
+	step(&ev);
+	assert_at("2001:db8:a:1::/64");
+}
+
+static void unique_local_addresses_are_for_want_of_others(void **state) /* RFC 6275 s4.6 */
+{
+	struct mr_event ev = ra_event(0, 1, 0xa1, "fd00:db8:a::/64", 1800);
+
+	(void)state;
+	carrier(0, true);
+	step(&ev);
+	assert_at("fd00:db8:a::/64");
+	ack(0, 0, last_seq(), 600);
+	offer(&ev, LINK_A, 14400);
+	step(&ev);
+	assert_at(LINK_A);
+	ack(0, 0, last_seq(), 600);
+	forget();
+	step(&ev);
+	run(10000);
+	assert_at(LINK_A);
+	assert_int_equal(count(MR_DO_SEND_MH), 0);
+}
+
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, drive_teardown)
 #define TEST_CONF(name) cmocka_unit_test_setup_teardown(name, setup_conf, drive_teardown)
 
@@ -813,6 +888,9 @@ int main(void)
 		TEST(no_deadline_is_in_the_past_when_the_router_withdraws_after_a_hint),
 		TEST_CONF(the_preferred_uplink_is_used_and_returned_to),
 		TEST_CONF(all_uplinks_may_ask_around_in_one_tick),
+		TEST(a_deprecated_prefix_is_left_for_another),
+		TEST(a_prefix_that_becomes_deprecated_makes_it_ask),
+		TEST(unique_local_addresses_are_for_want_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
