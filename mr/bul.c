@@ -320,6 +320,17 @@ static void later(struct mr *mr, const char *what, uint64_t wait_ms)
 	tell_retry(mr, last_answer(mr), what, wait_ms);
 }
 
+/* RFC 3963 s5.4.2; what advertises them is the operator's. */
+static void advertise(struct mr *mr, bool good)
+{
+	struct bul *b = &mr->bul;
+
+	if (b->withdrawn == !good)
+		return;
+	b->withdrawn = !good;
+	mr_action(mr, MR_DO_PREFIXES)->withdraw = !good;
+}
+
 static void refuse(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
@@ -327,10 +338,12 @@ static void refuse(struct mr *mr)
 	b->state = BUL_REFUSED;
 	b->n_sent = 0;
 	b->send_at = UINT64_MAX;
+	if (b->prefix_refused) /* s5.4.2 */
+		advertise(mr, false);
 	mr_note(mr, NOTE_MR_REFUSED,
-		"%s: no more registrations for this home address; after correcting the "
+		"%s: no more registrations for this home address%s; after correcting the "
 		"configuration run: nemoctl mr rehome",
-		last_answer(mr))
+		last_answer(mr), b->prefix_refused ? ", its prefixes must not be advertised" : "")
 		->status = b->last_status;
 }
 
@@ -413,6 +426,9 @@ static void react(struct mr *mr, uint8_t status)
 	for (size_t i = 0; i < sizeof(reactions) / sizeof(reactions[0]); i++)
 		if (reactions[i].status == status)
 			r = &reactions[i];
+	if (!b->implicit &&
+		(status == MH_ST_INVALID_PREFIX || status == MH_ST_PREFIX_NOT_AUTHORIZED))
+		b->prefix_refused = true;
 	if (r->in[b->implicit].verdict > b->worst)
 		b->worst = r->in[b->implicit].verdict;
 	/* RFC 3963 s5.4.2: assume that this home agent holds no binding */
@@ -528,9 +544,10 @@ static void accepted(struct mr *mr, const struct mh_msg *m, const struct bul_sen
 	b->live = b->acked = true;
 	b->bound_coa = b->coa;
 	new_round(b);
-	b->both_modes_tried = false;
+	b->both_modes_tried = b->prefix_refused = false;
 	b->retry_ms = RETRY_FIRST_MS;
 	b->tunnel = true;
+	advertise(mr, true);
 	b->bound_ha = b->ha;
 	bul_put_tunnel(mr); /* at refreshes too: mends what a failed put left undone */
 	tell_accepted(mr, m, asked_s, again);

@@ -170,6 +170,12 @@ const struct conf_key mr_conf_keys[] = {
 		.choices = dads,
 		.help = "duplicate address detection of care-of addresses: meanwhile in use, or "
 			"off"},
+	{.name = "prefix_hook",
+		KEY(CONF_STRING, prefix_hook),
+		.def = "",
+		.size = 128,
+		.help = "program that stops and restarts advertising of the prefixes when the home "
+			"agents refuse or accept them: PROGRAM withdraw|restore PREFIX INTERFACE"},
 	{.name = "engine",
 		KEY(CONF_ENUM, engine),
 		.def = "auto",

@@ -7,6 +7,7 @@
 struct mr_file {
 	struct mr_conf core;
 	char control[108];
+	char prefix_hook[128]; /* "" = none */
 	int engine;
 	int protection; /* enum sec_mode */
 	unsigned key_port;

@@ -110,6 +110,8 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	enum bul_verdict worst; /* of their answers */
 	uint64_t next_ha_at;    /* ms; nothing to 'ha' before: the former one has its time */
 	bool implicit, both_modes_tried;
+	bool prefix_refused;                /* 141 or 142 of explicit mode since the last success */
+	bool withdrawn;                     /* so they are no longer advertised */
 	uint16_t seq;                       /* last one sent */
 	struct bul_sent sent[BUL_MAX_SENT]; /* outstanding, for 'coa' only */
 	unsigned n_sent;

@@ -16,6 +16,7 @@
 #include "common/os/tell.h"
 #include "mr/edge.h"
 #include "mr/handover.h"
+#include "mr/hook.h"
 #include "mr/policy.h"
 
 #define DEV_NAME        "nemo0"
@@ -358,6 +359,7 @@ static int perform_one(struct mr_edge *e, struct mr_action *a)
 	case MR_DO_HOME: return home(e, a);
 	case MR_DO_TUNNEL_PUT: return put_tunnel(e, a);
 	case MR_DO_TUNNEL_DROP: return e->engine->drop(e->tunnels, &a->tunnel.id);
+	case MR_DO_PREFIXES: return hook_prefixes(e->file, a->withdraw);
 	case MR_DO_NOTE: take_note(e, &a->note); return 0;
 	case MR_DO_EXIT: e->exiting = true; return sd_event_exit(e->event, 0);
 	}
@@ -376,6 +378,7 @@ static const char *const action_names[] = {
 	[MR_DO_HOME] = "do what is due on the home link",
 	[MR_DO_TUNNEL_PUT] = "set the tunnel",
 	[MR_DO_TUNNEL_DROP] = "remove the tunnel",
+	[MR_DO_PREFIXES] = "run prefix_hook",
 };
 
 static void run(struct mr_edge *e, const struct mr_event *ev)

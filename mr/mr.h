@@ -157,6 +157,7 @@ enum mr_action_type {
 	MR_DO_HOME, /* home: uplink, addr (home address), router */
 	MR_DO_TUNNEL_PUT,
 	MR_DO_TUNNEL_DROP,
+	MR_DO_PREFIXES, /* withdraw: stop advertising our prefixes; else they are good again */
 	MR_DO_NOTE,
 	MR_DO_EXIT, /* the stop asked for is done */
 };
@@ -165,7 +166,7 @@ struct mr_action {
 	unsigned uplink;
 	struct in6_addr addr, router;
 	uint8_t mac[6];
-	bool verified;
+	bool verified, withdraw;
 	unsigned metric;
 	uint32_t mtu; /* of the route; 0 = the device's */
 	union {

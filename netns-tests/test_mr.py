@@ -290,6 +290,24 @@ def test_a_fatal_answer_stops_registration_until_the_operator_acts(away, status)
 
 
 @pytest.mark.parametrize("status", [141, 142])
+def test_refused_prefixes_are_withdrawn_by_the_operators_program(away, status, tmp_path):
+    """RFC 3963 s5.4.2: no longer advertised, until a home agent accepts them."""
+    told, program = tmp_path / "told", tmp_path / "hook"
+    program.write_text(f'#!/bin/sh\n(true; echo "$@") >> {told}\n')
+    program.chmod(0o755)
+    a = away(prefix_hook=str(program))
+    a.site.home_agent = reject(status)
+    a.start()
+    a.mr.wait_event("mr.refused", 5, status=status)
+    lines = lambda: told.read_text().splitlines() if told.exists() else []
+    wait_for(lambda: lines() == [f"withdraw {MNP} eth1"], 3, lines)
+    a.site.home_agent = accept
+    a.mr.ask("rehome")
+    a.mr.wait_event("mr.registered", 5)
+    wait_for(lambda: lines() == [f"withdraw {MNP} eth1", f"restore {MNP} eth1"], 3, lines)
+
+
+@pytest.mark.parametrize("status", [141, 142])
 def test_auto_mode_goes_from_explicit_to_implicit(away, status):
     """RFC 3963 s5.4.2."""
     a = away(mode="auto")

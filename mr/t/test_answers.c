@@ -420,6 +420,44 @@ static void milder_answers_of_all_home_agents_are_tried_again_ever_later(void **
 	assert_int_equal(notes(NOTE_MR_REFUSED), 0);
 }
 
+static void refused_prefixes_are_no_longer_advertised(void **state) /* RFC 3963 s5.4.2 */
+{
+	static const struct {
+		int mode;
+		uint8_t status;
+		bool withdrawn;
+	} v[] = {{MR_EXPLICIT, 141, true}, {MR_EXPLICIT, 142, true}, {MR_IMPLICIT, 142, false},
+		{MR_EXPLICIT, 140, false}, {MR_EXPLICIT, 143, false}};
+	struct mr_event rehome = {.type = MR_EV_REHOME};
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(v); i++) {
+		drive_conf();
+		d.conf.mode = v[i].mode;
+		drive_new();
+		arrive_at_a();
+		ack(0, v[i].status, last_seq(), 0);
+		assert_int_equal(count(MR_DO_PREFIXES), v[i].withdrawn);
+		if (v[i].withdrawn)
+			assert_true(last(MR_DO_PREFIXES)->a.withdraw);
+		forget();
+		step(&rehome);
+		ack(0, 0, last_seq(), 600); /* corrected */
+		assert_int_equal(count(MR_DO_PREFIXES), v[i].withdrawn);
+		if (v[i].withdrawn)
+			assert_false(last(MR_DO_PREFIXES)->a.withdraw);
+		drive_teardown(NULL);
+	}
+	drive_conf();
+	d.conf.mode = MR_AUTO;
+	drive_new();
+	arrive_at_a();
+	ack(0, 142, last_seq(), 0);
+	run(2000);
+	ack(0, 0, last_seq(), 600); /* the alternative: implicit mode */
+	assert_int_equal(count(MR_DO_PREFIXES), 0);
+}
+
 static void who_holds_the_binding_is_asked_first(void **state) /* RFC 6275 s11.4.1 */
 {
 	(void)state;
@@ -781,6 +819,7 @@ int main(void)
 		TEST_CONF(each_mode_has_its_own_fatal_answers),
 		TEST_CONF(a_milder_answer_of_another_home_agent_is_no_reason_to_go_on),
 		TEST_CONF(milder_answers_of_all_home_agents_are_tried_again_ever_later),
+		TEST_CONF(refused_prefixes_are_no_longer_advertised),
 		TEST_CONF(who_holds_the_binding_is_asked_first),
 		TEST_CONF(a_move_does_not_cut_a_home_agents_time_short),
 		TEST_CONF(what_another_home_agent_says_does_not_end_the_tunnel),
