@@ -71,7 +71,6 @@ static inline void mr_did(unsigned i, const struct mr_action *a)
 	case MR_DO_ROUTER_PUT:
 	case MR_DO_ROUTER_DROP:
 	case MR_DO_HOME: /* the home link is virtual */
-	case MR_DO_SEND_ICMP6:
 	case MR_DO_PREFIXES:
 	case MR_DO_EXIT: break;
 	}
