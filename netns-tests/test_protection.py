@@ -30,6 +30,8 @@ from lib.mipv6 import (
 )
 from lib.topo import Link, Net, Node, Radvd, Topology
 from lib.wait import wait_for
+from test_returning import World
+from test_returning import topology as home_topology
 
 HA, GATEWAY = "2001:db8:ffff::1", "2001:db8:ffff::fe"
 COA, COA2 = "2001:db8:a::2", "2001:db8:b::2"
@@ -548,6 +550,17 @@ def test_a_hand_built_peer_registers_with_static_esp(request, make_net, sas):
     assert home.binding()["state"] != "bound"
 
 
+def test_a_router_at_home_needs_no_home_address_option(request, make_net):
+    """RFC 3776 s3.1: IPv6, ESP, message; the association is found all the same.  (The home link is
+    virtual here: no answer can get there.)"""
+    home = esp_home(request, make_net)
+    assert home.status(esp_bu(TO_HA, 1, 1)) == 0
+    message = bytes(bu(HOA, HA, None, 2, mnps=[], lifetime_s=0, source=HOA))[40:]
+    home.wire.send(s6.IPv6(src=HOA, dst=HA, nh=50) / Raw(esp(TO_HA, 2, message)))
+    wait_for(lambda: home.binding()["state"] != "bound", 5, "de-registered")
+    assert home.count("esp_ok") == 2
+
+
 def test_nothing_forged_touches_a_live_binding_under_esp(request, make_net):
     """HOSTILE inputs 7, 8; RFC 4303 s3.4: silent, every one of them."""
     home = esp_home(request, make_net)
@@ -794,3 +807,19 @@ def test_who_says_nothing_of_protection_gets_esp(program, conf, tmp_path):
     assert done.returncode == 1 and 'protection = "esp" needs a key file' in done.stderr
     path.write_text(libconfig_file({**conf, "protection": "none"}))
     assert subprocess.run(argv, capture_output=True, timeout=10).returncode == 0
+
+
+def test_coming_home_with_keys_by_tls(make_net):
+    """There the care-of address is the home address, and no header says that it is mobile."""
+    net = make_net(home_topology("told"))
+    keys = key_file(net, "home.keys", f"psk MR-1 {PSK.hex()}")
+    esp_ = {"protection": "esp"}
+    world = World(net, "told", start="visit1", mr={**esp_, "keys": keys}, ha={**esp_, "routers": [
+        {"name": "MR-1", "home_address": HOA, "prefixes": [NET], "tenant": "t", "keys": keys}]})
+    world.mr.wait_bound()
+    world.go("home")
+    wait_for(lambda: not world.bound(), 10, "de-registered")
+    world.go("visit2")
+    assert world.bound()
+    assert counters(world.ha)["key_ok"] == 1, "nothing to do at a move"
+    assert counters(world.ha)["sec_clear"] == counters(world.mr)["sec_clear"] == 0

@@ -23,6 +23,7 @@ struct protect {
 	const char *replay_file;
 	bool told; /* that it can't be written: once is enough */
 	unsigned in_clear;
+	bool esp; /* some pair has it */
 };
 
 /* --- key files --- */
@@ -150,6 +151,7 @@ static int need_marks(struct protect *p, enum sec_mode mode)
 	int r;
 
 	p->in_clear += mode == SEC_NONE;
+	p->esp |= mode == SEC_ESP || mode == SEC_ESP_STATIC;
 	if (mode == SEC_NONE || mode == SEC_ESP || p->marks)
 		return 0;
 	r = marks_open(&p->marks, p->replay_file);
@@ -214,7 +216,8 @@ static void need_keys(void *arg, const struct mh_env *e)
 {
 	struct protect *p = arg;
 
-	keying_start(p->keying, &e->src, &e->dst, &e->hoa);
+	/* At home the one is the other. */
+	keying_start(p->keying, &e->src, &e->dst, addr6_is_any(&e->hoa) ? &e->src : &e->hoa);
 }
 
 void protect_attach(struct protect *p, struct mhio *io)
@@ -223,6 +226,8 @@ void protect_attach(struct protect *p, struct mhio *io)
 	mhio_protect(io, p->sec);
 	if (p->keying)
 		mhio_on_keys(io, need_keys, p);
+	if (p->esp)
+		sig_take(mhio_sig(io), SIG_TAKE_ESP);
 }
 
 void protect_stats(struct protect *p, json_t *list)

@@ -155,7 +155,7 @@ static bool is_signalling(const uint8_t *pkt, size_t size, uint32_t take)
 		if (next == IP6_PROTO_MH)
 			return true;
 		if (next == IP6_PROTO_ESP)
-			return found;
+			return found || (take & SIG_TAKE_ESP);
 		if (next == IPPROTO_ICMPV6 && off < size && pkt[off] >= ICMP_FIRST &&
 			pkt[off] <= ICMP_LAST)
 			return true;
@@ -254,10 +254,11 @@ static int packet_filter(int fd)
 {
 	static struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* Next Header */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_MH, 5, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_DSTOPT, 4, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_RH, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_HBH, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_MH, 6, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_DSTOPT, 5, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_RH, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_HBH, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP6_PROTO_ESP, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0xffff),
@@ -420,17 +421,21 @@ int sig_local_drop(struct sig *sig, const struct in6_addr *addr)
 	"add rule ip6 nemo_sig prerouting ip6 daddr @locals rt type 2 meta l4proto != 51 " \
 	"counter drop\n"
 
+#define NFT_ESP "add rule ip6 nemo_sig prerouting ip6 daddr @locals meta l4proto 50 counter drop\n"
+
 int sig_take(struct sig *sig, uint32_t what)
 {
 	int rc = 0;
 
-	sig->take = what;
+	sig->take |= what;
 	if (sig->mode == SIG_BPF)
-		sig->bpf->bss->take = what;
+		sig->bpf->bss->take = sig->take;
 	if (sig->mode == SIG_PACKET && (what & SIG_TAKE_HAO))
 		rc = nft(sig, NFT_HAO);
 	if (sig->mode == SIG_PACKET && rc == 0 && (what & SIG_TAKE_RH2))
 		rc = nft(sig, NFT_RH2);
+	if (sig->mode == SIG_PACKET && rc == 0 && (what & SIG_TAKE_ESP))
+		rc = nft(sig, NFT_ESP);
 	return rc;
 }
 

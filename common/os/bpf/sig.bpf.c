@@ -78,7 +78,7 @@ static __always_inline int is_signalling(struct __sk_buff *skb, __u8 next)
 		if (next == NH_MH)
 			return 1;
 		if (next == IPPROTO_ESP)
-			return found;
+			return found || (take & SIG_TAKE_ESP);
 		if (next == IPPROTO_ICMPV6 && !bpf_skb_load_bytes(skb, off, &type, 1) &&
 			type >= ICMP_FIRST && type <= ICMP_LAST)
 			return 1;
@@ -111,7 +111,8 @@ int sig_capture(struct __sk_buff *skb)
 		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return TC_ACT_UNSPEC;
 	if (ip.nexthdr != NH_MH && ip.nexthdr != IPPROTO_DSTOPTS && ip.nexthdr != IPPROTO_ROUTING &&
-		ip.nexthdr != IPPROTO_HOPOPTS && ip.nexthdr != IPPROTO_ICMPV6)
+		ip.nexthdr != IPPROTO_HOPOPTS && ip.nexthdr != IPPROTO_ICMPV6 &&
+		ip.nexthdr != IPPROTO_ESP)
 		return TC_ACT_UNSPEC;
 	__builtin_memcpy(&dst, &ip.daddr, sizeof(dst));
 	if (!bpf_map_lookup_elem(&locals, &dst) || !is_signalling(skb, ip.nexthdr))

@@ -8,6 +8,7 @@
  */
 #define SIG_TAKE_HAO 1u
 #define SIG_TAKE_RH2 2u
+#define SIG_TAKE_ESP 4u /* ESP without such a header: of a router that is at home */
 
 struct sig_packet {
 	__u32 ifindex;
