@@ -190,6 +190,7 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 	install -d -m700 $(DESTDIR)/var/lib/nemo
 	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
 		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
+	install -D -m644 conf/systemd/nemo.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/nemo.conf
 
 IMAGE := $(B)/image/nemo-mr.qcow2
 $(IMAGE): $(B)/nemo-mr $(B)/nemoctl $(shell find mr/image conf/systemd -type f)

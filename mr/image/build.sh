@@ -40,6 +40,7 @@ make_root()
 	make -s --no-print-directory install DESTDIR="$root" prefix=/usr/local
 	cp -rT --no-preserve=ownership mr/image/root "$root"
 	chown -R 0:0 "$root/usr/local" "$root/etc/systemd"
+	systemd-sysusers --root="$root" "$root/usr/local/lib/sysusers.d/nemo.conf"
 	rm -rf "$root"/usr/local/sbin/nemo-{ha,nat64} "$root"/usr/local/share \
 		"$root"/usr/local/lib/systemd/system/nemo-{ha,nat64}.service
 	# The same image for all: what tells machines apart is made at boot.

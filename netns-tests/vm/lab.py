@@ -17,6 +17,7 @@ import glob
 import gzip
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -73,7 +74,7 @@ HA_CONF = {
     "home_prefixes": ["2001:db8:d00::/64"],
     "aggregates": [AGGREGATE],
     "routers": [{"name": "tenant-1", "home_address": HOME, "prefixes": [MNP], "tenant": "t1"}],
-    "protection": "none",
+    "protection": "esp",
 }
 NAT_CONF = {
     "prefixes": [{"prefix": PREFIX4}],
@@ -86,7 +87,7 @@ home_address = "{HOME}";
 home_agents = ( "{HA}" );
 uplinks = ( {{ interface = "eth0"; }} );
 networks = ( {{ prefix = "{MNP}"; interface = "eth1"; }} );
-protection = "none";
+keys = "/run/nemo/nemo-mr.keys";
 """
 
 
@@ -145,9 +146,14 @@ class Lab:
         for hv in SITES:
             # The host takes no part in the guests' networks.
             net[hv].sysctl(**{f"net.ipv6.conf.{b}.disable_ipv6": 1 for b in ("uplink", "vnet")})
-        self.ha = Daemon(net, "ha", "nemo-ha", HA_CONF).start()
+        keys = f"psk tenant-1 {secrets.token_hex(32)}\n"
+        path = os.path.join(net.dir, "tenant-1.keys")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(keys)
+        routers = [{**HA_CONF["routers"][0], "keys": path}]
+        self.ha = Daemon(net, "ha", "nemo-ha", {**HA_CONF, "routers": routers}).start()
         self.router = Guest(net, "hv-a", "mr", router_boot(), 256, {"mr0": "uplink", "mr1": "vnet"},
-                            {"nemo-mr.conf": MR_CONF})  # fmt: skip
+                            {"nemo-mr.conf": MR_CONF, "nemo-mr.keys": keys})  # fmt: skip
         self.service = Guest(net, "hv-a", "svc", service_boot(), memory_mb, {"svc0": "vnet"})
         self.address = eui64(MNP, self.service.mac(0))
         mappings = [{"ipv4": SERVICE4, "ipv6": self.address}]

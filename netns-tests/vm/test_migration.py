@@ -48,9 +48,10 @@ def console_of(tmp_path, files, want):
 
 def test_broken_configuration_is_told_on_the_console(tmp_path):
     conf = labs.MR_CONF.replace(labs.HOME, "2001:db8::zz")
-    said = console_of(tmp_path, {"user-data": conf}, "No configuration, no router")
+    seed = conf + "--- nemo-mr.keys\npsk tenant-1 " + "5a" * 32 + "\n"
+    said = console_of(tmp_path, {"user-data": seed}, "No configuration, no router")
     assert "not started" in said and "user-data on the disk cidata" in said
-    assert "nemo-mr.conf:2" in said and "home_address" in said
+    assert "nemo-mr.conf:2" in said and "home_address" in said and "5a5a" not in said
 
 
 def carries_on(lab, loops, transfers):
