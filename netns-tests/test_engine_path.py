@@ -40,6 +40,7 @@ from test_engine import (  # noqa: F401 (kind, ha and mr are fixtures)
     OTHER_PUT,
     TOPOLOGY,
     Box,
+    Port,
     dest_options,
     ha,
     has,
@@ -310,6 +311,30 @@ def test_fragments_are_checked(ha):
         wait_for(lambda: ha.engine.drops().get(why, 0) > before, 5, ha.engine.drops)
     ha.right.send(tunnel(inner(text="a right one")))
     assert ha.left.receive(lambda p: UDP in p).load == b"a right one"
+
+
+LINK_ONLY = ["ff02::1", "ff05::1", "ff08::1", "ff0e::1", "fe80::1"]
+
+
+def check_stays(box, outside):
+    box.only("ebpf", "its device can't be handed a frame, and it has no route for them")
+    device = Port(box.net["box"], "nemo0", box.net["box"], "nemo0")
+    for n, dst in enumerate(LINK_ONLY, 1):
+        with pytest.raises(OSError):  # the socket is told that it was dropped
+            device.send(IPv6(src=HOST, dst=dst) / payload("stays"))
+        wait_for(lambda: box.engine.drops() == {"tx_no_tunnel": n}, 5, box.engine.drops)
+    device.send(IPv6(src=CLIENT, dst=outside) / payload("goes"))
+    assert box.right.receive(lambda p: p.nh == 41)[UDP].load == b"goes"
+
+
+def test_what_belongs_to_a_link_stays_there(ha):
+    """RFC 6275 s10.4.2: link-local and multicast packets go into no tunnel."""
+    check_stays(ha, HOST)
+
+
+def test_what_belongs_to_a_link_stays_there_by_a_router(mr):
+    """Not even into the one that is its default route."""
+    check_stays(mr, "2001:db8:77::1")
 
 
 # --- the encapsulation limit (RFC 2473 s4.1.1) ---
