@@ -111,6 +111,7 @@ def summarize(moves, traffic):
         "order": ORDER,
         "tcp_broken": sum(t["tcp"]["broken"] or t["tcp"]["corrupt"] for t in traffic.values()),
         "http_lost": sum(t["http"]["lost"] for t in traffic.values()),
+        "http_errors": [e for t in traffic.values() for e in t["http"]["errors"]],
         "http_requests": sum(t["http"]["requests"] for t in traffic.values()),
         "gap_ms": {"p50": statistics.median(gaps), "p95": percentile(gaps, 0.95), "max": max(gaps)},
         "after_resume_ms": {"p50": statistics.median(after), "max": max(after)},
@@ -134,7 +135,7 @@ def show(s):
     if s["rs_to_first_packet_ms"]:
         print(f"  first RS to packet    p50 {s['rs_to_first_packet_ms']['p50']:.0f} ms  (target 20)")
     print(f"  TCP connections broken {s['tcp_broken']}, HTTP requests lost {s['http_lost']} "
-          f"of {s['http_requests']}")  # fmt: skip
+          f"of {s['http_requests']}" + "".join(f"\n    {e}" for e in s["http_errors"]))  # fmt: skip
 
 
 def draw(traffic, moves, path):
