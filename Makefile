@@ -155,11 +155,15 @@ bench: deps ## measure: BENCH=tunnel (default) or nat64
 
 # --- fuzzers: the pure part again, built by clang with libFuzzer ---
 FUZZED := $(PURE) nat64/import.c
-FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+$(B)/fuzzobj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS_ALL) $(FUZZ_SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
 define fuzz_rule
-$(B)/fuzz/$(notdir $(1:.c=)): $(1) $(FUZZED) $(wildcard common/*/*.h nat64/*.h nat64/*/*.h)
+$(B)/fuzz/$(notdir $(1:.c=)): $(patsubst %.c,$(B)/fuzzobj/%.o,$(1) $(FUZZED))
 	@mkdir -p $$(@D)
-	$$(CLANG) $$(CPPFLAGS_ALL) $$(FUZZ_FLAGS) -o $$@ $(1) $(FUZZED) -ljansson -lcrypto
+	$(CLANG) $(FUZZ_SAN) -fsanitize=fuzzer -o $$@ $$^ -ljansson -lcrypto
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_rule,$(f))))
 
@@ -210,4 +214,4 @@ image: deps all $(IMAGE) ## the mobile router as a virtual machine: build/image/
 clean: ## remove build/
 	rm -rf $(B)
 
--include $(shell find $(B)/obj $(B)/san $(B)/bpf -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/san $(B)/fuzzobj $(B)/bpf -name '*.d' 2>/dev/null)
