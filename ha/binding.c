@@ -32,4 +32,5 @@ void binding_tunnel(const struct ha_peer *p, struct tunnel *t)
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		if (p->b.mnps & (1u << i))
 			t->routes[t->n_routes++] = r->prefixes[i];
+	ha_learn_tunnel(p, t);
 }

@@ -44,6 +44,18 @@ struct ha_control {
 	unsigned hb_n;
 };
 
+#define LEARN_MAX (TUNNEL_MAX_ROUTES - 1) /* with the registered ones */
+
+/* What the routing daemon says to be behind a router that may announce: the kernel's routes by way
+ * of its home address.  Bound or not; the tunnel takes it when there is one. */
+struct learned {
+	unsigned n;
+	struct learned_route {
+		struct prefix6 prefix;
+		bool refused; /* may not announce it; kept so that it is told once */
+	} v[2 * LEARN_MAX];
+};
+
 struct ha_peer { /* a configured router and what is known of it; one per table line, never freed
 		    alone */
 	const struct ha_router *conf;
@@ -54,7 +66,8 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	int last_status;        /* of the last answer; -1: never heard */
 	uint64_t last_seen;     /* ms; with last_status >= 0 */
 	struct ha_control c;
-	UT_hash_handle hh; /* by conf->hoa */
+	struct learned *learned; /* owned; NULL: may announce nothing */
+	UT_hash_handle hh;       /* by conf->hoa */
 };
 
 #define BINDING_CLOSED_MS 10000 /* MAX_DELETE_BCE_TIMEOUT, RFC 6275 s12 */
@@ -95,7 +108,8 @@ struct ha { /* the binding cache and what it needs; private to its core */
 	unsigned notes;               /* level of a leaky bucket: rejections told lately */
 	struct {                      /* what a failed TUNNEL_PUT has to give back */
 		struct ha_peer *peer; /* NULL: nothing asked for */
-		bool restoring;       /* the put that failed was already the one that gives back */
+		struct ha_peer *learning; /* the put is because of its routes; NULL: it is not */
+		bool restoring; /* the put that failed was already the one that gives back */
 		struct binding before;
 		struct mh_env bu;
 	} undo;
@@ -134,6 +148,14 @@ static inline uint64_t ha_min(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
+
+/* learn.c: networks behind a router that a routing daemon tells of (RFC 3963 s8). */
+int ha_learn_init(struct ha_peer *);                                  /* 0 or -ENOMEM */
+void ha_learn(struct ha *, const struct ha_event *, struct ha_out *); /* HA_EV_ROUTES */
+/* The put that ha_learn() asked for failed: the router's tunnel does without such routes. */
+void ha_learn_failed(struct ha *, int error, struct ha_out *);
+/* Adds to 'out' what is learned of the router. */
+void ha_learn_tunnel(const struct ha_peer *, struct tunnel *out);
 
 /* heartbeat.c: RFC 5847. */
 void ha_heartbeat_bound(struct ha *, struct ha_peer *, uint64_t now);

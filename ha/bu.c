@@ -226,7 +226,8 @@ static int check_prefixes(struct bu *u)
 		unsigned n = u->peer->conf->n_prefixes;
 
 		u->mnps = (uint32_t)((1ull << n) - 1);
-		return n ? PASS : MH_ST_FORWARDING_FAILED;
+		/* a routing protocol may tell of the rest, or of all (RFC 3963 s6.2, s8) */
+		return n || u->peer->conf->n_learn ? PASS : MH_ST_FORWARDING_FAILED;
 	}
 	for (unsigned i = 0; i < o->n_mnp; i++) {
 		int v = find_mnp(u, &o->mnp[i]);

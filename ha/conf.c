@@ -30,6 +30,13 @@ static const struct conf_key router_keys[] = {
 		.elem_size = sizeof(struct prefix6),
 		.n_off = offsetof(struct ha_router, n_prefixes),
 		.help = "mobile network prefixes that it may register; none: a mobile host"},
+	{.name = "learn",
+		ROUTER(CONF_PREFIX6S, learn),
+		.max = MH_MAX_MNP,
+		.elem_size = sizeof(struct prefix6),
+		.n_off = offsetof(struct ha_router, n_learn),
+		.help = "what it may announce by a routing protocol: these prefixes and parts of "
+			"them"},
 	{.name = "tenant",
 		ROUTER(CONF_STRING, tenant),
 		.size = HA_NAME_SIZE,
@@ -440,6 +447,34 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 	free_seen(hoas);
 }
 
+static void check_network(struct conf *conf, const struct ha_router *r, const char *key,
+	const struct prefix6 *p, bool misread)
+{
+	char s[PREFIX6_STRLEN];
+
+	if (!misread && (p->len == 0 || !addr6_is_routable(&p->addr)))
+		conf_error(conf, r->line, key, "%s is no prefix for a network", prefix6_str(p, s));
+}
+
+/* What a routing daemon says must never reach what others, or the home network, have. */
+static void check_learn(struct conf *conf, const struct ha_conf *c, const struct ha_router *r)
+{
+	char sa[PREFIX6_STRLEN], sb[PREFIX6_STRLEN];
+
+	for (unsigned i = 0; i < r->n_learn; i++) {
+		const struct prefix6 *p = &r->learn[i];
+
+		check_network(conf, r, "learn", p, conf_misread(conf, &p->addr));
+		for (unsigned k = 0; k < c->n_home; k++)
+			if (prefix6_overlaps(p, &c->home[k]))
+				conf_error(conf, r->line, "learn", "%s overlaps home prefix %s",
+					prefix6_str(p, sa), prefix6_str(&c->home[k], sb));
+		if (prefix6_has(p, &c->address))
+			conf_error(conf, r->line, "learn", "%s has the home agent's address in it",
+				prefix6_str(p, sa));
+	}
+}
+
 static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 {
 	struct table t;
@@ -449,12 +484,10 @@ static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++) {
 			const struct prefix6 *p = &c->routers[i].prefixes[k];
 
-			if (conf_misread(conf, &p->addr))
-				continue;
-			if (p->len == 0 || !addr6_is_routable(&p->addr))
-				conf_error(conf, c->routers[i].line, "prefixes",
-					"%s is no prefix for a network", prefix6_str(p, sa));
+			check_network(
+				conf, &c->routers[i], "prefixes", p, conf_misread(conf, &p->addr));
 		}
+		check_learn(conf, c, &c->routers[i]);
 	}
 	if (table_build(&t, c) < 0)
 		abort();

@@ -17,6 +17,7 @@
 #include "ha/edge.h"
 #include "ha/home.h"
 #include "ha/homeio.h"
+#include "ha/routeio.h"
 
 #define DEV_NAME    "nemo0"
 #define MAIN_TABLE  254
@@ -30,6 +31,7 @@ struct ha_edge {
 	struct net *net;
 	struct mhio *io;
 	struct homeio *home; /* NULL: the home link is virtual */
+	struct routeio *routes;
 	struct protect *protect;
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
@@ -107,7 +109,7 @@ static void on_message(void *arg, const struct mh_env *m)
 	run(arg, &ev);
 }
 
-static void on_home(void *arg, const struct ha_event *ev)
+static void on_event(void *arg, const struct ha_event *ev)
 {
 	run(arg, ev);
 }
@@ -481,7 +483,7 @@ static int open_signalling(struct ha_edge *e)
 
 static int open_home(struct ha_edge *e)
 {
-	struct homeio_handlers on = {on_home, on_home_up, e};
+	struct homeio_handlers on = {on_event, on_home_up, e};
 	int r;
 
 	if (!e->file->core.home_link)
@@ -575,6 +577,9 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = open_home(e);
 	if (r < 0)
 		return r;
+	r = routeio_open(&e->routes, event, &file->core, DEV_NAME, on_event, e);
+	if (r < 0)
+		return r;
 	rearm(e);
 	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, mtu);
 	return 0;
@@ -589,6 +594,7 @@ void ha_edge_close(struct ha_edge *e)
 	if (e->home && homeio_ifindex(e->home))
 		home_routes(e, net_route_drop);
 	homeio_close(e->home);
+	routeio_close(e->routes);
 	mhio_close(e->io);
 	protect_close(e->protect);
 	if (e->engine)

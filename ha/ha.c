@@ -56,6 +56,10 @@ struct ha *ha_new(const struct ha_conf *conf)
 		p->conf = &conf->routers[i];
 		p->last_status = -1;
 		ha_control_init(p);
+		if (ha_learn_init(p) < 0) {
+			ha_free(ha);
+			return NULL;
+		}
 		HASH_ADD_KEYPTR(hh, ha->by_hoa, &p->conf->hoa, sizeof(p->conf->hoa), p);
 	}
 	mpa_init(ha);
@@ -130,6 +134,8 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 {
 	struct ha_peer *p = ha->undo.peer;
 
+	if (ha->undo.learning)
+		ha_learn_failed(ha, error, out);
 	if (!p)
 		return;
 	if (ha->undo.restoring) { /* not even the old tunnel: better no binding than a false one */
@@ -165,6 +171,8 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_out *out)
 {
 	out->n = 0;
+	if (ev->type != HA_EV_TUNNEL_FAILED)
+		ha->undo.learning = NULL;
 	switch (ev->type) {
 	case HA_EV_MH:
 		ha->undo.peer = NULL;
@@ -195,6 +203,7 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 	case HA_EV_ALLOW: ha_control_allow(ha, &ha->peers[ev->router], out); break;
 	case HA_EV_DRAIN: ha_control_drain(ha, &ev->has, now, out); break;
 	case HA_EV_UNDRAIN: ha_control_undrain(ha, out); break;
+	case HA_EV_ROUTES: ha_learn(ha, ev, out); break;
 	}
 	ha_control_drained(ha, out);
 }
@@ -269,6 +278,20 @@ static json_t *json_prefixes(const struct ha_router *r, uint32_t mask)
 	return a;
 }
 
+/* Only what packets go to: with a binding. */
+static json_t *json_learned(const struct ha_peer *p)
+{
+	struct tunnel t = {0};
+	json_t *a = json_array();
+	char s[PREFIX6_STRLEN];
+
+	if (p->b.state == BINDING_BOUND)
+		ha_learn_tunnel(p, &t);
+	for (unsigned i = 0; i < t.n_routes; i++)
+		json_array_append_new(a, json_string(prefix6_str(&t.routes[i], s)));
+	return a;
+}
+
 json_t *ha_show_agents(struct ha *ha, uint64_t now)
 {
 	json_t *list = json_array();
@@ -305,11 +328,12 @@ json_t *ha_show_bindings(const struct ha *ha, uint64_t now)
 		if (b->state == BINDING_NONE)
 			continue;
 		json_array_append_new(list,
-			json_pack("{ss ss so so ss so ss sI sI sI sI sI}", "name", p->conf->name,
+			json_pack("{ss ss so so ss so so ss sI sI sI sI sI}", "name", p->conf->name,
 				"tenant", p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
 				"care_of", json_addr(&b->coa), "state",
 				!bound ? "closing" : (p->c.revoking ? "revoking" : "bound"),
-				"prefixes", json_prefixes(p->conf, bound ? b->mnps : 0), "mode",
+				"prefixes", json_prefixes(p->conf, bound ? b->mnps : 0), "learned",
+				json_learned(p), "mode",
 				!b->r ? "host" : (b->explicit_ ? "explicit" : "implicit"),
 				"lifetime_s", (json_int_t)b->lifetime_s, "remaining_s",
 				(json_int_t)(bound && b->ends > now ? (b->ends - now) / 1000 : 0),
@@ -355,6 +379,8 @@ void ha_free(struct ha *ha)
 	heap_free(&ha->timers);
 	heap_free(&ha->control_timers);
 	heap_free(&ha->mpa_timers);
+	for (unsigned i = 0; ha->peers && i < ha->conf->n_routers; i++)
+		free(ha->peers[i].learned);
 	free(ha->peers);
 	free(ha->own);
 	free(ha);

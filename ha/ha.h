@@ -24,6 +24,8 @@ struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 	struct in6_addr hoa;
 	unsigned n_prefixes; /* 0..MH_MAX_MNP; 0 = a mobile host */
 	struct prefix6 *prefixes;
+	unsigned n_learn;        /* 0 = takes no part in dynamic routing */
+	struct prefix6 *learn;   /* what it may announce by a routing protocol: these and parts */
 	unsigned max_lifetime_s; /* 0 = the home agent's */
 	bool mobile_router;      /* may use R = 1; if not: status 140 */
 	int protection;          /* of its signalling, for the edge: 0 = the home agent's */
@@ -100,6 +102,9 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(mpa_tx, "prefix advertisements sent") \
 	X(icmp6_unexpected, "home agent and prefix discovery messages that a home agent has no " \
 			    "use for") \
+	X(learned, "routes taken over from the routing daemon (RFC 3963 s8)") \
+	X(learn_refused, "routes of the routing daemon that a router may not announce, or too " \
+			 "many of them") \
 	X(notes_limited, "rejections without a line in the log: too many at once") \
 	X(tunnel_failed, \
 		"registrations refused because the tunnel could not be set up (status 130)")
@@ -120,6 +125,7 @@ enum ha_event_type {
 	HA_EV_ALLOW,  /* take it back */
 	HA_EV_DRAIN,  /* send all routers to other home agents, take no new bindings */
 	HA_EV_UNDRAIN,
+	HA_EV_ROUTES, /* what the kernel's table has by way of a router that may announce: all */
 };
 struct ha_event {
 	enum ha_event_type type;
@@ -132,9 +138,14 @@ struct ha_event {
 					 * routing daemon come, too */
 			bool own;       /* it is one of these */
 		} nd;
-		int error;         /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
-		unsigned router;   /* REVOKE, ALLOW: index into conf->routers */
-		struct mh_has has; /* DRAIN: the others, in order of choice; may be none */
+		int error;               /* HA_EV_TUNNEL_FAILED: -errno of the put just asked for */
+		unsigned router;         /* REVOKE, ALLOW: index into conf->routers */
+		struct mh_has has;       /* DRAIN: the others, in order of choice; may be none */
+		struct {                 /* ROUTES */
+			unsigned router; /* index into conf->routers, with n_learn > 0 */
+			unsigned n;
+			const struct prefix6 *v; /* in any order, also twice; borrowed */
+		} routes;
 	};
 };
 

@@ -16,7 +16,7 @@ int table_build(struct table *t, const struct ha_conf *conf)
 	size_t n = 0;
 
 	for (unsigned i = 0; i < conf->n_routers; i++)
-		n += conf->routers[i].n_prefixes;
+		n += conf->routers[i].n_prefixes + conf->routers[i].n_learn;
 	t->n = 0;
 	t->v = calloc(n ? n : 1, sizeof(*t->v));
 	if (!t->v)
@@ -26,6 +26,8 @@ int table_build(struct table *t, const struct ha_conf *conf)
 
 		for (unsigned k = 0; k < r->n_prefixes; k++)
 			t->v[t->n++] = (struct table_entry){prefix6_mask(r->prefixes[k]), i};
+		for (unsigned k = 0; k < r->n_learn; k++)
+			t->v[t->n++] = (struct table_entry){prefix6_mask(r->learn[k]), i};
 	}
 	qsort(t->v, t->n, sizeof(*t->v), entry_cmp);
 	return 0;

@@ -1,4 +1,5 @@
-/* table.h - the prefix table as an index: which router owns an address (RFC 3963 s6.1.2).  Pure. */
+/* table.h - the prefix table as an index: which router owns an address (RFC 3963 s6.1.2),
+ * by what it may register or announce.  Pure. */
 #pragma once
 #include "ha/ha.h"
 

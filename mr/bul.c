@@ -85,6 +85,8 @@ void bul_put_tunnel(struct mr *mr)
 	t->inner[t->n_inner++] = prefix6_host(&mr->conf->hoa);
 	for (unsigned i = 0; i < mr->conf->n_networks; i++)
 		t->inner[t->n_inner++] = mr->conf->networks[i].prefix;
+	for (unsigned i = 0; i < mr->conf->n_announce; i++)
+		t->inner[t->n_inner++] = mr->conf->announce[i];
 }
 
 static void drop_tunnel(struct mr *mr)

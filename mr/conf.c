@@ -116,6 +116,14 @@ const struct conf_key mr_conf_keys[] = {
 		N(core.n_networks),
 		.sub = network_keys,
 		.help = "mobile networks behind this router"},
+	{.name = "announce",
+		KEY(CONF_PREFIX6S, core.announce),
+		.max = MH_MAX_MNP,
+		.elem_size = sizeof(struct prefix6),
+		N(core.n_announce),
+		.help = "prefixes behind the mobile networks that a routing daemon tells the home "
+			"agent of: kept in the tunnel like these, not registered; needs mode "
+			"implicit"},
 	{.name = "known_links",
 		KEY(CONF_GROUPS, core.known),
 		.elem_size = sizeof(struct mr_known_conf),
@@ -287,6 +295,40 @@ static void check_networks(struct conf *conf, const struct mr_conf *c)
 	}
 }
 
+/* What a routing protocol tells of, in part or whole (RFC 3963 s8). */
+static void check_announce(struct conf *conf, const struct mr_conf *c)
+{
+	char a[PREFIX6_STRLEN], b[PREFIX6_STRLEN];
+
+	for (unsigned i = 0; i < c->n_announce; i++) {
+		const struct prefix6 *p = &c->announce[i];
+
+		if (conf_misread(conf, &p->addr))
+			continue;
+		if (p->len == 0 || !addr6_is_routable(&p->addr))
+			conf_error(conf, 0, "announce", "%s is no prefix for a network",
+				prefix6_str(p, a));
+		if (prefix6_has(p, &c->hoa))
+			conf_error(conf, 0, "announce", "%s has the home address in it",
+				prefix6_str(p, a));
+		for (unsigned k = 0; k < c->n_has; k++)
+			if (prefix6_has(p, &c->has[k]))
+				conf_error(conf, 0, "announce", "%s has a home agent in it",
+					prefix6_str(p, a));
+		for (unsigned k = 0; k < c->n_networks; k++)
+			if (prefix6_overlaps(p, &c->networks[k].prefix))
+				conf_error(conf, c->networks[k].line, "announce",
+					"%s overlaps network %s", prefix6_str(p, a),
+					prefix6_str(&c->networks[k].prefix, b));
+	}
+	if (c->n_announce + c->n_networks > MH_MAX_MNP)
+		conf_error(conf, 0, "announce", "with networks, more than %u prefixes", MH_MAX_MNP);
+	if (c->n_announce && c->mode != MR_IMPLICIT)
+		conf_error(conf, 0, "mode",
+			"has to be \"implicit\" with announce: prefixes are not to be told twice "
+			"(RFC 3963 s8)");
+}
+
 static void check_known(struct conf *conf, const struct mr_conf *c)
 {
 	for (unsigned i = 0; i < c->n_known; i++) {
@@ -356,6 +398,7 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	check_addresses(&conf, &f->core);
 	check_uplinks(&conf, &f->core);
 	check_networks(&conf, &f->core);
+	check_announce(&conf, &f->core);
 	check_known(&conf, &f->core);
 	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file, &f->keys);
 	check_home(&conf, &f->core);

@@ -49,6 +49,8 @@ struct mr_conf { /* what it points to is borrowed by the core: must outlive it *
 	struct mr_uplink_conf *uplinks;
 	unsigned n_networks;
 	struct mr_network_conf *networks;
+	unsigned n_announce;      /* with n_networks at most MH_MAX_MNP */
+	struct prefix6 *announce; /* behind the networks, told of by a routing protocol */
 	unsigned n_known;
 	struct mr_known_conf *known;
 	unsigned lifetime_s;       /* asked for: 4..262140 */

@@ -67,6 +67,10 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
 	}
+	for (unsigned i = 0; i < c->n_announce; i++) {
+		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->announce[i];
+		add(rules, PRIO_TUNNEL, f->table)->from = c->announce[i];
+	}
 }
 
 static int put_unreachable(struct net *net, struct prefix6 dst, uint32_t table)
@@ -101,6 +105,8 @@ int policy_put(struct net *net, const struct mr_file *f)
 	make_rules(&rules, f);
 	for (unsigned i = 0; i < f->core.n_networks && r == 0; i++)
 		r = put_unreachable(net, f->core.networks[i].prefix, MAIN_TABLE);
+	for (unsigned i = 0; i < f->core.n_announce && r == 0; i++)
+		r = put_unreachable(net, f->core.announce[i], MAIN_TABLE);
 	for (unsigned i = 0; i < rules.n && r == 0; i++)
 		r = net_rule_put(net, &rules.v[i]);
 	if (r == 0)

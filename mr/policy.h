@@ -9,6 +9,7 @@
  *     own, from the home address                 -> table of the tunnel; unreachable without one
  *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
  *     from a mobile network                      -> table of the tunnel; unreachable without one
+ *     to and from what is announced behind the mobile networks: as these two
  *     own ICMPv6 errors about tunnelled packets  -> table of the tunnel: they quote those packets
  *     from a mobile network's interface, else    -> dropped: spoofed source
  *

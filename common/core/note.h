@@ -15,6 +15,11 @@
 	X(BINDING_EXPIRED, "binding.expired", LOG_WARNING, "a lifetime ended without a refresh") \
 	X(BINDING_REJECTED, "binding.rejected", LOG_WARNING, \
 		"a registration was refused; a live binding stays") \
+	X(ROUTE_LEARNED, "route.learned", LOG_INFO, \
+		"a routing daemon told of networks behind a router") \
+	X(ROUTE_WITHDRAWN, "route.withdrawn", LOG_INFO, "it took some of them back") \
+	X(ROUTE_REFUSED, "route.refused", LOG_WARNING, \
+		"it told of some that the router may not announce") \
 	X(HOME_CONFLICT, "home.conflict", LOG_WARNING, \
 		"someone else on the home link claims a bound home address") \
 	X(BINDING_REVOKED, "binding.revoked", LOG_WARNING, "an operator ended a binding") \

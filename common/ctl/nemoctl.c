@@ -28,7 +28,8 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 
 /* What the tables show: keys of the daemons' data. */
 #define BINDING_KEYS \
-	"name tenant home_address care_of state prefixes mode remaining_s moves rx_bytes tx_bytes"
+	"name tenant home_address care_of state prefixes learned mode remaining_s moves rx_bytes " \
+	"tx_bytes"
 #define ROUTER_KEYS \
 	"name tenant home_address prefixes bound barred care_of last_seen_s last_status " \
 	"last_status_text"

@@ -129,6 +129,32 @@ static void on_neigh(struct nl_object *o, void *arg)
 		net->on.neigh(net->on.arg, &n);
 }
 
+/* False if it is none of the main table, or ours. */
+static bool foreign_route(struct rtnl_route *r, struct prefix6 *dst)
+{
+	struct nl_addr *a = rtnl_route_get_dst(r);
+
+	if (rtnl_route_get_family(r) != AF_INET6 || rtnl_route_get_table(r) != RT_TABLE_MAIN ||
+		rtnl_route_get_protocol(r) == NET_PROTO)
+		return false;
+	*dst = (struct prefix6){.len = a ? (uint8_t)nl_addr_get_prefixlen(a) : 0};
+	return !a || nl_addr_get_len(a) == 0 || addr6_get(&dst->addr, a);
+}
+
+static void on_route(struct nl_object *o, void *arg)
+{
+	struct rtnl_route *r = (struct rtnl_route *)o;
+	struct net *net = arg;
+	struct in6_addr via = IN6ADDR_ANY_INIT;
+	struct prefix6 dst;
+
+	if (!net->on.route || !foreign_route(r, &dst))
+		return;
+	if (rtnl_route_get_nnexthops(r) == 1)
+		addr6_get(&via, rtnl_route_nh_get_gateway(rtnl_route_nexthop_n(r, 0)));
+	net->on.route(net->on.arg, &dst, &via);
+}
+
 static int on_message(struct nl_msg *msg, void *arg)
 {
 	switch (nlmsg_hdr(msg)->nlmsg_type) {
@@ -139,6 +165,8 @@ static int on_message(struct nl_msg *msg, void *arg)
 	case RTM_NEWNEIGH: /* RTM_DELNEIGH only means that garbage was collected */
 		nl_msg_parse(msg, on_neigh, arg);
 		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE: nl_msg_parse(msg, on_route, arg); break;
 	}
 	return NL_OK;
 }
@@ -222,12 +250,15 @@ int net_dump(struct net *net)
 
 static int event_open(struct net *net, sd_event *ev)
 {
+	const int groups[] = {net->on.link ? RTNLGRP_LINK : 0,
+		net->on.addr ? RTNLGRP_IPV6_IFADDR : 0, net->on.neigh ? RTNLGRP_NEIGH : 0,
+		net->on.route ? RTNLGRP_IPV6_ROUTE : 0};
 	int size = EVENT_RCVBUF, fd;
 	int e = sock_open(net, &net->event);
 
-	if (e >= 0)
-		e = nl_socket_add_memberships(
-			net->event, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR, RTNLGRP_NEIGH, RTNLGRP_NONE);
+	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]) && e >= 0; i++)
+		if (groups[i])
+			e = nl_socket_add_membership(net->event, groups[i]);
 	if (e >= 0)
 		e = nl_socket_set_nonblocking(net->event);
 	if (e < 0)
@@ -486,6 +517,68 @@ int net_route_drop(struct net *net, const struct net_route *route)
 
 	rtnl_route_put(r);
 	return e == -ESRCH || e == -ENOENT || e == -ENODEV ? 0 : e;
+}
+
+struct routes { /* who asked for them */
+	unsigned oif;
+	net_route_fn *fn;
+	void *arg;
+};
+
+static void on_listed(struct nl_object *o, void *arg)
+{
+	struct rtnl_route *r = (struct rtnl_route *)o;
+	const struct routes *want = arg;
+	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(r) == 1 ? rtnl_route_nexthop_n(r, 0)
+								    : NULL;
+	struct prefix6 dst;
+	struct in6_addr via;
+
+	if (hop && rtnl_route_get_type(r) == RTN_UNICAST && foreign_route(r, &dst) &&
+		(unsigned)rtnl_route_nh_get_ifindex(hop) == want->oif &&
+		addr6_get(&via, rtnl_route_nh_get_gateway(hop)))
+		want->fn(want->arg, &dst, &via);
+}
+
+static int on_listed_message(struct nl_msg *msg, void *arg)
+{
+	nl_msg_parse(msg, on_listed, arg);
+	return NL_OK;
+}
+
+/* The request of net_routes(); a kernel that checks strictly sends only what is asked for. */
+static int ask_routes(struct nl_sock *s, unsigned oif)
+{
+	struct rtmsg rtm = {.rtm_family = AF_INET6, .rtm_table = RT_TABLE_MAIN};
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
+	int strict = 1, e = -NLE_NOMEM;
+
+	setsockopt(nl_socket_get_fd(s), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &strict,
+		sizeof(strict)); /* before Linux 4.20 it sends all of them */
+	if (msg)
+		e = nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO);
+	if (e >= 0)
+		e = nla_put_u32(msg, RTA_OIF, oif);
+	if (e >= 0)
+		e = nl_send_auto(s, msg);
+	nlmsg_free(msg);
+	return e;
+}
+
+int net_routes(struct net *net, unsigned oif, net_route_fn *fn, void *arg)
+{
+	struct routes want = {oif, fn, arg};
+	struct nl_sock *s;
+	int e = sock_open(net, &s);
+
+	if (e >= 0) {
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed_message, &want);
+		e = ask_routes(s, oif);
+	}
+	if (e >= 0)
+		e = nl_recvmsgs_default(s);
+	nl_socket_free(s);
+	return result(net, e);
 }
 
 static struct rtnl_rule *rule_of(struct net *net, const struct net_rule *rule)

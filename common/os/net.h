@@ -33,10 +33,13 @@ struct net_neigh {
 	bool failed;
 };
 
-struct net_handlers { /* any may be NULL */
+struct net_handlers { /* any may be NULL: the kernel is not asked to tell of that */
 	void (*link)(void *arg, const struct net_link *);
 	void (*addr)(void *arg, const struct net_addr *);
 	void (*neigh)(void *arg, const struct net_neigh *);
+	/* a route of others came or went in the main table; via is :: if it has no gateway or
+	 * several */
+	void (*route)(void *arg, const struct prefix6 *dst, const struct in6_addr *via);
 	void (*resync)(void *arg); /* messages were lost (ENOBUFS): everything was dumped again */
 	void *arg;
 };
@@ -74,6 +77,11 @@ struct net_route {
 };
 int net_route_put(struct net *, const struct net_route *);  /* creates or replaces */
 int net_route_drop(struct net *, const struct net_route *); /* 0 also if it was not there */
+
+/* Tells of every unicast route of others (not NET_PROTO) in the main table that leads to a gateway
+ * on interface 'oif'; those to several are left out.  0 or -errno. */
+typedef void net_route_fn(void *arg, const struct prefix6 *dst, const struct in6_addr *via);
+int net_routes(struct net *, unsigned oif, net_route_fn *, void *arg);
 
 struct net_rule {
 	uint32_t priority;

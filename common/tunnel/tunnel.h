@@ -8,7 +8,7 @@
 #include "common/core/addr.h"
 #include "common/tunnel/drops.h" /* enum tunnel_drop, enum tunnel_count */
 
-#define TUNNEL_MAX_ROUTES 33 /* MH_MAX_MNP and the home address */
+#define TUNNEL_MAX_ROUTES 33 /* MH_MAX_MNP, learned ones included, and the home address */
 #define TUNNEL_MAX_LINKS  8
 #define TUNNEL_OVERHEAD   40   /* octets of the outer header */
 #define TUNNEL_MIN_MTU    1280 /* of a tunnel, as of any IPv6 link */
