@@ -190,6 +190,7 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 \
 		$(DAEMONS:%=$(B)/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/bird conf/bird/*
 	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
 	install -d -m700 $(DESTDIR)/var/lib/nemo
 	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \

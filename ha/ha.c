@@ -373,14 +373,14 @@ void ha_free(struct ha *ha)
 {
 	if (!ha)
 		return;
+	for (struct ha_peer *p = ha->by_hoa; p; p = p->hh.next)
+		free(p->learned);
 	HASH_CLEAR(hh, ha->by_hoa);
 	table_free(&ha->table);
 	home_free(ha);
 	heap_free(&ha->timers);
 	heap_free(&ha->control_timers);
 	heap_free(&ha->mpa_timers);
-	for (unsigned i = 0; ha->peers && i < ha->conf->n_routers; i++)
-		free(ha->peers[i].learned);
 	free(ha->peers);
 	free(ha->own);
 	free(ha);

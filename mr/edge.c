@@ -309,6 +309,9 @@ static void take_note(struct mr_edge *e, const struct note *n)
 	case NOTE_BINDING_CLOSED:
 	case NOTE_BINDING_EXPIRED:
 	case NOTE_BINDING_REJECTED:
+	case NOTE_ROUTE_LEARNED:
+	case NOTE_ROUTE_WITHDRAWN:
+	case NOTE_ROUTE_REFUSED:
 	case NOTE_HOME_CONFLICT:
 	case NOTE_BINDING_REVOKED:
 	case NOTE_HA_BARRED:
@@ -778,7 +781,8 @@ static void on_resync(void *arg)
 
 static int open_kernel(struct mr_edge *e)
 {
-	struct net_handlers on = {on_link, on_addr, on_neigh, on_resync, e};
+	struct net_handlers on = {
+		.link = on_link, .addr = on_addr, .neigh = on_neigh, .resync = on_resync, .arg = e};
 	int r = net_open(&e->net, e->event, &on);
 
 	if (r == 0)

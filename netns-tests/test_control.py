@@ -84,6 +84,7 @@ HA = {
             "care_of": "2001:db8:eeee:eeee:eeee:eeee:eeee:2002",
             "state": "bound",
             "prefixes": ["2001:db8:101::/48", "2001:db8:102::/48"],
+            "learned": ["2001:db8:500:1::/64"],
             "mode": "explicit",
             "lifetime_s": 600,
             "remaining_s": 598,

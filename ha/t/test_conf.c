@@ -183,6 +183,41 @@ static void a_router_lifetime_that_grants_nothing_is_told(void **state) /* RFC 6
 		"max_lifetime");
 }
 
+/* What may be announced is nobody else's, nor the home network's. */
+static void announcements_that_clash_are_told(void **state)
+{
+	struct ha_file f;
+
+	(void)state;
+	assert_int_equal(read_text(HEAD,
+				 "routers = (\n" R("a", "2001:db8:100::1",
+					 "prefixes = ( \"2001:db8:100:1::/64\" ); learn = ( "
+					 "\"2001:db8:500::/40\" );") ");",
+				 &f),
+		0);
+	assert_int_equal(f.core.routers[0].n_learn, 1);
+	ha_conf_free(&f);
+	mistake(HEAD,
+		"routers = (\n" R(
+			"a", "2001:db8:100::1", "learn = ( \"2001:db8:a::/48\" );") ",\n" R("b",
+			"2001:db8:100::2", "prefixes = ( \"2001:db8:a:1::/64\" );") ");",
+		5, "overlaps 2001:db8:a::/48 of a (line 4)");
+	mistake(HEAD,
+		"routers = (\n" R(
+			"a", "2001:db8:100::1", "learn = ( \"2001:db8:a::/48\" );") ",\n" R("b",
+			"2001:db8:100::2", "learn = ( \"2001:db8:a:1::/64\" );") ");",
+		5, "overlaps 2001:db8:a::/48 of a (line 4)");
+	mistake(HEAD,
+		"routers = (\n" R(
+			"a", "2001:db8:100::1", "learn = ( \"2001:db8:100::/56\" );") ");",
+		4, "overlaps home prefix 2001:db8:100::/64");
+	mistake(HEAD,
+		"routers = (\n" R("a", "2001:db8:100::1", "learn = ( \"2001:db8:1::/48\" );") ");",
+		4, "has the home agent's address in it");
+	mistake(HEAD, "routers = (\n" R("a", "2001:db8:100::1", "learn = ( \"fe80::/64\" );") ");",
+		4, "no prefix for a network");
+}
+
 static void tenants_that_nobody_has_are_told(void **state)
 {
 	(void)state;
@@ -207,6 +242,7 @@ int main(void)
 		cmocka_unit_test(addresses_that_cannot_work_are_told),
 		cmocka_unit_test(other_home_agents_have_addresses_of_their_own),
 		cmocka_unit_test(a_router_lifetime_that_grants_nothing_is_told),
+		cmocka_unit_test(announcements_that_clash_are_told),
 		cmocka_unit_test(tenants_that_nobody_has_are_told),
 	};
 	int fd = mkstemp(path), failed;

@@ -237,6 +237,29 @@ static void known_links_that_cannot_be_are_told(void **state)
 	mistake(t, 8, "has to be a /64");
 }
 
+static void announcements_that_cannot_be_are_told(void **state)
+{
+	static const struct {
+		const char *more;
+		unsigned line;
+		const char *words;
+	} v[] = {
+		{"mode = \"implicit\"; announce = ( \"2001:db8:100:1:8000::/65\" );", 6,
+			"overlaps network"},
+		{"mode = \"implicit\"; announce = ( \"ff0e::/16\" );", 0, "no prefix"},
+		{"mode = \"explicit\"; announce = ( \"2001:db8:500::/40\" );", 0,
+			"has to be \"implicit\""},
+		{"announce = ( \"2001:db8:500::/40\" );", 0, "has to be \"implicit\""},
+	};
+	struct text t = good;
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(v); i++) {
+		t.more = v[i].more;
+		mistake(t, v[i].line, v[i].words);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +272,7 @@ int main(void)
 		cmocka_unit_test(addresses_that_cannot_work_are_told),
 		cmocka_unit_test(a_home_link_that_cannot_be_is_told),
 		cmocka_unit_test(known_links_that_cannot_be_are_told),
+		cmocka_unit_test(announcements_that_cannot_be_are_told),
 	};
 	int fd = mkstemp(path), failed;
 
