@@ -74,6 +74,7 @@ void bul_put_tunnel(struct mr *mr)
 	if (!b->tunnel || mr->active < 0 || !mr->conf->n_has || mr->home.state != ATHOME_AWAY)
 		return;
 	struct tunnel *t = &mr_action(mr, MR_DO_TUNNEL_PUT)->tunnel;
+	const struct prefix6 *p;
 
 	t->id = mr->conf->hoa;
 	t->local = b->coa;
@@ -83,10 +84,8 @@ void bul_put_tunnel(struct mr *mr)
 	t->oif = b->uplink; /* the edge makes an interface index of it */
 	t->n_routes = 1;    /* ::/0 */
 	t->inner[t->n_inner++] = prefix6_host(&mr->conf->hoa);
-	for (unsigned i = 0; i < mr->conf->n_networks; i++)
-		t->inner[t->n_inner++] = mr->conf->networks[i].prefix;
-	for (unsigned i = 0; i < mr->conf->n_announce; i++)
-		t->inner[t->n_inner++] = mr->conf->announce[i];
+	for (unsigned i = 0; (p = mr_behind(mr->conf, i)); i++)
+		t->inner[t->n_inner++] = *p;
 }
 
 static void drop_tunnel(struct mr *mr)

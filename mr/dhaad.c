@@ -74,10 +74,12 @@ void dhaad_stop(struct mr *mr)
 
 static bool usable(const struct mr *mr, const struct in6_addr *a)
 {
+	const struct prefix6 *p;
+
 	if (!addr6_is_routable(a) || addr6_eq(a, &mr->conf->hoa))
 		return false;
-	for (unsigned i = 0; i < mr->conf->n_networks; i++)
-		if (prefix6_has(&mr->conf->networks[i].prefix, a))
+	for (unsigned i = 0; (p = mr_behind(mr->conf, i)); i++)
+		if (prefix6_has(p, a))
 			return false;
 	return true;
 }

@@ -442,13 +442,15 @@ void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
  * the home link, as such. */
 static bool prefix_usable(const struct mr *mr, const struct ndp_prefix *p)
 {
+	const struct prefix6 *own;
+
 	if (mr->conf->return_home && prefix6_eq(&p->prefix, &mr->conf->home_prefix))
 		return athome_is(mr, p);
 	if (!p->autonomous || p->prefix.len != 64 || p->valid_s == 0 ||
 		!addr6_is_routable(&p->prefix.addr) || prefix6_has(&p->prefix, &mr->conf->hoa))
 		return false;
-	for (unsigned i = 0; i < mr->conf->n_networks; i++)
-		if (prefix6_overlaps(&p->prefix, &mr->conf->networks[i].prefix))
+	for (unsigned i = 0; (own = mr_behind(mr->conf, i)); i++)
+		if (prefix6_overlaps(&p->prefix, own))
 			return false;
 	return true;
 }

@@ -38,6 +38,13 @@ uint64_t mr_random(struct mr *mr)
 	return rng_next(&mr->rng);
 }
 
+const struct prefix6 *mr_behind(const struct mr_conf *c, unsigned i)
+{
+	if (i < c->n_networks)
+		return &c->networks[i].prefix;
+	return i - c->n_networks < c->n_announce ? &c->announce[i - c->n_networks] : NULL;
+}
+
 struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 {
 	struct mr *mr = calloc(1, sizeof(*mr));

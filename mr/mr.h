@@ -190,6 +190,8 @@ struct mr_out {
 };
 
 struct mr;
+/* The i-th prefix behind the router: its networks, then what is announced; NULL: no more. */
+const struct prefix6 *mr_behind(const struct mr_conf *, unsigned i);
 struct mr *mr_new(const struct mr_conf *, uint64_t seed); /* NULL: no memory */
 /* Before the first step: a tunnel of an earlier run goes on (-k) and is the core's from now on. */
 void mr_adopt(struct mr *, uint64_t now);

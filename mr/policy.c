@@ -54,6 +54,7 @@ static struct net_rule forged_rule(const char *interface, const struct in6_addr 
 static void make_rules(struct rules *rules, const struct mr_file *f)
 {
 	const struct mr_conf *c = &f->core;
+	const struct prefix6 *p;
 
 	for (unsigned i = 0; i < c->n_uplinks; i++)
 		memcpy(add(rules, PRIO_UPLINK, 0)->iif, c->uplinks[i].interface, IFNAMSIZ);
@@ -63,13 +64,11 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 	own(add(rules, PRIO_TUNNEL, f->table))->mark = TUNNEL_MARK;
 	for (unsigned i = 0; i < c->n_networks; i++) {
 		*add(rules, PRIO_FORGED, 0) = forged_rule(c->networks[i].interface, &c->hoa);
-		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->networks[i].prefix;
-		add(rules, PRIO_TUNNEL, f->table)->from = c->networks[i].prefix;
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
 	}
-	for (unsigned i = 0; i < c->n_announce; i++) {
-		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = c->announce[i];
-		add(rules, PRIO_TUNNEL, f->table)->from = c->announce[i];
+	for (unsigned i = 0; (p = mr_behind(c, i)); i++) {
+		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = *p;
+		add(rules, PRIO_TUNNEL, f->table)->from = *p;
 	}
 }
 
@@ -98,15 +97,14 @@ static int drop_home_routes(struct net *net, const struct mr_file *f, struct pre
 int policy_put(struct net *net, const struct mr_file *f)
 {
 	struct rules rules = {0};
+	const struct prefix6 *p;
 	int r = put_unreachable(net, (struct prefix6){0}, f->table);
 
 	if (r == 0 && f->core.return_home) /* a run that was killed at home left them */
 		r = drop_home_routes(net, f, f->core.home_prefix);
 	make_rules(&rules, f);
-	for (unsigned i = 0; i < f->core.n_networks && r == 0; i++)
-		r = put_unreachable(net, f->core.networks[i].prefix, MAIN_TABLE);
-	for (unsigned i = 0; i < f->core.n_announce && r == 0; i++)
-		r = put_unreachable(net, f->core.announce[i], MAIN_TABLE);
+	for (unsigned i = 0; r == 0 && (p = mr_behind(&f->core, i)); i++)
+		r = put_unreachable(net, *p, MAIN_TABLE);
 	for (unsigned i = 0; i < rules.n && r == 0; i++)
 		r = net_rule_put(net, &rules.v[i]);
 	if (r == 0)
@@ -188,12 +186,13 @@ int policy_home_put(struct net *net, const struct mr_file *f, const struct polic
 				 .via = h->router,
 				 .oif = h->ifindex,
 				 .metric = METRIC_HOME};
+	const struct prefix6 *p;
 	int r = net_route_put(net, &link);
 
 	if (r == 0)
 		r = net_route_put(net, &any);
-	for (unsigned i = 0; i < f->core.n_networks && r == 0; i++) {
-		struct net_rule in = home_rule(h, &f->core.networks[i].prefix);
+	for (unsigned i = 0; r == 0 && (p = mr_behind(&f->core, i)); i++) {
+		struct net_rule in = home_rule(h, p);
 
 		r = net_rule_put(net, &in);
 	}
@@ -205,9 +204,10 @@ int policy_home_put(struct net *net, const struct mr_file *f, const struct polic
 int policy_home_drop(struct net *net, const struct mr_file *f, const struct policy_home *h)
 {
 	int r = net_sysctl6(h->interface, "forwarding", "0"), e;
+	const struct prefix6 *p;
 
-	for (unsigned i = 0; i < f->core.n_networks; i++) {
-		struct net_rule in = home_rule(h, &f->core.networks[i].prefix);
+	for (unsigned i = 0; (p = mr_behind(&f->core, i)); i++) {
+		struct net_rule in = home_rule(h, p);
 
 		e = net_rule_drop(net, &in);
 		r = r == 0 ? e : r;

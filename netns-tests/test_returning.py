@@ -259,6 +259,19 @@ def test_out_of_the_home_link_only_the_mobile_network_is_reached(make_world):
     assert "990:" in world.net["mr"].out("ip -6 rule")
 
 
+def test_what_is_announced_behind_the_mobile_network_goes_its_way(make_world):
+    """RFC 3963 s8: a prefix that a routing protocol would tell of; at home, here and there, too."""
+    second = "2001:db8:500:1::5"
+    world = make_world(mr={"mode": "implicit", "announce": ["2001:db8:500::/40"]}).at_home()
+    world.net["host"].batch([f"addr add {second}/128 dev eth0 nodad"])
+    world.net["mr"].batch([f"route add 2001:db8:500:1::/64 via {HOST}"])
+    world.net["peer"].batch([f"route add 2001:db8:500::/40 via {HOA}"])
+    world.ping("peer", second)
+    assert "2001:db8:500::/40 iif eth0" in world.net["mr"].out("ip -6 rule")
+    world.go("visit1")
+    assert "2001:db8:500::/40 iif eth0" not in world.net["mr"].out("ip -6 rule")
+
+
 def test_a_restart_at_home_takes_the_binding_of_the_earlier_run_back(make_world):
     """The home agent still defends the home address: no detection before it was told."""
     world = make_world(start="visit1")
