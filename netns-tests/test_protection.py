@@ -742,6 +742,15 @@ def test_no_keys_for_a_wrong_secret_or_another_s_home_address(make_net, identity
     wait_for(lambda: counters(ha)[counter] >= 2, 15, counter)
     assert counters(ha)["key_ok"] == 0 and ha.ask("bindings") == []
     assert mr.status()["state"] == "registering"
+    assert "keys: exchange with home agent 2001:db8:a::1, TCP port 7439, has failed: " in mr.log()
+    assert ha.log().count("keys: exchange with a router has failed: ") == 1  # not one for each
+
+
+def test_a_router_tells_why_it_gets_no_keys(make_net):
+    """The home agent is there, but has nothing to do with TLS."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, protection="none")
+    wait_for(lambda: "has failed: Connection refused" in mr.log(), 15, mr.log)
 
 
 def test_the_key_port_survives_anything(make_net):

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #define TIMEOUT_US  5000000
 #define WAIT_MIN_MS 500 /* between two tries of a router, doubling */
 #define WAIT_MAX_MS 16000
+#define QUIET_MS    10000 /* between two complaints in the log */
 
 struct who {
 	struct keys_psk psk;
@@ -55,6 +57,7 @@ struct keying {
 	struct conn *conns;
 	unsigned n_conns;
 	uint64_t wait_until, wait_ms; /* a router's next try, ms */
+	uint64_t quiet_until;         /* no complaint before, ms */
 	keying_done_fn *done;
 	void *arg;
 	uint64_t counters[KEYING_N_COUNTERS];
@@ -72,9 +75,34 @@ static void conn_free(struct conn *c)
 	OPENSSL_clear_free(c, sizeof(*c));
 }
 
+/* Says why there are no keys, by OpenSSL's record or errno (0: neither knows); once in a while
+ * only, as the other end may be anybody. */
+static void complain(struct conn *c, enum keying_counter why)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	uint64_t now = daemon_now();
+	char s[INET6_ADDRSTRLEN];
+	int e = errno;
+
+	ERR_clear_error();
+	if (now < c->k->quiet_until)
+		return;
+	c->k->quiet_until = now + QUIET_MS;
+	if (why == KEY_C_key_home_address)
+		reason = "the identity is not this home address's";
+	else if (!reason)
+		reason = e ? strerror(e) : "cut off";
+	if (c->k->server)
+		log_warn("keys: exchange with a router has failed: %s", reason);
+	else
+		log_warn("keys: exchange with home agent %s, TCP port %u, has failed: %s",
+			addr6_str(&c->ha, s), c->k->port, reason);
+}
+
 static void fail(struct conn *c, enum keying_counter why)
 {
 	c->k->counters[why]++;
+	complain(c, why);
 	conn_free(c);
 }
 
@@ -258,9 +286,11 @@ static int drive(struct conn *c)
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
 	struct conn *c = arg;
-	int r = drive(c);
+	int r;
 
 	(void)s, (void)fd, (void)revents;
+	errno = 0;
+	r = drive(c);
 	if (r < 0)
 		finish(c);
 	else if (r > 0)
@@ -271,6 +301,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *arg)
 static int on_timeout(sd_event_source *s, uint64_t usec, void *arg)
 {
 	(void)s, (void)usec;
+	errno = ETIMEDOUT;
 	fail(arg, KEY_C_key_failed);
 	return 0;
 }
