@@ -13,6 +13,7 @@ its neighbours see of it (RFC 6275 s10.3.1, s10.4.1, s10.4.2; RFC 4861 s7.2; RFC
 """
 
 import signal
+from socket import AF_INET6, inet_pton
 
 import pytest
 from scapy.layers import inet6 as s6
@@ -343,6 +344,20 @@ def test_without_l_the_link_local_address_is_nobodys(make_home):
     home.solicit(HOA, "fe80::77")
     home.advertisement("an end mark", mark, HOA, S=1)
     assert not [p for p in home.link.packets(icmp=136) if p.ip[s6.ICMPv6ND_NA].tgt == "fe80::1"]
+
+
+def test_multicast_of_the_home_link_stays_there(make_home):
+    """RFC 6275 s10.4.2: into no tunnel, and nobody is told."""
+    home = make_home()
+    home.register()
+    at_wire = home.wire.mark()
+    for dst in ALL_NODES, "ff02::1:ff00:1", "ff05::1", "ff0e::1":
+        mac = "33:33:" + ":".join(f"{b:02x}" for b in inet_pton(AF_INET6, dst)[12:])
+        home.link.send(s6.IPv6(src=HOST, dst=dst) / s6.UDP(sport=9, dport=9) / b"stays", to=mac)
+    mark = home.solicit(HOA, "fe80::77")
+    home.advertisement("an end mark", mark, HOA, S=1)
+    assert not home.wire.packets(at_wire, proto=TUNNEL)
+    assert not [p for p in home.link.packets() if p.icmp in (1, 2, 3, 4)]
 
 
 # --- a router that is at home ---

@@ -572,7 +572,7 @@ def test_a_routing_header_leads_to_the_home_address(away):
     reply = a.site.wait("the answer", mark, test=lambda p: b"routed" in p.data).ip
     assert (reply.src, reply.dst, reply.nh) == (AT_A, HA, TUNNEL)
     assert (reply.payload.src, reply.payload.dst) == (HOA, HA)
-    assert s6.ICMPv6EchoReply in reply
+    assert reply.payload.nh == 58 and s6.ICMPv6EchoReply in reply, "no routing header, reversed"
     assert a.counter("home_rx") == before + 1
     assert a.leaks() == []
 
@@ -626,6 +626,9 @@ def test_the_operator_says_look_again(away):
     asked = next(p for p in a.site.packets(mark) if p.icmp == 133)
     assert update.time - asked.time < 100 * MS, "RS, RA, BU without any waiting in between"
     assert asked.ip.hlim == 255 and asked.dst == "ff02::2" and asked.src.startswith("fe80:")
+    tested = a.site.wait("duplicate address detection", mark, icmp=135, src="::",
+                         test=lambda p: p.ip[s6.ICMPv6ND_NS].tgt == AT_B)
+    assert abs(tested.time - update.time) < 100 * MS, "no random delay (RFC 6275 s11.5.3)"
 
 
 def test_an_advertisement_of_another_router_without_any_event(away):
@@ -891,7 +894,8 @@ def test_the_visited_network_can_not_send_into_the_mobile_one(away):
 
 
 def test_towards_the_visited_network_it_is_a_host(away):
-    """RFC 3963 s5.6, s5.7: no all-routers group, no RA; NS for the care-of address is answered."""
+    """RFC 3963 s5.6, s5.7: no all-routers group, no RA; NS for the care-of address is answered.
+    What belongs to this link never has a Home Address option (RFC 6275 s11.3.1, s11.3.4)."""
     a = away().start().bound()
     groups = a.net["mr"].out("ip -6 maddr show dev eth0").split()
     assert "ff02::2" not in groups and "ff01::2" not in groups and "ff05::2" not in groups
@@ -905,6 +909,9 @@ def test_towards_the_visited_network_it_is_a_host(away):
     na = a.site.wait("advertisement of the care-of address", mark, icmp=136)
     assert na.ip[s6.ICMPv6ND_NA].tgt == AT_A
     assert a.site.packets(icmp=134) == []
+    a.site.wait("group membership", test=lambda p: p.dst == "ff02::16")
+    assert {p.dst for p in a.site.packets() if s6.HAO in p.ip} == {HA}
+    assert not [p for p in a.site.packets(proto=TUNNEL) if p.ip.payload.dst.startswith("ff")]
 
 
 # --- with a real home agent, real access routers and traffic ---

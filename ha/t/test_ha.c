@@ -524,6 +524,17 @@ static void h_and_r_of_a_live_binding_do_not_change(void **state) /* 6275 s9.5.1
 	answered(&e, 0); /* a de-registration may have any R */
 }
 
+static void flags_that_nobody_knows_are_ignored(void **state) /* RFC 6275 s6.1.1 */
+{
+	struct mh_env e = update(ONE, "2001:db8:a::2", 1);
+
+	(void)state;
+	e.m.bu.flags |= (uint16_t) ~(MH_BU_A | MH_BU_H | MH_BU_L | MH_BU_K | MH_BU_M | MH_BU_R);
+	assert_int_equal(answered(&e, 0)->m.ba.flags, MH_BA_R);
+	e = update(ONE, "2001:db8:a::2", 2); /* and they make no other binding of it */
+	answered(&e, 0);
+}
+
 static void a_tunnel_that_fails_gets_130(void **state) /* RFC 6275 s10.3.1 */
 {
 	struct ha_event failed = {.type = HA_EV_TUNNEL_FAILED, .error = -ENOMEM};
@@ -832,6 +843,7 @@ int main(void)
 		TEST(strangers_and_missing_rights_are_told_so),
 		TEST(router_operation_not_permitted_is_answered_without_r),
 		TEST(h_and_r_of_a_live_binding_do_not_change),
+		TEST(flags_that_nobody_knows_are_ignored),
 		TEST(a_tunnel_that_fails_gets_130),
 		TEST(the_answer_to_a_failed_tunnel_does_not_wait_for_its_repair),
 		TEST(sequence_numbers_are_compared_modulo_65536),

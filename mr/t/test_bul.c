@@ -62,6 +62,25 @@ static void an_update_says_what_a_home_registration_has_to(void **state)
 	assert_true(prefix6_eq(&e->m.o.mnp[1], &d.networks[1].prefix));
 }
 
+static void the_first_number_is_random(void **state) /* RFC 6275 s11.7.2: nothing known */
+{
+	uint16_t first[8];
+	unsigned near = 0;
+
+	(void)state;
+	drive_teardown(NULL);
+	for (unsigned i = 0; i < N_OF(first); i++) {
+		drive_conf();
+		d.mr = mr_new(&d.conf, 1000 + i);
+		arrive_at_a();
+		first[i] = last_seq();
+		near += i && (uint16_t)(first[i] - first[i - 1] + 16) <= 32;
+		if (i + 1 < N_OF(first))
+			drive_teardown(NULL);
+	}
+	assert_in_range(near, 0, 1);
+}
+
 static void an_implicit_update_names_no_prefix(void **state) /* RFC 3963 s5.2 */
 {
 	(void)state;
@@ -149,6 +168,19 @@ static void an_answer_to_any_outstanding_number_counts(void **state) /* RFC 6275
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 }
 
+static void flags_of_an_answer_that_nobody_knows_are_ignored(void **state) /* RFC 6275 s6.1.1 */
+{
+	struct mr_event ev;
+
+	(void)state;
+	arrive_at_a();
+	ev = ack_event(0, 0, last_seq(), 600);
+	ev.mh.m.ba.flags |= (uint8_t) ~(MH_BA_K | MH_BA_R);
+	step(&ev);
+	assert_true(mr_bound(d.mr, d.now));
+	assert_int_equal(notes(NOTE_MR_REGISTERED), 1);
+}
+
 static void an_answer_for_a_former_care_of_address_does_not_count(void **state)
 { /* RFC 6275 s11.7.3 */
 	uint16_t seq;
@@ -216,6 +248,33 @@ static void a_binding_is_refreshed_before_its_end(void **state) /* RFC 6275 s11.
 	assert_true(mr_bound(d.mr, t0 + 200000));
 	assert_int_equal(notes(NOTE_MR_REFRESHED), 1);
 	assert_int_equal(notes(NOTE_MR_REGISTERED), 0);
+}
+
+static void all_updates_of_a_binding_have_its_r(void **state) /* RFC 3963 s5.2 */
+{
+	struct mr_event stop = {.type = MR_EV_STOP};
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned mode = MR_EXPLICIT; mode <= MR_IMPLICIT; mode++) {
+		drive_teardown(NULL);
+		drive_conf();
+		d.conf.mode = mode;
+		drive_new();
+		arrive_at_a();
+		ack(0, 0, last_seq(), 200);
+		run(150000); /* a refresh and its repetitions */
+		ack(0, 0, last_seq(), 200);
+		move_to_b();
+		ack(0, 0, last_seq(), 200);
+		step(&stop);
+		for (unsigned i = 0; i < d.n; i++)
+			if (d.did[i].a.type == MR_DO_SEND_MH) {
+				assert_true(d.did[i].a.mh.m.bu.flags & MH_BU_R);
+				n++;
+			}
+	}
+	assert_true(n >= 8);
 }
 
 static void the_home_agents_refresh_advice_is_taken(void **state) /* RFC 6275 s11.7.3, s6.2.4 */
@@ -447,14 +506,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST_CONF(an_update_says_what_a_home_registration_has_to),
+		TEST(the_first_number_is_random),
 		TEST_CONF(an_implicit_update_names_no_prefix),
 		TEST(the_tunnel_begins_with_the_answer_and_carries_everything),
 		TEST(updates_are_repeated_with_doubling_waits_up_to_32_seconds),
 		TEST(a_new_care_of_address_starts_the_back_off_afresh),
 		TEST(an_answer_to_any_outstanding_number_counts),
+		TEST(flags_of_an_answer_that_nobody_knows_are_ignored),
 		TEST(an_answer_for_a_former_care_of_address_does_not_count),
 		TEST(answers_that_nobody_asked_for_are_ignored),
 		TEST(a_binding_is_refreshed_before_its_end),
+		TEST(all_updates_of_a_binding_have_its_r),
 		TEST_CONF(the_home_agents_refresh_advice_is_taken),
 		TEST_CONF(more_than_was_asked_for_is_not_believed),
 		TEST(a_granted_lifetime_of_zero_is_no_binding),

@@ -382,6 +382,22 @@ static void esp_hides_and_carries_the_message(void **state)
 
 /* RFC 3776 s4.2: exactly one association for each home address. */
 /* Revocation and home agent switch: RFC 4285's option is for updates and acknowledgements only. */
+static void an_answer_in_clear_is_dropped_under_esp(void **state) /* RFC 6275 s11.7.3: 135, too */
+{
+	static const uint8_t statuses[] = {0, MH_ST_SEQ_WINDOW, 129};
+	struct mh_env bu = update(7);
+
+	(void)state;
+	use_esp();
+	seal(&mr, &bu);
+	for (unsigned i = 0; i < N_OF(statuses); i++) {
+		struct mh_env ba = answer(&bu, statuses[i]);
+
+		size = (size_t)mh_encode_packet(&ba, pkt, sizeof(pkt));
+		assert_int_equal(open_at(&mr), MH_DROP_SEC);
+	}
+}
+
 static void control_messages_need_esp(void **state) /* RFC 5846 s6.1, RFC 5142 s6.1 */
 {
 	static const uint8_t types[] = {MH_BR, MH_HAS};
@@ -548,6 +564,7 @@ int main(void)
 		T(what_is_not_protected_passes_as_it_is),
 		T(harmless_messages_pass),
 		T(esp_hides_and_carries_the_message),
+		T(an_answer_in_clear_is_dropped_under_esp),
 		T(control_messages_need_esp),
 		T(esp_of_another_home_address),
 		T(esp_numbers_go_on_after_a_restart),

@@ -188,6 +188,35 @@ static void reserved_bits_of_control_messages_are_ignored(void **state)
 	}
 }
 
+static void reserved_fields_and_padding_are_ignored(void **state)
+{ /* RFC 6275 s6.1.1, s6.2.3; RFC 3963 s4.3.  Flags that nobody knows: test_ha.c, test_bul.c */
+	static const char *const hex[][2] = {
+		{"3b 00 00 00 0000 0000", "3b 00 00 ff 0000 ffff"},
+		{"3b 01 01 00 0000 0000 0102030405060708",
+			"3b 01 01 ff 0000 ffff 0102030405060708"},
+		{"3b 04 05 00 0000 1234 c400 001e 01020000"
+		 "0612 0038 20010db8010000000000000000000000 01020000",
+			"3b 04 05 ff 0000 1234 c400 001e 0102dead"
+			"0612 ff38 20010db8010000000000000000000000 01020612"},
+		{"3b 01 06 00 0000 00 40 fffe 0384 01020000",
+			"3b 01 06 ff 0000 00 40 fffe 0384 0102ffff"},
+		{"3b 02 07 00 0000 02 00 20010db8000100000000000000000005",
+			"3b 02 07 ff 0000 02 ff 20010db8000100000000000000000005"},
+	};
+	struct mh_msg m[2];
+	uint8_t buf[64];
+	unsigned where;
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(hex); i++) {
+		for (unsigned k = 0; k < 2; k++)
+			assert_int_equal(
+				mh_decode(buf, unhex(hex[i][k], buf, sizeof(buf)), &m[k], &where),
+				MH_OK);
+		assert_memory_equal(&m[0], &m[1], sizeof(m[0]));
+	}
+}
+
 /* The options of RFC 4283 and RFC 4285, one after another; the data is arbitrary here. */
 static void authentication_options(void **state)
 {
@@ -522,6 +551,7 @@ int main(void)
 		cmocka_unit_test(heartbeats),
 		cmocka_unit_test(binding_revocations),
 		cmocka_unit_test(reserved_bits_of_control_messages_are_ignored),
+		cmocka_unit_test(reserved_fields_and_padding_are_ignored),
 		cmocka_unit_test(authentication_options),
 		cmocka_unit_test(authentication_option_out_of_place),
 		cmocka_unit_test(lifetimes_are_rounded_down_and_clamped),
