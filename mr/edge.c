@@ -200,16 +200,9 @@ static int put_tunnel(struct mr_edge *e, struct mr_action *a)
 	return e->engine->put(e->tunnels, &a->tunnel);
 }
 
-static int send_mh(struct mr_edge *e, struct mr_action *a)
+static int send_mh(struct mr_edge *e, const struct mr_action *a)
 {
-	bool esp = e->file->protection == SEC_ESP || e->file->protection == SEC_ESP_STATIC;
-	int r;
-
-	/* From home: the option may be left out there (RFC 6275 s10.3.2), but only ESP behind it,
-	 * or behind the routing header of the answer, is taken from the kernel. */
-	if (esp && addr6_eq(&a->mh.src, &e->file->core.hoa))
-		a->mh.hoa = a->mh.src;
-	r = mhio_send(e->io, &a->mh, e->uplinks[a->uplink].ifindex);
+	int r = mhio_send(e->io, &a->mh, e->uplinks[a->uplink].ifindex);
 
 	if (a->mh.m.type == MH_BU) {
 		e->bu_us = now_us();

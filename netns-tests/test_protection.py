@@ -818,11 +818,11 @@ def test_who_says_nothing_of_protection_gets_esp(program, conf, tmp_path):
     assert subprocess.run(argv, capture_output=True, timeout=10).returncode == 0
 
 
-def test_coming_home_with_keys_by_tls(make_net):
+def test_coming_home_with_keys_by_tls(make_net, engine):
     """There the care-of address is the home address, and no header says that it is mobile."""
     net = make_net(home_topology("told"))
     keys = key_file(net, "home.keys", f"psk MR-1 {PSK.hex()}")
-    esp_ = {"protection": "esp"}
+    esp_ = {"protection": "esp", "engine": engine}
     world = World(net, "told", start="visit1", mr={**esp_, "keys": keys}, ha={**esp_, "routers": [
         {"name": "MR-1", "home_address": HOA, "prefixes": [NET], "tenant": "t", "keys": keys}]})
     world.mr.wait_bound()
