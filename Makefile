@@ -12,7 +12,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev libcap-ng-dev \
 	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
-	python3 python3-pytest python3-scapy python3-cryptography tayga bird2 \
+	python3 python3-pytest python3-pytest-xdist python3-scapy python3-cryptography tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils \
 	mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib
 
@@ -124,7 +124,7 @@ check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the co
 PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest $(if $(K),-k '$(K)')
 
 check-net: tools ## network tests in namespaces, on this kernel
-	$(PYTEST) netns-tests --ignore=netns-tests/vm
+	$(PYTEST) $(if $(K),,-n 3) netns-tests --ignore=netns-tests/vm
 
 check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU
 	$(PYTEST) netns-tests/vm

@@ -41,18 +41,24 @@ SITES = Topology(
 )
 
 
+
+def own():
+    """Namespaces of this process: other runs may come and go."""
+    return [n for n in ns.existing() if n.startswith(f"{ns.PREFIX}{os.getpid()}-")]
+
+
 def test_packets_cross_a_topology(make_net):
     net = make_net(LINE)
     net["left"].run("ping -6 -c 1 -W 2 2001:db8:2::2")
 
 
 def test_a_topology_that_cannot_be_built_prints_its_drawing(capsys):
-    before = ns.existing()
+    before = own()
     bad = Topology([Node("a"), Node("b")], [Link("a:eth0", "b:eth0", ["not an address"])])
     with pytest.raises(RuntimeError, match="not an address"):
         Net(bad)
     assert "a:eth0 not an address" in capsys.readouterr().out
-    assert ns.existing() == before, "the namespaces of the failed topology are still there"
+    assert own() == before, "the namespaces of the failed topology are still there"
 
 
 def test_a_failing_test_reports_drawing_routes_and_daemon(tmp_path, capsys):

@@ -219,7 +219,7 @@ def main():
     args = parser.parse_args()
     command = args.run
     if not command:
-        command = "/usr/bin/python3 -m pytest -q -p no:cacheprovider -rs netns-tests"
+        command = "/usr/bin/python3 -m pytest -q -n 2 -p no:cacheprovider -rs netns-tests"
         if not sys.stdout.isatty():
             command += " --color=no"
         if args.k:
