@@ -31,6 +31,8 @@ from test_mr import AT_A, HA, HOA, SITE_B, Away
 from test_mr import TOPOLOGY as MR_TOPOLOGY
 from test_protection import PAIR, tls_pair
 
+pytestmark = pytest.mark.novm("the protocol cores decide, whatever the kernel")
+
 NEMOCTL = os.path.join(BUILD, "nemoctl")
 HAS, HB, BR = 12, 13, 16
 BRI, BRA = 1, 2

@@ -20,6 +20,8 @@ from test_mr import AT_A, MNP, away  # noqa: F401: a fixture
 from test_mr import HOA as MR_HOA
 from test_protection import key_file
 
+pytestmark = pytest.mark.novm("the protocol cores decide; test_engine.py has the capture")
+
 ANYCAST = "2001:db8:d:0:fdff:ffff:ffff:fffe"
 REQUEST, REPLY, SOLICITATION, ADVERTISEMENT = range(144, 148)
 BETTER, EQUAL, HOSTS_ONLY = "2001:db8:d::a1", "2001:db8:d::a2", "2001:db8:d::a3"
