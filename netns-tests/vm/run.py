@@ -215,11 +215,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-k", metavar="EXPRESSION", help="only these tests (pytest -k)")
     parser.add_argument("--run", metavar="COMMAND", help="run this instead of the tests")
-    parser.add_argument("--timeout", type=int, default=1500, help="seconds (default %(default)s)")
+    parser.add_argument("--timeout", type=int, default=2400, help="seconds (default %(default)s)")
     args = parser.parse_args()
     command = args.run
     if not command:
-        command = "/usr/bin/python3 -m pytest -q -n 2 -p no:cacheprovider -rs netns-tests"
+        command = "/usr/bin/python3 -m pytest -q -p no:cacheprovider -rs netns-tests"
         if not sys.stdout.isatty():
             command += " --color=no"
         if args.k:
