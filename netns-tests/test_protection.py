@@ -29,7 +29,7 @@ from lib.mipv6 import (
     socket_in,
 )
 from lib.topo import Link, Net, Node, Radvd, Topology
-from lib.wait import wait_for
+from lib.wait import PATIENCE, wait_for
 from test_returning import World
 from test_returning import topology as home_topology
 
@@ -823,7 +823,8 @@ def test_coming_home_with_keys_by_tls(make_net, engine):
     net = make_net(home_topology("told"))
     keys = key_file(net, "home.keys", f"psk MR-1 {PSK.hex()}")
     esp_ = {"protection": "esp", "engine": engine}
-    world = World(net, "told", start="visit1", mr={**esp_, "keys": keys}, ha={**esp_, "routers": [
+    world = World(net, "told", start="visit1", mr={
+        **esp_, "keys": keys, "retransmit_ms": 150 * PATIENCE}, ha={**esp_, "routers": [
         {"name": "MR-1", "home_address": HOA, "prefixes": [NET], "tenant": "t", "keys": keys}]})
     world.mr.wait_bound()
     world.go("home")
