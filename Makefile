@@ -134,7 +134,7 @@ check-vm: deps tools ## the network tests on Debian's stock kernel in QEMU, both
 
 check-fast: deps check-lint check-unit check-net ## everything but the virtual machine
 
-check: deps ## all tests: unit, network, and these on the stock kernel (20 to 25 minutes)
+check: deps ## all tests: unit, network, and these on the stock kernel (25 to 30 minutes)
 	@$(MAKE) --no-print-directory -j2 all tools $(UNIT_BINS) $(FUZZ_BINS)
 	@$(MAKE) --no-print-directory check-lint check-unit
 	@$(MAKE) --no-print-directory fuzz TIME=5

@@ -22,6 +22,7 @@ make_base()
 	have=$(cat "$out/base.list" 2>/dev/null || true)
 	[[ $have == "$suite $packages" && -s $out/base.tar ]] && return
 	say "Debian packages (one or two minutes)"
+	rm -f "$out/base.tar" "$out/base.list" # none rather than an old one, should it fail
 	apt-get indextargets 'Created-By: Packages' 'Origin: Debian' \
 		--format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' | sort -u >"$out/sources.list"
 	mmdebstrap --variant=essential --include="$packages" \
