@@ -47,6 +47,7 @@ BINS    := $(B)/nemo-ha $(B)/nemo-mr $(B)/nemo-nat64 $(B)/nemoctl
 UNIT_BINS := $(patsubst %.c,$(B)/t/%,$(subst /,-,$(UNIT)))
 FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(B)/tools/%,$(TOOLS))
+IMAGE   := $(B)/image/nemo-mr.qcow2
 
 .PHONY: all tools help deps check check-fast check-unit check-lint check-net check-migration check-vm demo drill bench \
 	fuzz install image lab lab-migrate lab-down drill-vm clean format
@@ -197,7 +198,6 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
 	install -D -m644 conf/systemd/nemo.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/nemo.conf
 
-IMAGE := $(B)/image/nemo-mr.qcow2
 $(IMAGE): $(B)/nemo-mr $(B)/nemoctl $(shell find mr/image conf/systemd -type f)
 	@B=$(B) mr/image/build.sh
 
