@@ -26,7 +26,7 @@ LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -ls
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf
 PURE    := $(wildcard common/core/*.c common/wire/*.c common/sec/*.c) \
-	$(filter-out %/main.c %/edge.c %/conf.c %/policy.c %/homeio.c %/routeio.c %/networkd.c %/hook.c,$(wildcard mr/*.c ha/*.c)) \
+	$(filter-out %/main.c %/edge.c mr/edge_%.c %/conf.c %/policy.c %/homeio.c %/routeio.c %/networkd.c %/hook.c,$(wildcard mr/*.c ha/*.c)) \
 	$(filter-out $(NAT64_IO:%=nat64/%.c),$(wildcard nat64/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)
@@ -104,7 +104,7 @@ $(B)/tools/%: $(B)/obj/netns-tests/tools/%.o $(call obj,$(COMMON))
 
 # --- tests ---
 # A unit test links everything that has no main(), built with ASan and UBSan.
-TESTED := $(COMMON) $(filter-out %/main.c %/edge.c %/policy.c %/homeio.c,$(wildcard mr/*.c ha/*.c))
+TESTED := $(COMMON) $(filter-out %/main.c %/edge.c mr/edge_%.c %/policy.c %/homeio.c,$(wildcard mr/*.c ha/*.c))
 TESTED_NAT64 := $(COMMON) $(filter nat64/%,$(PURE)) nat64/conf.c nat64/mappings.c nat64/import.c
 define unit_rule
 $(B)/t/$(subst /,-,$(1:.c=)): \

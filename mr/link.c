@@ -9,19 +9,16 @@
  *   - an RA shows another link: taken at once after a strong hint, else only if the current router
  *     keeps silent for LINK_PROBE_MS, because one link may have several routers.
  * The RA is definitive: a router that looks the same (link-local and MAC) but advertises other
- * prefixes is another link. */
-#include "mr/core.h"
+ * prefixes is another link.  What an advertisement says is judged in link_adv.c. */
+#include "mr/link.h"
 
-#define LINK_PROBE_MS    30   /* the current router's time to answer before a candidate is taken */
 #define LINK_SUSPECT_MS  500  /* nobody answered: the uplink is not usable */
 #define LINK_HINT_MS     200  /* hints closer than this are merged (a migration sends five) */
 #define LINK_OLD_MS      3000 /* packets to the care-of address left behind are still taken */
 #define LINK_VERIFIED_MS 2000 /* an address this old has passed duplicate address detection */
-#define LINK_PASSED_MS   5000 /* another router of the same link, for this long */
 #define LINK_CHECK_MS    250  /* wait for the answer to a check of the router */
 #define LINK_CHECKS      2    /* unanswered ones that make a hint */
 #define LINK_PROBES      6    /* RFC 6059 s5.5.3 */
-#define RS_IRT_MS        4000 /* RFC 7559 s2 */
 #define RS_MRT_MS        3600000
 
 static const unsigned rs_burst_ms[] = {20, 50, 100, 250, 500}; /* after the hint; then RFC 7559 */
@@ -45,20 +42,20 @@ bool link_usable(const struct link *l)
 
 /* --- known links --- */
 
-static bool same_router(const struct attachment *a, const struct attachment *b)
+bool link_same_router(const struct attachment *a, const struct attachment *b)
 {
 	return addr6_eq(&a->router, &b->router) && memcmp(a->mac, b->mac, 6) == 0;
 }
 
-static bool same_link(const struct attachment *a, const struct attachment *b)
+bool link_same(const struct attachment *a, const struct attachment *b)
 {
-	return same_router(a, b) && prefix6_eq(&a->prefix, &b->prefix);
+	return link_same_router(a, b) && prefix6_eq(&a->prefix, &b->prefix);
 }
 
-static struct attachment *known_find(struct link *l, const struct attachment *a)
+struct attachment *link_known_find(struct link *l, const struct attachment *a)
 {
 	for (unsigned i = 0; i < l->n_known; i++)
-		if (same_link(&l->known[i], a))
+		if (link_same(&l->known[i], a))
 			return &l->known[i];
 	return NULL;
 }
@@ -66,7 +63,7 @@ static struct attachment *known_find(struct link *l, const struct attachment *a)
 /* Moves 'a' to the front of the known links; the oldest falls out. */
 static void known_put(struct link *l, const struct attachment *a)
 {
-	struct attachment copy = *a, *k = known_find(l, a);
+	struct attachment copy = *a, *k = link_known_find(l, a);
 	unsigned i = k ? (unsigned)(k - l->known)
 		       : (l->n_known < LINK_MAX_KNOWN ? l->n_known++ : LINK_MAX_KNOWN - 1);
 
@@ -74,8 +71,7 @@ static void known_put(struct link *l, const struct attachment *a)
 	l->known[0] = copy;
 }
 
-/* Visited or configured, not only heard of: to be probed (RFC 6059 s5.5.2). */
-static bool can_return(const struct mr *mr, const struct attachment *k)
+bool link_can_return(const struct mr *mr, const struct attachment *k)
 {
 	return k->prefix_until > mr->now && (!addr6_is_any(&k->coa) || k->seen == 0);
 }
@@ -161,7 +157,8 @@ static void send_probe(struct mr *mr, const struct link *l, const struct attachm
 static bool probed_before(const struct mr *mr, const struct link *l, unsigned i)
 {
 	for (unsigned k = 0; k < i; k++)
-		if (can_return(mr, &l->known[k]) && same_router(&l->known[k], &l->known[i]))
+		if (link_can_return(mr, &l->known[k]) &&
+			link_same_router(&l->known[k], &l->known[i]))
 			return true;
 	return false;
 }
@@ -174,7 +171,7 @@ static void ask_around(struct mr *mr, struct link *l)
 	l->n_rs = 0;
 	send_rs(mr, l);
 	for (unsigned i = 0; i < l->n_known && n < LINK_PROBES; i++) {
-		if (!can_return(mr, &l->known[i]) || probed_before(mr, l, i))
+		if (!link_can_return(mr, &l->known[i]) || probed_before(mr, l, i))
 			continue;
 		send_probe(mr, l, &l->known[i]);
 		n++;
@@ -240,7 +237,7 @@ static void leave(struct mr *mr, struct link *l)
 			athome_leave(mr);
 		return;
 	}
-	struct attachment *k = known_find(l, &l->current);
+	struct attachment *k = link_known_find(l, &l->current);
 
 	if (mr->now - l->current.seen >= LINK_VERIFIED_MS)
 		l->current.verified = true;
@@ -277,7 +274,7 @@ void link_close(struct mr *mr, struct link *l)
 		drop_coa(mr, l, &l->old.coa);
 }
 
-static void put_router(struct mr *mr, const struct link *l)
+void link_put_router(struct mr *mr, const struct link *l)
 {
 	struct mr_action *act = mr_action(mr, MR_DO_ROUTER_PUT);
 
@@ -290,10 +287,10 @@ static void put_router(struct mr *mr, const struct link *l)
 	act->mtu = l->current.mtu;
 }
 
-static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
+void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 {
 	struct attachment a = *to;
-	struct attachment *k = known_find(l, &a);
+	struct attachment *k = link_known_find(l, &a);
 	struct mr_action *act;
 
 	l->from_known = k && (!addr6_is_any(&k->coa) || k->router_until == UINT64_MAX);
@@ -323,7 +320,7 @@ static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 		act->addr = a.coa;
 		act->verified = a.verified;
 	}
-	put_router(mr, l);
+	link_put_router(mr, l);
 	l->strong = false;
 	link_enter(mr, l, LINK_READY);
 	mr_select(mr);
@@ -331,8 +328,7 @@ static void adopt(struct mr *mr, struct link *l, const struct attachment *to)
 		athome_router(mr);
 }
 
-/* The current link was confirmed: a candidate is another router of the same link. */
-static void confirm(struct mr *mr, struct link *l, bool by_ra)
+void link_confirm(struct mr *mr, struct link *l, bool by_ra)
 {
 	if (by_ra)
 		l->rs_at = UINT64_MAX;
@@ -342,7 +338,7 @@ static void confirm(struct mr *mr, struct link *l, bool by_ra)
 			l->check_at = mr->now + mr->conf->check_ms;
 		return;
 	}
-	struct attachment *k = l->has_candidate ? known_find(l, &l->candidate) : NULL;
+	struct attachment *k = l->has_candidate ? link_known_find(l, &l->candidate) : NULL;
 
 	if (k)
 		k->passed_over = mr->now;
@@ -421,7 +417,7 @@ void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
 		return;
 	}
 	struct attachment a = l->current;
-	struct attachment *k = known_find(l, &a);
+	struct attachment *k = link_known_find(l, &a);
 
 	mr->counters[MR_C_dad_failed]++;
 	l->dad_failures++;
@@ -433,200 +429,7 @@ void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
 		mr->conf->uplinks[l->index].interface)
 		->coa = *addr;
 	l->cause = "duplicate address";
-	adopt(mr, l, &a);
-}
-
-/* --- advertisements --- */
-
-/* A prefix that a care-of address can come from: not our own home or mobile network.  Or that of
- * the home link, as such. */
-static bool prefix_usable(const struct mr *mr, const struct ndp_prefix *p)
-{
-	const struct prefix6 *own;
-
-	if (mr->conf->return_home && prefix6_eq(&p->prefix, &mr->conf->home_prefix))
-		return athome_is(mr, p);
-	if (!p->autonomous || p->prefix.len != 64 || p->valid_s == 0 ||
-		!addr6_is_routable(&p->prefix.addr) || prefix6_has(&p->prefix, &mr->conf->hoa))
-		return false;
-	for (unsigned i = 0; (own = mr_behind(mr->conf, i)); i++)
-		if (prefix6_overlaps(&p->prefix, own))
-			return false;
-	return true;
-}
-
-static bool is_current(const struct link *l, const struct prefix6 *p)
-{
-	return l->has_current && prefix6_eq(p, &l->current.prefix);
-}
-
-/* Deprecated prefixes and unique-local ones only for want of better ones (RFC 6275 s11.5.3, s4.6).
- */
-static unsigned rank(const struct ndp_prefix *p)
-{
-	return 2u * (p->preferred_s > 0) + !addr6_is_unique_local(&p->prefix.addr);
-}
-
-/* The best one; among equals the current one stays. */
-static const struct ndp_prefix *pick_prefix(
-	const struct mr *mr, const struct link *l, const struct ndp_ra *ra)
-{
-	const struct ndp_prefix *best = NULL;
-
-	for (unsigned i = 0; i < ra->n_prefix; i++) {
-		const struct ndp_prefix *p = &ra->prefix[i];
-
-		if (!prefix_usable(mr, p))
-			continue;
-		if (athome_is(mr, p)) /* whatever else is on that link */
-			return p;
-		if (!best || rank(p) > rank(best) ||
-			(rank(p) == rank(best) && is_current(l, &p->prefix)))
-			best = p;
-	}
-	return best;
-}
-
-static bool lists_current(const struct link *l, const struct ndp_ra *ra)
-{
-	for (unsigned i = 0; i < ra->n_prefix; i++)
-		if (is_current(l, &ra->prefix[i].prefix))
-			return true;
-	return false;
-}
-
-/* RA of another link or router than the current one. */
-static void consider(struct mr *mr, struct link *l, const struct attachment *a)
-{
-	struct attachment *k = known_find(l, a);
-	bool beside = k && k->passed_over && mr->now - k->passed_over < LINK_PASSED_MS;
-	bool lookalike = l->has_current && same_router(a, &l->current);
-
-	if (l->state == LINK_SEARCH) {
-		adopt(mr, l, a);
-	} else if (l->state == LINK_SUSPECT && l->strong && !beside) {
-		adopt(mr, l, a);
-	} else if (l->state == LINK_READY && lookalike && l->hinted && mr->now - l->hinted < 1000 &&
-		   l->rs_at != UINT64_MAX) {
-		adopt(mr, l, a); /* a probe had confirmed it, but the RA is definitive */
-	} else if (l->state == LINK_READY && !beside) {
-		link_hint(mr, l, false, "new router");
-	}
-	if (l->state == LINK_SUSPECT && !l->has_candidate) {
-		l->has_candidate = true;
-		l->candidate = *a;
-		l->candidate_at = mr->now + LINK_PROBE_MS;
-		if (!known_find(l, a) && l->n_known < LINK_MAX_KNOWN)
-			l->known[l->n_known++] = *a; /* at the end: not visited yet */
-	}
-}
-
-/* The current router's word on the link's MTU (RFC 4861 s6.3.4); 0: it says nothing, and what it
- * said before holds.  'k': what is remembered of the link, or NULL. */
-static void take_mtu(struct mr *mr, struct link *l, struct attachment *k, uint32_t mtu)
-{
-	if (!mtu || mtu == l->current.mtu)
-		return;
-	l->current.mtu = mtu;
-	if (k)
-		k->mtu = mtu;
-	put_router(mr, l);
-	bul_put_tunnel(mr); /* it looks at the route */
-}
-
-/* When to look for another one. */
-static uint64_t preferred_until(uint64_t now, const struct ndp_prefix *p)
-{
-	return p->preferred_s ? ndp_until(now, p->preferred_s) : UINT64_MAX;
-}
-
-void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8_t mac[6])
-{
-	const struct ndp_prefix *p = pick_prefix(mr, l, &m->ra);
-	bool from_current = l->has_current && addr6_eq(&m->src, &l->current.router) &&
-			    memcmp(mac, l->current.mac, 6) == 0;
-
-	mr->counters[MR_C_ra_rx]++;
-	if (l->state == LINK_DOWN)
-		return;
-	if (m->ra.lifetime_s == 0) { /* no default router; a stranger's word is of no interest */
-		if (from_current && l->state == LINK_READY) {
-			l->current.router_until = mr->now;
-			link_hint(mr, l, false, "router withdrew");
-		}
-		return;
-	}
-	if (!p) {
-		mr->counters[MR_C_ra_unusable]++;
-		return;
-	}
-	if (from_current && is_current(l, &p->prefix)) {
-		struct attachment *k = known_find(l, &l->current);
-
-		l->current.router_until = ndp_until(mr->now, m->ra.lifetime_s);
-		l->current.prefix_until = ndp_valid_until(
-			mr->now, l->current.prefix_until, p->valid_s);
-		l->current.preferred_until = preferred_until(mr->now, p);
-		if (k)
-			k->prefix_until = l->current.prefix_until;
-		take_mtu(mr, l, k, m->ra.mtu);
-		confirm(mr, l, true);
-		return;
-	}
-	if (l->state == LINK_READY && prefix6_eq(&p->prefix, &l->current.prefix))
-		return; /* another router of this link */
-	struct attachment a = {
-		.router = m->src,
-		.prefix = p->prefix,
-		.mtu = m->ra.mtu,
-		.router_until = ndp_until(mr->now, m->ra.lifetime_s),
-		.prefix_until = ndp_until(mr->now, p->valid_s),
-		.preferred_until = preferred_until(mr->now, p),
-		.seen = mr->now,
-		.home = athome_is(mr, p),
-		.from_ha = athome_agent_told(mr, &m->ra),
-	};
-
-	memcpy(a.mac, mac, 6);
-	if (from_current && lists_current(l, &m->ra) &&
-		!a.home) { /* the same link, a better prefix */
-		l->cause = "deprecated or local prefix";
-		adopt(mr, l, &a);
-		return;
-	}
-	consider(mr, l, &a);
-	if (l->state == LINK_READY && same_link(&l->current, &a))
-		l->rs_at = UINT64_MAX;
-}
-
-void link_na(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8_t mac[6])
-{
-	struct attachment from = {.router = m->src};
-
-	memcpy(from.mac, mac, 6);
-	if (!m->na.solicited || !addr6_eq(&m->src, &m->target))
-		return;
-	if (l->has_current && same_router(&from, &l->current)) {
-		bool lookalike = l->has_candidate && same_router(&l->candidate, &l->current);
-
-		if (!lookalike && l->current.router_until > mr->now)
-			confirm(mr, l, false);
-		return;
-	}
-	if (l->state != LINK_SEARCH && !(l->state == LINK_SUSPECT && l->strong))
-		return;
-	for (unsigned i = 0; i < l->n_known; i++) {
-		const struct attachment *k = &l->known[i];
-
-		if (same_router(&from, k) && can_return(mr, k)) {
-			struct attachment a = *k;
-
-			if (a.router_until <= mr->now) /* its lifetime is told by the next RA */
-				a.router_until = mr->now + RS_IRT_MS;
-			adopt(mr, l, &a);
-			return;
-		}
-	}
+	link_adopt(mr, l, &a);
 }
 
 /* --- time --- */
@@ -658,7 +461,7 @@ void link_tick(struct mr *mr, struct link *l)
 	if (l->state == LINK_SUSPECT && l->has_candidate && l->candidate_at <= mr->now) {
 		struct attachment a = l->candidate;
 
-		adopt(mr, l, &a);
+		link_adopt(mr, l, &a);
 	}
 	if (l->state == LINK_SUSPECT && l->suspect_until <= mr->now)
 		give_up(mr, l, LINK_SEARCH);

@@ -1,0 +1,53 @@
+/* edge_state.h - between the parts of the edge: edge.c (events in, start and stop), edge_do.c
+ * (actions out), edge_phases.c (what a handover's phases took), edge_cmd.c (commands); nobody
+ * else's. */
+#pragma once
+#include "common/os/mhio.h"
+#include "common/os/nd.h"
+#include "common/os/net.h"
+#include "common/os/protect.h"
+#include "common/os/tell.h"
+#include "mr/edge.h"
+#include "mr/handover.h"
+
+struct uplink {
+	const char *name;       /* borrowed from the configuration */
+	unsigned ifindex;       /* 0 = no such interface now */
+	struct in6_addr lladdr; /* own link-local address; :: = none yet */
+	bool optimistic; /* it is; then it may not be the source of a probe (RFC 4429 s3.2) */
+	uint8_t mac[6];
+	uint32_t carrier_downs; /* as last told */
+};
+
+struct mr_edge {
+	const struct mr_file *file;
+	sd_event *event;
+	struct mr *mr;
+	struct net *net;
+	struct nd *nd;
+	struct mhio *io;
+	struct protect *protect;
+	struct ctl *ctl;
+	const struct tunnel_engine *engine;
+	struct tunnel_set *tunnels;
+	struct uplink uplinks[MR_MAX_UPLINKS];
+	sd_event_source *timer, *watch;
+	struct handovers handovers;
+	uint64_t watch_rx;      /* packets received through the tunnel when the watch began */
+	uint64_t watch_until;   /* us */
+	uint64_t ra_us;         /* the event being worked on is this RA's; 0 = another */
+	uint64_t step_us;       /* when the event being worked on came */
+	uint64_t coa_us, bu_us; /* of such actions in this step; 0 = none */
+	uint64_t started;       /* ms */
+	bool keep, exiting;
+	struct mr_out out;
+};
+
+void mr_edge_run(struct mr_edge *, const struct mr_event *); /* one step, and what it asks for */
+void mr_edge_do(struct mr_edge *, struct mr_action *);       /* failures are logged */
+extern const struct ctl_cmd mr_commands[];
+
+/* edge_phases.c */
+uint64_t mr_now_us(void); /* CLOCK_BOOTTIME */
+int mr_phases_open(struct mr_edge *);
+void mr_phases_note(struct mr_edge *, const struct note *); /* begins a handover, or marks one */
