@@ -299,3 +299,86 @@ static inline int drive_teardown(void **state)
 	d.mr = NULL;
 	return 0;
 }
+
+/* On link A, not bound yet. */
+static inline void arrive_at_a(void)
+{
+	carrier(0, true);
+	ra(0, 1, 0xa1, LINK_A);
+}
+
+static inline void move_to_b(void)
+{
+	migrated(0);
+	ra(0, 2, 0xb1, LINK_B);
+}
+
+static inline void move_to_a(void)
+{
+	migrated(0);
+	ra(0, 1, 0xa1, LINK_A);
+}
+
+/* Visits A, then B, then is back at A, long enough ago. */
+static inline void know_a_and_b(void)
+{
+	bind_at_a();
+	migrated(0);
+	ra(0, 2, 0xb1, LINK_B);
+	ack(0, 0, last_seq(), 600);
+	run(5000);
+	migrated(0);
+	ra(0, 1, 0xa1, LINK_A);
+	ack(0, 0, last_seq(), 600);
+	run(5000);
+	assert_at(LINK_A);
+	forget();
+}
+
+static inline bool probed(unsigned r)
+{
+	struct in6_addr router = router_addr(r);
+
+	for (unsigned i = 0; i < d.n; i++)
+		if (d.did[i].a.type == MR_DO_SEND_PROBE && addr6_eq(&d.did[i].a.router, &router))
+			return true;
+	return false;
+}
+
+static inline unsigned hints(void)
+{
+	return notes(NOTE_MR_HINT);
+}
+
+static inline unsigned asked(void) /* which home agent the last update went to */
+{
+	return last_bu()->dst.s6_addr[15] - 1u;
+}
+
+static inline bool says(enum note_type type, const char *what)
+{
+	for (unsigned i = 0; i < d.n; i++)
+		if (d.did[i].a.type == MR_DO_NOTE && d.did[i].a.note.type == type &&
+			strstr(d.did[i].a.note.text, what))
+			return true;
+	return false;
+}
+
+static inline int drive_setup(void **state)
+{
+	(void)state;
+	drive_conf();
+	drive_new();
+	return 0;
+}
+
+/* As drive_setup(), for tests that change the configuration first. */
+static inline int drive_setup_conf(void **state)
+{
+	(void)state;
+	drive_conf();
+	return 0;
+}
+
+#define DRIVE_TEST(f)      cmocka_unit_test_setup_teardown(f, drive_setup, drive_teardown)
+#define DRIVE_TEST_CONF(f) cmocka_unit_test_setup_teardown(f, drive_setup_conf, drive_teardown)

@@ -2,40 +2,6 @@
  * s11.7, s11.8; RFC 3963 s5.2).  What answers lead to: test_answers.c. */
 #include "mr/t/drive.h"
 
-static int setup(void **state)
-{
-	(void)state;
-	drive_conf();
-	drive_new();
-	return 0;
-}
-
-/* As setup(), for tests that change the configuration first. */
-static int setup_conf(void **state)
-{
-	(void)state;
-	drive_conf();
-	return 0;
-}
-
-static void arrive_at_a(void)
-{
-	carrier(0, true);
-	ra(0, 1, 0xa1, LINK_A);
-}
-
-static void move_to_b(void)
-{
-	migrated(0);
-	ra(0, 2, 0xb1, LINK_B);
-}
-
-static void move_to_a(void)
-{
-	migrated(0);
-	ra(0, 1, 0xa1, LINK_A);
-}
-
 /* --- contents --- */
 
 static void an_update_says_what_a_home_registration_has_to(void **state)
@@ -287,7 +253,7 @@ static void the_home_agents_refresh_advice_is_taken(void **state) /* RFC 6275 s1
 	for (unsigned i = 0; i < N_OF(v); i++) {
 		struct mr_event ev;
 
-		setup(NULL);
+		drive_setup(NULL);
 		arrive_at_a();
 		ev = ack_event(0, 0, last_seq(), 200);
 		ev.mh.m.o.refresh_s = v[i].advice;
@@ -359,7 +325,7 @@ static void the_lifetime_asked_for_ends_with_the_care_of_address(void **state)
 	for (unsigned i = 0; i < N_OF(v); i++) {
 		struct mr_event ev = ra_event(0, 1, 0xa1, LINK_A, 1800);
 
-		setup(NULL);
+		drive_setup(NULL);
 		ev.nd.msg.ra.prefix[0].valid_s = v[i].valid_s;
 		carrier(0, true);
 		step(&ev);
@@ -466,7 +432,7 @@ static void a_flood_of_135_does_not_keep_it_from_stopping(void **state) /* HOSTI
 
 	(void)state;
 	for (unsigned k = 0; k < N_OF(every_ms); k++) {
-		setup(NULL);
+		drive_setup(NULL);
 		bind_at_a();
 		step(&stop);
 		for (unsigned ms = 0; ms < 6000 && count(MR_DO_EXIT) == 0; ms += every_ms[k]) {
@@ -499,37 +465,34 @@ static void a_stop_without_a_binding_ends_at_once(void **state)
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 }
 
-#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, drive_teardown)
-#define TEST_CONF(name) cmocka_unit_test_setup_teardown(name, setup_conf, drive_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_CONF(an_update_says_what_a_home_registration_has_to),
-		TEST(the_first_number_is_random),
-		TEST_CONF(an_implicit_update_names_no_prefix),
-		TEST(the_tunnel_begins_with_the_answer_and_carries_everything),
-		TEST(updates_are_repeated_with_doubling_waits_up_to_32_seconds),
-		TEST(a_new_care_of_address_starts_the_back_off_afresh),
-		TEST(an_answer_to_any_outstanding_number_counts),
-		TEST(flags_of_an_answer_that_nobody_knows_are_ignored),
-		TEST(an_answer_for_a_former_care_of_address_does_not_count),
-		TEST(answers_that_nobody_asked_for_are_ignored),
-		TEST(a_binding_is_refreshed_before_its_end),
-		TEST(all_updates_of_a_binding_have_its_r),
-		TEST_CONF(the_home_agents_refresh_advice_is_taken),
-		TEST_CONF(more_than_was_asked_for_is_not_believed),
-		TEST(a_granted_lifetime_of_zero_is_no_binding),
-		TEST_CONF(the_lifetime_asked_for_ends_with_the_care_of_address),
-		TEST(without_answers_the_binding_ends_and_the_tunnel_with_it),
-		TEST(the_tunnel_follows_right_after_the_update),
-		TEST(back_before_the_update_was_sent_nothing_needs_saying),
-		TEST(back_after_the_update_was_sent_the_home_agent_is_told),
-		TEST(a_stop_deregisters_and_waits_for_the_answer),
-		TEST(a_stop_does_not_wait_for_ever),
-		TEST_CONF(a_flood_of_135_does_not_keep_it_from_stopping),
-		TEST(a_stop_that_keeps_the_binding_says_nothing),
-		TEST(a_stop_without_a_binding_ends_at_once),
+		DRIVE_TEST_CONF(an_update_says_what_a_home_registration_has_to),
+		DRIVE_TEST(the_first_number_is_random),
+		DRIVE_TEST_CONF(an_implicit_update_names_no_prefix),
+		DRIVE_TEST(the_tunnel_begins_with_the_answer_and_carries_everything),
+		DRIVE_TEST(updates_are_repeated_with_doubling_waits_up_to_32_seconds),
+		DRIVE_TEST(a_new_care_of_address_starts_the_back_off_afresh),
+		DRIVE_TEST(an_answer_to_any_outstanding_number_counts),
+		DRIVE_TEST(flags_of_an_answer_that_nobody_knows_are_ignored),
+		DRIVE_TEST(an_answer_for_a_former_care_of_address_does_not_count),
+		DRIVE_TEST(answers_that_nobody_asked_for_are_ignored),
+		DRIVE_TEST(a_binding_is_refreshed_before_its_end),
+		DRIVE_TEST(all_updates_of_a_binding_have_its_r),
+		DRIVE_TEST_CONF(the_home_agents_refresh_advice_is_taken),
+		DRIVE_TEST_CONF(more_than_was_asked_for_is_not_believed),
+		DRIVE_TEST(a_granted_lifetime_of_zero_is_no_binding),
+		DRIVE_TEST_CONF(the_lifetime_asked_for_ends_with_the_care_of_address),
+		DRIVE_TEST(without_answers_the_binding_ends_and_the_tunnel_with_it),
+		DRIVE_TEST(the_tunnel_follows_right_after_the_update),
+		DRIVE_TEST(back_before_the_update_was_sent_nothing_needs_saying),
+		DRIVE_TEST(back_after_the_update_was_sent_the_home_agent_is_told),
+		DRIVE_TEST(a_stop_deregisters_and_waits_for_the_answer),
+		DRIVE_TEST(a_stop_does_not_wait_for_ever),
+		DRIVE_TEST_CONF(a_flood_of_135_does_not_keep_it_from_stopping),
+		DRIVE_TEST(a_stop_that_keeps_the_binding_says_nothing),
+		DRIVE_TEST(a_stop_without_a_binding_ends_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

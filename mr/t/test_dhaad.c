@@ -12,12 +12,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static void arrive_at_a(void)
-{
-	carrier(0, true);
-	ra(0, 1, 0xa1, LINK_A);
-}
-
 static const struct icmp6_msg *last_request(void)
 {
 	return &last(MR_DO_SEND_ICMP6)->a.icmp6;

@@ -1,0 +1,223 @@
+/* test_errors.c - refresh requests, errors about updates and silence, which prove nothing: each
+ * leads to an update at most, and a flood of them to no more than the permitted rate (RFC 6275
+ * s11.3.5, s11.3.6, s11.7.4, s11.8). */
+#include "mr/t/drive.h"
+
+static void a_request_or_an_unknown_binding_leads_to_an_update(void **state)
+{ /* RFC 6275 s11.7.4, s11.3.6 */
+	struct mr_event ev = ack_event(0, 0, 0, 0);
+
+	(void)state;
+	bind_at_a();
+	ev.mh.m.type = MH_BRR;
+	step(&ev);
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	ack(0, 0, last_seq(), 600);
+	run(2000);
+	forget();
+	ev.mh.m.type = MH_BE;
+	ev.mh.m.be.status = 1;
+	ev.mh.m.be.hoa = d.conf.hoa;
+	ev.mh.hoa = in6addr_any; /* comes without a routing header (s9.3.3) */
+	step(&ev);
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	assert_true(mr_bound(d.mr, d.now)); /* not given up for an unauthenticated message */
+	ack(0, 0, last_seq(), 600);
+	forget();
+	ev.mh.m.be.status = 2;
+	step(&ev);
+	ev.mh.m.be.status = 1;
+	ev.mh.src = A("2001:db8:666::1");
+	step(&ev);
+	assert_int_equal(d.n, 0);
+}
+
+static struct mr_event unasked(uint8_t type)
+{
+	struct mr_event ev = ack_event(0, 0, 0, 0);
+
+	memset(&ev.mh.m, 0, sizeof(ev.mh.m));
+	ev.mh.m.type = type;
+	ev.mh.m.be.status = 1;
+	ev.mh.m.be.hoa = d.conf.hoa;
+	ev.mh.hoa = in6addr_any;
+	ev.mh.dst = type == MH_BE ? A("2001:db8:a::1") : d.conf.hoa;
+	if (type == MH_BRR)
+		memset(&ev.mh.m.be, 0, sizeof(ev.mh.m.be));
+	return ev;
+}
+
+static void a_request_comes_to_the_home_address(void **state) /* RFC 6275 s6.1, s11.7.4 */
+{
+	struct mr_event ev;
+
+	(void)state;
+	bind_at_a();
+	ev = unasked(MH_BRR); /* through the tunnel */
+	step(&ev);
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	assert_int_equal(notes(NOTE_MR_ASKED), 1);
+	ack(0, 0, last_seq(), 600);
+	run(2000);
+	forget();
+	ev.mh.dst = A("2001:db8:a::1"); /* to the care-of address: not about our home address */
+	step(&ev);
+	ev.mh.dst = d.conf.hoa;
+	ev.mh.src = A("2001:db8:666::1"); /* of no home agent */
+	step(&ev);
+	assert_int_equal(d.n, 0);
+	assert_int_equal(mr_counter(d.mr, MR_C_mh_foreign), 2);
+}
+
+static void an_error_about_another_home_address_is_not_ours(void **state) /* RFC 6275 s11.3.6 */
+{
+	struct mr_event ev;
+
+	(void)state;
+	bind_at_a();
+	ev = unasked(MH_BE);
+	ev.mh.m.be.hoa = A("2001:db8:100::2");
+	step(&ev);
+	assert_int_equal(d.n, 0);
+	assert_int_equal(mr_counter(d.mr, MR_C_mh_foreign), 1);
+}
+
+/* Neither proves anything, so a flood of them leaves room for the updates of a move. */
+static void requests_and_errors_do_not_eat_up_the_update_rate(void **state) /* RFC 6275 s11.8 */
+{
+	static const uint8_t types[] = {MH_BRR, MH_BE};
+
+	(void)state;
+	for (unsigned k = 0; k < N_OF(types); k++) {
+		drive_setup(NULL);
+		bind_at_a();
+		for (unsigned ms = 0; ms < 10000; ms += 10) {
+			struct mr_event ev = unasked(types[k]);
+			unsigned n = count(MR_DO_SEND_MH);
+
+			step(&ev);
+			if (count(MR_DO_SEND_MH) > n)
+				ack(0, 0, last_seq(), 600);
+			run(10);
+		}
+		assert_in_range(count(MR_DO_SEND_MH), 5, 11);
+		forget();
+		move_to_b();
+		assert_int_equal(count(MR_DO_SEND_MH), 1); /* at once */
+		drive_teardown(NULL);
+	}
+}
+
+static void who_does_not_know_updates_is_left_alone_for_a_while(void **state)
+{ /* RFC 6275 s11.3.6: Binding Error 2 while an answer is awaited */
+	struct mr_event ev;
+	uint16_t seq;
+
+	(void)state;
+	for (unsigned n_has = 1; n_has <= 2; n_has++) {
+		drive_conf();
+		d.conf.n_has = n_has;
+		drive_new();
+		arrive_at_a();
+		seq = last_seq();
+		ev = unasked(MH_BE);
+		ev.mh.m.be.status = 2;
+		forget();
+		step(&ev);
+		assert_true(says(NOTE_MR_RETRY, "Binding Updates unknown there"));
+		step(&ev); /* once is enough */
+		assert_int_equal(d.n, 1);
+		forget();
+		run(n_has == 1 ? 31999 : 1499);
+		assert_int_equal(count(MR_DO_SEND_MH), 0);
+		if (n_has == 1) { /* anybody can say so: a true answer counts all the same */
+			ack(0, 0, seq, 600);
+			assert_true(mr_bound(d.mr, d.now));
+		} else {
+			run(1);
+			assert_int_equal(asked(), 1);
+		}
+		drive_teardown(NULL);
+	}
+	drive_setup(NULL);
+	bind_at_a(); /* nothing is awaited: ignored */
+	ev = unasked(MH_BE);
+	ev.mh.m.be.status = 2;
+	step(&ev);
+	assert_int_equal(d.n, 0);
+	assert_true(mr_bound(d.mr, d.now));
+}
+
+static void silence_is_told_too(void **state) /* RFC 6275 s11.7.1 */
+{
+	(void)state;
+	arrive_at_a();
+	run(40000);
+	assert_true(says(NOTE_MR_RETRY, "no answer"));
+}
+
+/* drive.h looks at every update: never a fourth within a second, never a deadline that stays. */
+static void no_event_makes_more_than_three_updates_a_second(void **state) /* RFC 6275 s11.8 */
+{
+	struct mr_event ev, rehome = {.type = MR_EV_REHOME};
+
+	(void)state;
+	for (unsigned seed = 1; seed <= 50; seed++) {
+		drive_conf();
+		d.conf.n_has = 1 + seed % 3;
+		d.conf.mode = (int)(seed % 3);
+		d.conf.retransmit_ms = seed % 2 ? 150 : 20;
+		drive_new();
+		srand(seed);
+		arrive_at_a();
+		for (unsigned i = 0; i < 2000; i++) {
+			if (d.n > DID_MAX - MR_MAX_ACTIONS)
+				forget();
+			run((uint64_t)(rand() % (rand() % 20 ? 30 : 5000)));
+			ev = ack_event((unsigned)rand() % d.conf.n_has, 0, (uint16_t)rand(), 40);
+			switch (rand() % 12) {
+			case 0: move_to_a(); break;
+			case 1: move_to_b(); break;
+			case 2: step(&rehome); break;
+			case 3:
+				ev.mh.m.type = MH_BRR;
+				step(&ev);
+				break;
+			case 4:
+				ev.mh.m.type = MH_BE;
+				ev.mh.m.be.status = 1;
+				ev.mh.m.be.hoa = d.conf.hoa;
+				step(&ev);
+				break;
+			case 5: carrier(0, rand() % 2); break;
+			case 6: ev.mh.m.ba.status = (uint8_t)rand(); /* fall through */
+			case 7: ev.mh.m.ba.flags = 0;                /* fall through */
+			case 8:
+				ev.mh.m.ba.seq = d.mr->bul.seq;
+				step(&ev);
+				break;
+			default:
+				ev.mh.m.ba.status = 135;
+				step(&ev);
+				break;
+			}
+		}
+		assert_in_range(d.n_bu, 10, 1000000);
+		drive_teardown(NULL);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DRIVE_TEST(a_request_or_an_unknown_binding_leads_to_an_update),
+		DRIVE_TEST_CONF(no_event_makes_more_than_three_updates_a_second),
+		DRIVE_TEST(a_request_comes_to_the_home_address),
+		DRIVE_TEST(an_error_about_another_home_address_is_not_ours),
+		DRIVE_TEST_CONF(requests_and_errors_do_not_eat_up_the_update_rate),
+		DRIVE_TEST_CONF(who_does_not_know_updates_is_left_alone_for_a_while),
+		DRIVE_TEST(silence_is_told_too),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
