@@ -232,6 +232,12 @@ const struct conf_key mr_conf_keys[] = {
 		.min = 1,
 		.max = 65535,
 		.help = "TCP port of the key exchange, for protection = \"esp\""},
+	{.name = "rekey_interval",
+		KEY(CONF_UINT, rekey_s),
+		.def = "3600",
+		.max = 604800,
+		.help = "keys of protection = \"esp\" are replaced when they are this old, "
+			"seconds; 0: only after 32768 messages"},
 	{.name = "control_group",
 		KEY(CONF_STRING, control_group),
 		.size = MR_NAME_SIZE,

@@ -10,7 +10,7 @@ struct mr_file {
 	char prefix_hook[128]; /* "" = none */
 	int engine;
 	int protection; /* enum sec_mode */
-	unsigned key_port;
+	unsigned key_port, rekey_s;
 	char user[MR_NAME_SIZE], control_group[MR_NAME_SIZE], control_readers[MR_NAME_SIZE];
 	char keys_file[256], replay_file[256];
 	struct keys keys;     /* wiped */

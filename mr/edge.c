@@ -244,6 +244,8 @@ static int open_protection(struct mr_edge *e)
 
 	if (r == 0 && f->protection == SEC_ESP)
 		r = protect_keying(e->protect, e->event, NULL, f->key_port);
+	if (r == 0)
+		protect_rekey(e->protect, f->rekey_s);
 	/* Of every home agent: they may be found later. */
 	return r < 0 ? r
 		     : protect_add_any(e->protect, &f->core.hoa, f->core.name,

@@ -670,7 +670,7 @@ def test_static_gcm_is_refused(make_net):
 PSK = bytes(range(50, 82))
 
 
-def tls_pair(net, start_mr=True, engine="auto", identity="blue", secret=PSK, **ha_more):
+def tls_pair(net, start_mr=True, engine="auto", identity="blue", secret=PSK, mr_more={}, **ha_more):
     ours = key_file(net, "ha.keys", f"psk blue {PSK.hex()}")
     other = key_file(net, "other.keys", f"psk green {bytes(32).hex()}")
     theirs = key_file(net, "mr.keys", f"psk {identity} {secret.hex()}")
@@ -684,7 +684,7 @@ def tls_pair(net, start_mr=True, engine="auto", identity="blue", secret=PSK, **h
     mr = Daemon(net, "mr", "nemo-mr", {
         "name": "mr1", "home_address": HOA, "home_agents": ["2001:db8:a::1"],
         "uplinks": [{"interface": "eth0"}], "networks": [{"prefix": NET, "interface": "eth1"}],
-        "protection": "esp", "keys": theirs, "engine": engine})
+        "protection": "esp", "keys": theirs, "engine": engine, **mr_more})
     if start_mr:
         mr.start()
     return ha, mr
@@ -718,6 +718,18 @@ def test_keys_by_tls(make_net, engine):
     assert len(spis) >= 6 and all(int(s, 16) >= 256 for s in spis), "new ones each time"
     assert len({(r[1], r[2]) for r in rows if r[1]}) == len([r for r in rows if r[1]])
     assert any("TLS" in r[3] for r in rows)
+
+
+def test_keys_are_replaced_in_time(make_net):
+    """rekey_interval: messages go on meanwhile, none is lost for want of the right key."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, mr_more={"rekey_interval": 1})
+    mr.wait_bound()
+    wait_for(lambda: counters(ha)["key_ok"] >= 4, 20, "keys for the fourth time")
+    for daemon in ha, mr:
+        count = counters(daemon)
+        assert count["esp_ok"] >= 4
+        assert count["esp_spi"] == count["esp_replay"] == count["esp_icv"] == count["key_failed"] == 0
 
 
 def test_a_router_notices_that_its_keys_are_of_no_use(make_net):

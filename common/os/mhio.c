@@ -226,7 +226,7 @@ int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)
 	uint8_t buf[IP6_SIG_MAX];
 	int n;
 
-	if (io->sec && io->on_keys && sec_needs_keys(io->sec, e))
+	if (io->sec && io->on_keys && sec_needs_keys(io->sec, e, daemon_now()))
 		io->on_keys(io->keys_arg, e);
 	n = io->sec ? sec_seal(io->sec, e, ntp_now(), buf, sizeof(buf))
 		    : mh_encode_packet(e, buf, sizeof(buf));

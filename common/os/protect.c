@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/os/daemon.h"
 #include "common/os/keying.h"
 #include "common/os/log.h"
 #include "common/os/marks.h"
@@ -193,7 +194,7 @@ static void on_keys(void *arg, const struct in6_addr *ha, const struct in6_addr 
 {
 	struct protect *p = arg;
 	char s[INET6_ADDRSTRLEN];
-	int r = sec_install(p->sec, ha, hoa, in, out);
+	int r = sec_install(p->sec, ha, hoa, in, out, daemon_now());
 
 	if (r < 0)
 		log_err("keys for %s: %s", addr6_str(hoa, s), strerror(-r));
@@ -201,6 +202,11 @@ static void on_keys(void *arg, const struct in6_addr *ha, const struct in6_addr 
 		log_info("keys: new ones for home address %s", addr6_str(hoa, s));
 	if (p->io)
 		mhio_resend(p->io);
+}
+
+void protect_rekey(struct protect *p, unsigned interval_s)
+{
+	sec_rekey(p->sec, (uint64_t)interval_s * 1000);
 }
 
 int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha, unsigned port)

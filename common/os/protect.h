@@ -24,6 +24,8 @@ int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *na
 /* SEC_ESP's key exchange: 'ha' is the home agent's own address, NULL at a router.  Before the pairs
  * are added.  0 or -errno after a line in the log. */
 int protect_keying(struct protect *, sd_event *, const struct in6_addr *ha, unsigned port);
+/* A router's keys of SEC_ESP are not to get older than this; 0: they may. */
+void protect_rekey(struct protect *, unsigned interval_s);
 void protect_attach(struct protect *, struct mhio *); /* its messages go through here from now on */
 void protect_stats(struct protect *, json_t *list);   /* counters, group "protection" */
 void protect_close(struct protect *);                 /* accepts NULL */

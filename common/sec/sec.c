@@ -8,10 +8,10 @@
 #include "common/core/rd.h"
 
 #define AUTH_LABEL    "nemo auth-option MN-HA"
-#define ANSWERS_PER_S 5    /* refusals (144..146) per router: they go to who only may be it */
-#define MAX_FOUND     256  /* home agents found by a router */
-#define OUT_AHEAD     1024 /* ESP numbers reserved with one write to the disk */
-#define REKEY_AT      (1u << 31)
+#define ANSWERS_PER_S 5          /* refusals (144..146) per router: they go to who only may be it */
+#define MAX_FOUND     256        /* home agents found by a router */
+#define OUT_AHEAD     1024       /* ESP numbers reserved with one write to the disk */
+#define REKEY_AT      (1u << 15) /* messages; payload.h needs it to be below 2^16 */
 #define MAX_UNHEARD   3
 #define SECOND        ((uint64_t)1 << 32)
 
@@ -40,8 +40,12 @@ struct peer {
 	struct {
 		struct esp_sa in, out; /* spi = 0: no keys yet */
 		struct esp_sa old;     /* 'in' before the last keys; spi = 0: gone */
-		unsigned unheard;      /* messages sent since one came */
-		uint32_t reserved;     /* outbound numbers up to it are ours to use */
+		/* A home agent's next 'out': the router may not have it before it uses its own new
+		 * one.  spi = 0: none. */
+		struct esp_sa next_out;
+		uint64_t since;    /* ms; when the keys came */
+		unsigned unheard;  /* messages sent since one came */
+		uint32_t reserved; /* outbound numbers up to it are ours to use */
 	} esp;
 	uint64_t answers_since; /* NTP; start of the second that 'answers' counts */
 	unsigned answers;
@@ -59,6 +63,7 @@ struct any { /* sec_add_any() */
 struct sec {
 	bool home_agent;
 	enum sec_mode strangers;
+	uint64_t rekey_ms; /* 0: never for their age */
 	struct sec_hooks hooks;
 	struct peer *peers; /* uthash, owned */
 	struct any any;
@@ -337,6 +342,16 @@ static struct esp_sa *find_sa(struct peer *p, const struct ip6_pkt *ip)
 	return spi && spi == p->esp.old.spi ? &p->esp.old : &p->esp.in;
 }
 
+/* The other end has the new keys: the old ones have had their time. */
+static void use_new(struct peer *p)
+{
+	OPENSSL_cleanse(&p->esp.old, sizeof(p->esp.old));
+	if (!p->esp.next_out.spi)
+		return;
+	p->esp.out = p->esp.next_out;
+	OPENSSL_cleanse(&p->esp.next_out, sizeof(p->esp.next_out));
+}
+
 /* The association is the home address's: nobody can use his own for another's. */
 static enum mh_verdict open_esp(
 	struct sec *s, struct peer *p, struct ip6_pkt *ip, struct mh_env *out)
@@ -359,7 +374,7 @@ static enum mh_verdict open_esp(
 		return v;
 	p->esp.unheard = 0;
 	if (sa == &p->esp.in)
-		OPENSSL_cleanse(&p->esp.old, sizeof(p->esp.old));
+		use_new(p);
 	ip->payload = inner;
 	ip->payload_size = size;
 	n = ip->proto == IP6_PROTO_MH ? ip6_encode(ip, clear, sizeof(clear)) : -1;
@@ -406,8 +421,13 @@ static bool has_esp(const struct peer *p)
 	return p->mode == SEC_ESP_STATIC || p->mode == SEC_ESP;
 }
 
+void sec_rekey(struct sec *s, uint64_t interval_ms)
+{
+	s->rekey_ms = interval_ms;
+}
+
 int sec_install(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa,
-	const struct esp_sa *in, const struct esp_sa *out)
+	const struct esp_sa *in, const struct esp_sa *out, uint64_t now_ms)
 {
 	struct peer *p = find(s, ha, hoa);
 
@@ -417,18 +437,25 @@ int sec_install(struct sec *s, const struct in6_addr *ha, const struct in6_addr 
 	if (!p->esp.old.spi || p->esp.in.seq)
 		p->esp.old = p->esp.in;
 	p->esp.in = *in;
-	p->esp.out = *out;
+	*(s->home_agent && p->esp.out.spi ? &p->esp.next_out : &p->esp.out) = *out;
 	p->esp.unheard = 0;
+	p->esp.since = now_ms;
 	return 0;
 }
 
-bool sec_needs_keys(struct sec *s, const struct mh_env *e)
+static bool too_old(const struct sec *s, const struct peer *p, uint64_t now_ms)
+{
+	return s->rekey_ms && now_ms - p->esp.since >= s->rekey_ms;
+}
+
+bool sec_needs_keys(struct sec *s, const struct mh_env *e, uint64_t now_ms)
 {
 	const struct in6_addr *hoa = addr6_is_any(&e->hoa) ? &e->src : &e->hoa;
 	const struct peer *p = s->home_agent ? NULL : find_or_add(s, &e->dst, hoa);
 
 	return p && p->mode == SEC_ESP &&
-	       (!p->esp.out.spi || p->esp.out.seq > REKEY_AT || p->esp.unheard >= MAX_UNHEARD);
+	       (!p->esp.out.spi || p->esp.out.seq > REKEY_AT || p->esp.unheard >= MAX_UNHEARD ||
+		       too_old(s, p, now_ms));
 }
 
 /* --- packets --- */

@@ -82,12 +82,17 @@ enum mh_verdict sec_open(struct sec *, const void *pkt, size_t size, uint64_t no
 /* As mh_encode_packet(); a home agent answers under the SPI that e->m.o.mac.spi names, if any.
  * -EIO: OpenSSL failed; -ENOKEY: there are no keys yet. */
 int sec_seal(struct sec *, const struct mh_env *e, uint64_t now, void *buf, size_t size);
+/* Keys of SEC_ESP are not to get older than this, ms; 0, as at first: they may. */
+void sec_rekey(struct sec *, uint64_t interval_ms);
 /* New associations of a SEC_ESP pair ('in' to us, 'out' from us; copied).  What came under the old
- * one before is still taken until the new one has been heard.  0 or -ENOENT: no such pair. */
+ * one before is still taken until the new one has been heard, and till then a home agent goes on
+ * sending under the old: its router may not have the new yet.  'now_ms' is the time of a clock that
+ * never goes back.  0 or -ENOENT: no such pair. */
 int sec_install(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa,
-	const struct esp_sa *in, const struct esp_sa *out);
-/* Does the SEC_ESP pair that 'e' is about to go to need (new) keys: there are none, or half of the
- * numbers are used, or three messages in a row had no answer? */
-bool sec_needs_keys(struct sec *, const struct mh_env *e);
+	const struct esp_sa *in, const struct esp_sa *out, uint64_t now_ms);
+/* Does the SEC_ESP pair that 'e' is about to go to need (new) keys: there are none, they are older
+ * than sec_rekey() says or have protected 2^15 messages, or three messages in a row had no answer?
+ * Always false at a home agent: routers ask. */
+bool sec_needs_keys(struct sec *, const struct mh_env *e, uint64_t now_ms);
 uint64_t sec_counter(const struct sec *, enum sec_counter);
 void sec_free(struct sec *); /* wipes the keys; accepts NULL */

@@ -470,6 +470,8 @@ static void esp_numbers_go_on_after_a_restart(void **state)
 
 /* --- ESP with keys that come and go --- */
 
+static uint64_t ms; /* now */
+
 static void install(unsigned n)
 {
 	struct in6_addr ha_addr = A(HA_ADDR), hoa = A(HOA_ADDR);
@@ -479,9 +481,9 @@ static void install(unsigned n)
 	to_mr.spi = 2000 + n;
 	memset(to_ha.enc, (int)n, 32);
 	memset(to_mr.enc, (int)n + 100, 32);
-	assert_int_equal(sec_install(ha.sec, &ha_addr, &hoa, &to_ha, &to_mr), 0);
+	assert_int_equal(sec_install(ha.sec, &ha_addr, &hoa, &to_ha, &to_mr, ms), 0);
 	if (n != 9) /* 9: the router never learns of them */
-		assert_int_equal(sec_install(mr.sec, &ha_addr, &hoa, &to_mr, &to_ha), 0);
+		assert_int_equal(sec_install(mr.sec, &ha_addr, &hoa, &to_mr, &to_ha, ms), 0);
 }
 
 static void keys_come_and_go(void **state)
@@ -493,13 +495,13 @@ static void keys_come_and_go(void **state)
 	(void)state;
 	end_start(&ha, true, SEC_ESP, &keys);
 	end_start(&mr, false, SEC_ESP, &keys);
-	assert_true(sec_needs_keys(mr.sec, &bu));
-	assert_false(sec_needs_keys(ha.sec, &bu));
+	assert_true(sec_needs_keys(mr.sec, &bu, ms));
+	assert_false(sec_needs_keys(ha.sec, &bu, ms));
 	assert_int_equal(sec_seal(mr.sec, &bu, now, pkt, sizeof(pkt)), -ENOKEY);
 	size = (size_t)mh_encode_packet(&bu, pkt, sizeof(pkt));
 	assert_int_equal(open_at(&ha), MH_DROP_SEC); /* in clear, keys or not */
 	install(1);
-	assert_false(sec_needs_keys(mr.sec, &bu));
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
 	seal(&mr, &bu);
 	assert_int_equal(open_at(&ha), MH_OK);
 	seal(&mr, &bu); /* on its way while the keys change */
@@ -520,30 +522,94 @@ static void keys_come_and_go(void **state)
 	assert_int_equal(ha.kept, 1); /* nothing of it survives a restart */
 }
 
-/* The answer to the router's hello was lost: the old ones go on until it asks again. */
+/* Does an update under the router's keys get an answer that it takes? */
+static void round_trip(void)
+{
+	struct mh_env bu = update(1), ba = answer(&bu, 0);
+
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_OK);
+	seal(&ha, &ba);
+	assert_int_equal(open_at(&mr), MH_OK);
+}
+
+/* The answer to the router's hello was lost: the old ones go on at both ends. */
 static void keys_that_one_end_never_learnt_of(void **state)
+{
+	struct mh_env bu = update(1);
+
+	(void)state;
+	end_start(&ha, true, SEC_ESP, &keys);
+	end_start(&mr, false, SEC_ESP, &keys);
+	install(1);
+	round_trip();
+	install(9);
+	for (unsigned i = 0; i < 5; i++)
+		round_trip();
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
+	install(3);
+	round_trip();
+}
+
+/* What the home agent says between the two ends' learning of the new keys is understood. */
+static void nothing_is_lost_while_keys_change(void **state)
+{
+	struct mh_env bu = update(1), ba = answer(&bu, 0);
+	struct in6_addr ha_addr = A(HA_ADDR), hoa = A(HOA_ADDR);
+	struct esp_sa to_ha = {.spi = 1009, .cipher = ESP_GCM, .enc_size = 32, .replay = true},
+		      to_mr = to_ha;
+
+	(void)state;
+	end_start(&ha, true, SEC_ESP, &keys);
+	end_start(&mr, false, SEC_ESP, &keys);
+	install(1);
+	round_trip();
+	to_mr.spi = 2009;
+	memset(to_ha.enc, 9, 32);
+	memset(to_mr.enc, 109, 32);
+	install(9);
+	seal(&ha, &ba); /* leaves before the router has them, and arrives after */
+	assert_int_equal(sec_install(mr.sec, &ha_addr, &hoa, &to_mr, &to_ha, ms), 0);
+	assert_int_equal(open_at(&mr), MH_OK);
+	seal(&ha, &ba); /* the router has not said anything yet */
+	assert_int_equal(open_at(&mr), MH_OK);
+	round_trip(); /* under the new ones */
+	assert_int_equal(count(&mr, SEC_C_esp_spi) + count(&ha, SEC_C_esp_spi), 0);
+}
+
+/* RFC 4303 s3.3.3: long before numbers would repeat, and by time. */
+static void old_and_used_keys_are_replaced(void **state)
 {
 	struct mh_env bu = update(1), ba = answer(&bu, 0);
 
 	(void)state;
 	end_start(&ha, true, SEC_ESP, &keys);
 	end_start(&mr, false, SEC_ESP, &keys);
+	ms = 5000;
 	install(1);
-	install(9);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_false(sec_needs_keys(mr.sec, &bu));
-		seal(&mr, &bu);
-		assert_int_equal(open_at(&ha), MH_OK);
-		seal(&ha, &ba);
-		assert_int_equal(open_at(&mr), MH_DROP_SEC);
+	sec_rekey(ha.sec, 1000);
+	sec_rekey(mr.sec, 1000);
+	ms = 5999;
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
+	ms = 6000;
+	assert_true(sec_needs_keys(mr.sec, &bu, ms));
+	assert_false(sec_needs_keys(ha.sec, &ba, ms)); /* the router's business */
+	round_trip();
+	install(2);
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
+	sec_rekey(mr.sec, 0);
+	ms += 1000000000;
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
+	for (unsigned i = 0; i < 1u << 15; i++) {
+		assert_false(sec_needs_keys(mr.sec, &bu, ms));
+		round_trip();
 	}
-	assert_true(sec_needs_keys(mr.sec, &bu));
-	install(3);
-	assert_false(sec_needs_keys(mr.sec, &bu));
 	seal(&mr, &bu);
-	assert_int_equal(open_at(&ha), MH_OK);
-	seal(&ha, &ba);
-	assert_int_equal(open_at(&mr), MH_OK);
+	assert_true(sec_needs_keys(mr.sec, &bu, ms));
+	install(3);
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
+	round_trip();
+	ms = 0;
 }
 
 int main(void)
@@ -570,6 +636,8 @@ int main(void)
 		T(esp_numbers_go_on_after_a_restart),
 		T(keys_come_and_go),
 		T(keys_that_one_end_never_learnt_of),
+		T(nothing_is_lost_while_keys_change),
+		T(old_and_used_keys_are_replaced),
 	};
 
 	return cmocka_run_group_tests_name("sec", tests, NULL, NULL);
