@@ -10,7 +10,7 @@ prefix  ?= /usr/local
 # Debian packages: to build, to test, and for the virtual machine of check-vm.
 DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format linux-libc-dev \
 	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev libcap-ng-dev \
-	libconfig-dev libsystemd-dev libjansson-dev uthash-dev libcmocka-dev \
+	libconfig-dev libsystemd-dev libjansson-dev libmicrohttpd-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-pytest-xdist python3-scapy python3-cryptography tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils \
@@ -76,6 +76,7 @@ $(B)/nemo-ha: $(call obj,$(COMMON) $(wildcard ha/*.c))
 $(B)/nemo-mr: $(call obj,$(COMMON) $(wildcard mr/*.c))
 $(B)/nemo-nat64: $(call obj,$(COMMON) $(wildcard nat64/*.c))
 $(B)/nemoctl: $(call obj,$(wildcard common/ctl/*.c))
+$(B)/nemoctl: LDLIBS := -lsystemd -ljansson -lmicrohttpd
 $(BINS):
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -124,7 +125,14 @@ check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the co
 
 PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest $(if $(K),-k '$(K)')
 
-check-net: tools ## network tests in namespaces, on this kernel
+# Prometheus' checker, out of its package, which is not installed: that would start a server.
+$(B)/promtool:
+	@mkdir -p $(B)/prometheus
+	cd $(B)/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus
+	dpkg-deb --fsys-tarfile $(B)/prometheus/prometheus_*.deb | tar -xO ./usr/bin/promtool >$@
+	chmod 755 $@
+
+check-net: tools $(B)/promtool ## network tests in namespaces, on this kernel
 	$(PYTEST) $(if $(K),,-n 3) netns-tests --ignore=netns-tests/vm
 
 check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU
@@ -192,6 +200,7 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 		$(DAEMONS:%=$(B)/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/bird conf/bird/*
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/prometheus conf/prometheus/*
 	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
 	install -d -m700 $(DESTDIR)/var/lib/nemo
 	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \

@@ -98,7 +98,8 @@ struct ha { /* the binding cache and what it needs; private to its core */
 	uint64_t switch_free; /* ms; when the next Home Agent Switch may leave */
 	struct mh_has others; /* home agents to name in it */
 	uint64_t counters[HA_N_COUNTERS];
-	struct in6_addr *own; /* owned; n_own addresses of this host */
+	uint64_t rejects[256]; /* of HA_C_bu_rejected, by status */
+	struct in6_addr *own;  /* owned; n_own addresses of this host */
 	unsigned n_own;
 	uint64_t rng; /* splitmix64 state */
 	struct agents agents;

@@ -312,6 +312,7 @@ static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
 	uint16_t seq = status == MH_ST_SEQ_WINDOW ? u->peer->b.seq : u->e->m.bu.seq;
 
 	u->ha->counters[HA_C_bu_rejected]++;
+	u->ha->rejects[status & 0xff]++;
 	bu_answer(u->ha, u->e, status, seq, 0, now, out);
 	if (!may_tell(u->ha, now))
 		return;

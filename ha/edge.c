@@ -222,10 +222,7 @@ static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
 
 		inet_pton(AF_INET6, json_string_value(json_object_get(b, "home_address")), &id);
 		e->engine->stats(e->tunnels, &id, &st);
-		json_object_set_new(b, "rx_packets", json_integer((json_int_t)st.rx_packets));
-		json_object_set_new(b, "rx_bytes", json_integer((json_int_t)st.rx_bytes));
-		json_object_set_new(b, "tx_packets", json_integer((json_int_t)st.tx_packets));
-		json_object_set_new(b, "tx_bytes", json_integer((json_int_t)st.tx_bytes));
+		json_object_update_new(b, tell_traffic(&st));
 	}
 	return list;
 }
@@ -331,6 +328,7 @@ static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 	(void)err;
 	for (unsigned i = 0; i < HA_N_COUNTERS; i++)
 		tell_counter(list, "protocol", c[i].name, ha_counter(e->ha, i), c[i].help);
+	tell_statuses(list, ha_rejects(e->ha));
 	tell_mhio(list, e->io);
 	protect_stats(e->protect, list);
 	tell_tunnel(list, e->engine, e->tunnels);

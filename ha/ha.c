@@ -149,6 +149,7 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 	ha->counters[HA_C_tunnel_failed]++;
 	ha->counters[HA_C_bu_accepted]--;
 	ha->counters[HA_C_bu_rejected]++;
+	ha->rejects[MH_ST_RESOURCES]++;
 	if (ha->undo.before.state != BINDING_BOUND) {
 		ha->n_bound--;
 		home_stop(ha, p, out);
@@ -247,6 +248,11 @@ bool ha_bound_at(const struct ha *ha, const struct in6_addr *hoa, const struct i
 uint64_t ha_counter(const struct ha *ha, enum ha_counter c)
 {
 	return ha->counters[c];
+}
+
+const uint64_t *ha_rejects(const struct ha *ha)
+{
+	return ha->rejects;
 }
 
 bool ha_next_tunnel(const struct ha *ha, unsigned *i, struct tunnel *out)

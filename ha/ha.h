@@ -205,6 +205,7 @@ unsigned ha_n_bound(const struct ha *);
 /* Is 'hoa' bound to care-of address 'coa' (RFC 6275 s9.3.1)? */
 bool ha_bound_at(const struct ha *, const struct in6_addr *hoa, const struct in6_addr *coa);
 uint64_t ha_counter(const struct ha *, enum ha_counter);
+const uint64_t *ha_rejects(const struct ha *); /* bu_rejected by status, 256 of them */
 /* Next bound router in table order from index '*i' on, which is moved past it: its home address and
  * the tunnel it wants; false at the end.  For audits and tests. */
 bool ha_next_tunnel(const struct ha *, unsigned *i, struct tunnel *out);

@@ -289,8 +289,10 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 		return;
 	}
 	b->last_status = m->ba.status;
-	if (m->ba.status >= 128)
+	if (m->ba.status >= 128) {
 		mr->counters[MR_C_ba_rejected]++;
+		mr->rejects[m->ba.status & 0xff]++;
+	}
 	if (m->ba.status == MH_ST_SEQ_WINDOW) {
 		catch_up(mr, m->ba.seq, "going on from the home agent's number");
 	} else if (m->ba.status == MH_ST_ID_MISMATCH && b->resyncs < MAX_RESYNCS) {

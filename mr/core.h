@@ -224,7 +224,8 @@ struct mr {
 	struct athome home;
 	uint64_t rng; /* splitmix64 state */
 	uint64_t counters[MR_N_COUNTERS];
-	struct mr_out *out; /* of the step being done */
+	uint64_t rejects[256]; /* of MR_C_ba_rejected, by status */
+	struct mr_out *out;    /* of the step being done */
 	uint64_t now;
 };
 

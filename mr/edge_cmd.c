@@ -8,6 +8,7 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	struct mr_edge *e = arg;
 	const struct handover *last = handover_last(&e->handovers);
 	json_t *s = mr_show(e->mr, daemon_now());
+	struct tunnel_stats st = {0};
 
 	(void)req;
 	(void)err;
@@ -17,6 +18,8 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	json_object_set_new(s, "protection", json_string(sec_modes[e->file->protection]));
 	json_object_set_new(
 		s, "uptime_s", json_integer((json_int_t)((daemon_now() - e->started) / 1000)));
+	e->engine->stats(e->tunnels, &e->file->core.hoa, &st);
+	json_object_update_new(s, tell_traffic(&st));
 	json_object_set_new(s, "handovers", json_integer((json_int_t)e->handovers.n));
 	json_object_set_new(s, "last_handover", last ? handover_show(last) : json_null());
 	return s;
@@ -77,10 +80,12 @@ static json_t *cmd_stats(void *arg, const json_t *req, char *err)
 		tell_counter(list, "protocol", c[i].name, mr_counter(e->mr, i), c[i].help);
 	tell_counter(list, "protocol", "nd_bad", nd_dropped(e->nd),
 		"router and neighbour advertisements that failed the checks of RFC 4861");
+	tell_statuses(list, mr_rejects(e->mr));
 	tell_mhio(list, e->io);
 	protect_stats(e->protect, list);
 	tell_tunnel(list, e->engine, e->tunnels);
-	return json_pack("{so}", "counters", list);
+	return json_pack("{so so}", "counters", list, "handover_phases",
+		handover_phases_show(&e->handovers));
 }
 
 const struct ctl_cmd mr_commands[] = {

@@ -44,6 +44,7 @@ static void tell_handover(struct mr_edge *e)
 	};
 
 	handover_text(v, n.text, sizeof(n.text));
+	handover_count(&e->handovers);
 	tell_note(e->ctl, "nemo-mr", &n);
 }
 

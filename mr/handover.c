@@ -51,6 +51,48 @@ void handover_mark(struct handovers *h, enum handover_phase p, uint64_t us)
 		v->us[p] = us;
 }
 
+static const unsigned bounds[HANDOVER_N_BOUNDS] = {
+#define X(ms) ms,
+	HANDOVER_BOUNDS(X)
+#undef X
+};
+
+void handover_count(struct handovers *h)
+{
+	struct handover *v = handover_last(h);
+
+	for (unsigned i = HANDOVER_rs; v && i < HANDOVER_N_PHASES; i++) {
+		uint64_t us = v->us[i] > v->us[0] ? v->us[i] - v->us[0] : 0;
+
+		if (!v->us[i] || v->counted >> i & 1)
+			continue;
+		v->counted |= 1U << i;
+		h->phases[i].n++;
+		h->phases[i].sum_us += us;
+		for (unsigned k = 0; k < HANDOVER_N_BOUNDS; k++)
+			h->phases[i].within[k] += us <= bounds[k] * 1000ULL;
+	}
+}
+
+json_t *handover_phases_show(const struct handovers *h)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = HANDOVER_rs; i < HANDOVER_N_PHASES; i++) {
+		json_t *within = json_array();
+
+		for (unsigned k = 0; k < HANDOVER_N_BOUNDS; k++)
+			json_array_append_new(
+				within, json_pack("{si sI}", "ms", (int)bounds[k], "n",
+						(json_int_t)h->phases[i].within[k]));
+		json_array_append_new(
+			list, json_pack("{ss sI sf so}", "phase", names[i], "n",
+				      (json_int_t)h->phases[i].n, "sum_ms",
+				      (double)h->phases[i].sum_us / 1000, "within", within));
+	}
+	return list;
+}
+
 json_t *handover_show(const struct handover *v)
 {
 	char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN], date[32], at[48];

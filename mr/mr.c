@@ -232,6 +232,11 @@ uint64_t mr_counter(const struct mr *mr, enum mr_counter c)
 	return mr->counters[c];
 }
 
+const uint64_t *mr_rejects(const struct mr *mr)
+{
+	return mr->rejects;
+}
+
 static json_t *addr_or_null(bool there, const struct in6_addr *a)
 {
 	char s[INET6_ADDRSTRLEN];

@@ -208,5 +208,6 @@ bool mr_bound(const struct mr *, uint64_t now); /* a binding is granted and not 
  * the hint that led to it. */
 struct in6_addr mr_care_of(const struct mr *, unsigned *uplink, bool *known, const char **cause);
 uint64_t mr_counter(const struct mr *, enum mr_counter);
+const uint64_t *mr_rejects(const struct mr *);    /* ba_rejected by status, 256 of them */
 json_t *mr_show(const struct mr *, uint64_t now); /* schema: doc/control.md; NULL: no memory */
 void mr_free(struct mr *);                        /* accepts NULL */

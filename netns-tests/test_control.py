@@ -13,6 +13,7 @@ import pytest
 
 from lib import ROOT
 from lib.daemon import BUILD, ControlError, Daemon
+from lib.prom import promtool, samples, value
 from lib.topo import Link, Node, Radvd, Topology
 from lib.wait import wait_for
 
@@ -176,6 +177,10 @@ MR = {
         "mode": "implicit",
         "prefixes": ["2001:db8:101::/48"],
         "home_link": {"prefixes": ["2001:db8::/64"], "valid_s": 86400, "preferred_s": None},
+        "rx_packets": 10,
+        "rx_bytes": 1000,
+        "tx_packets": 20,
+        "tx_bytes": 2000,
         "uptime_s": 59,
         "uplinks": [
             {
@@ -192,7 +197,12 @@ MR = {
         "last_handover": HANDOVER,
     },
     "handovers": [HANDOVER],
-    "stats": HA["stats"],
+    "stats": {
+        **HA["stats"],
+        "handover_phases": [
+            {"phase": "ba", "n": 3, "sum_ms": 12.5, "within": [{"ms": 10, "n": 2}]},
+        ],
+    },
     "rehome": {"uplinks": ["eth0", "eth1"]},
     "stop": {},
 }
@@ -686,6 +696,17 @@ def test_live_answers_are_as_documented(make_net, engine):
         [NEMOCTL, "-s", ha.control, "-s", mr.control], capture_output=True, text=True, timeout=30
     )
     assert "1 of 2 routers bound" in done.stdout and status["care_of"] in done.stdout
+
+    done = subprocess.run(
+        [NEMOCTL, "-s", ha.control, "-s", mr.control, "metrics"], capture_output=True, text=True, timeout=30
+    )
+    promtool("check", "metrics", text=done.stdout)
+    found, helps = samples(done.stdout)
+    told = ha.ask("stats")["counters"] + mr.ask("stats")["counters"]
+    for c in told:
+        assert any(c["help"] in text for text in helps.values()), f"no metric for {c}"
+    assert value(found, "nemo_ha_router_bound", router="van") == 1
+    assert value(found, "nemo_mr_bound") == 1
 
     assert mistakes(mr.ask("stop", keep=False), known["nemo-mr stop"]) == []
     wait_for(lambda: not mr.running(), 20, "the end of nemo-mr")

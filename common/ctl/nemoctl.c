@@ -1,8 +1,6 @@
 /* nemoctl - looks at and steers the daemons through their control sockets (doc/control.md).  A
  * command asks every daemon it is for, one that acts wants just one. */
-#include <errno.h>
 #include <getopt.h>
-#include <glob.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -11,20 +9,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
+#include "common/ctl/metrics.h"
+#include "common/ctl/peers.h"
 #include "common/ctl/text.h"
 #include "common/os/daemon.h"
 
-#define RUN_DIR   "/run/nemo"
-#define TIMEOUT_S 10
-#define MAX_FOUND 256
-#define MANY      1000
-#define HA        "nemo-ha"
-#define MR        "nemo-mr"
-#define NAT64     "nemo-nat64"
-
-enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
+#define RUN_DIR "/run/nemo"
+#define MANY    1000
+#define HA      PEER_HA
+#define MR      PEER_MR
+#define NAT64   PEER_NAT64
 
 /* What the tables show: keys of the daemons' data. */
 #define BINDING_KEYS \
@@ -57,132 +52,10 @@ struct command {
 };
 
 static struct {
-	const char *run;
-	bool named; /* by -s */
-	bool json, keep, help;
-	size_t n_paths, n_peers;
-	const char *paths[MAX_FOUND]; /* where daemons may be */
-	struct peer {
-		const char *path;
-		json_t *status; /* owned; of it: */
-		const char *kind, *name;
-	} peers[MAX_FOUND]; /* daemons found */
+	bool json, keep, help, summary, anywhere;
+	const char *listen; /* metrics by HTTP */
+	struct peers peers;
 } g;
-
-/* --- talking to daemons --- */
-
-static int dial(const char *path)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct timeval t = {.tv_sec = TIMEOUT_S};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0)
-		return fd;
-	fprintf(stderr, "nemoctl: %s: %s: %s\n", path, strerror(errno),
-		errno == EACCES ? "only root may ask the daemons" : "is its daemon running?");
-	close(fd);
-	return -1;
-}
-
-/* One object of the stream, or NULL at its end.  Reads not one octet more, so that poll() is true
- * to what is left. */
-static json_t *next_object(int fd)
-{
-	json_t *o = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, NULL);
-	char newline;
-
-	if (o && read(fd, &newline, 1) == 1)
-		return o;
-	json_decref(o);
-	return NULL;
-}
-
-/* One object, quickly; what follows it is lost. */
-static json_t *only_object(int fd)
-{
-	FILE *f = fdopen(dup(fd), "r");
-	json_t *o = f ? json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
-
-	if (f)
-		fclose(f);
-	return o;
-}
-
-/* The "data" of the answer, a new reference.  NULL: '*code' is set, the reason was told. */
-static json_t *ask(int fd, const char *path, const json_t *request, json_t *(*next)(int), int *code)
-{
-	char *text = json_dumps(request, JSON_COMPACT);
-	json_t *answer, *data = NULL;
-	const char *why;
-
-	/* Who is not let in is told so before he has said anything: read the answer in any case. */
-	if (text && send(fd, text, strlen(text), MSG_NOSIGNAL) > 0)
-		send(fd, "\n", 1, MSG_NOSIGNAL);
-	answer = text ? next(fd) : NULL;
-	why = json_string_value(json_object_get(answer, "error"));
-	if (json_is_true(json_object_get(answer, "ok")))
-		data = json_incref(json_object_get(answer, "data"));
-	*code = answer ? EXIT_REFUSED : EXIT_NO_DAEMON;
-	if (!answer)
-		fprintf(stderr, "nemoctl: %s: no answer of a nemo daemon in %d s\n", path,
-			TIMEOUT_S);
-	else if (!data)
-		fprintf(stderr, "nemoctl: %s: %s\n", path, why ? why : "refused without a reason");
-	free(text);
-	json_decref(answer);
-	return data;
-}
-
-static json_t *ask_at(const char *path, const json_t *request, int *code)
-{
-	int fd = dial(path);
-	json_t *data = NULL;
-
-	*code = EXIT_NO_DAEMON;
-	if (fd >= 0) {
-		data = ask(fd, path, request, only_object, code);
-		close(fd);
-	}
-	return data;
-}
-
-/* Fills g.peers with the daemons of 'kind' (NULL: any).  0 or an exit code. */
-static int find(const char *kind)
-{
-	json_t *request = json_pack("{s:s}", "cmd", "status");
-	static glob_t found; /* owns the paths */
-	char pattern[256];
-	int code = 0, e;
-
-	snprintf(pattern, sizeof(pattern), "%s/*.sock", g.run);
-	if (!g.named && glob(pattern, 0, NULL, &found) == 0)
-		for (size_t i = 0; i < found.gl_pathc && g.n_paths < MAX_FOUND; i++)
-			g.paths[g.n_paths++] = found.gl_pathv[i];
-	for (size_t i = 0; i < g.n_paths; i++) {
-		struct peer p = {.path = g.paths[i], .status = ask_at(g.paths[i], request, &e)};
-
-		p.kind = json_string_value(json_object_get(p.status, "daemon"));
-		p.name = json_string_value(json_object_get(p.status, "name"));
-		if (p.kind && p.name && (!kind || strcmp(kind, p.kind) == 0))
-			g.peers[g.n_peers++] = p;
-		else
-			json_decref(p.status);
-		if (!p.status && g.named) /* else a socket that a crash left is no failure */
-			code = e;
-	}
-	json_decref(request);
-	if (g.n_peers || code)
-		return code;
-	fprintf(stderr,
-		"nemoctl: no %s found at %s; start it, or name its socket with -s or its folder "
-		"with --run\n",
-		kind ? kind : "daemon", g.named ? "the sockets given" : pattern);
-	return EXIT_NO_DAEMON;
-}
 
 static json_t *list_of(char **args)
 {
@@ -196,8 +69,7 @@ static json_t *list_of(char **args)
 /* Sends the command to all peers: [{"daemon", "name", "data"}, ...]. */
 static json_t *collect(const struct command *c, char **args, int *code)
 {
-	json_t *request = json_pack("{s:s}", "cmd", c->cmd), *doc = json_array(), *data;
-	int e;
+	json_t *request = json_pack("{s:s}", "cmd", c->cmd), *doc;
 
 	if (c->max == MANY && args[0])
 		json_object_set_new(request, c->key, list_of(args));
@@ -208,14 +80,7 @@ static json_t *collect(const struct command *c, char **args, int *code)
 		json_object_set_new(request, c->key, json_string(args[0]));
 	if (strcmp(c->cmd, "stop") == 0)
 		json_object_set_new(request, "keep", json_boolean(g.keep));
-	for (struct peer *p = g.peers; p < g.peers + g.n_peers; p++) {
-		data = ask_at(p->path, request, &e);
-		if (data)
-			json_array_append_new(doc, json_pack("{s:s, s:s, s:o}", "daemon", p->kind,
-							   "name", p->name, "data", data));
-		else
-			*code = e;
-	}
+	doc = peers_collect(&g.peers, request, code);
 	json_decref(request);
 	return doc;
 }
@@ -247,7 +112,7 @@ static void show_table(const struct command *c, const json_t *doc)
 			json_array_append(rows, row);
 		}
 	}
-	snprintf(keys, sizeof(keys), "%s%s", g.n_peers > 1 ? "daemon " : "", c->keys);
+	snprintf(keys, sizeof(keys), "%s%s", g.peers.n > 1 ? "daemon " : "", c->keys);
 	text_table(keys, rows, "");
 	json_decref(rows);
 }
@@ -343,7 +208,7 @@ static void show_explain(const struct command *c, const json_t *doc)
 
 	(void)c;
 	json_array_foreach ((json_t *)doc, i, one) {
-		if (g.n_peers > 1)
+		if (g.peers.n > 1)
 			printf("%s: ", text_of(one, "name"));
 		puts(text_of(json_object_get(one, "data"), "text"));
 	}
@@ -364,32 +229,32 @@ static void print_event(json_t *e)
 /* Runs until the last daemon has ended. */
 static int monitor(void)
 {
-	struct pollfd fds[MAX_FOUND];
+	struct pollfd fds[PEERS_MAX];
 	json_t *request = json_pack("{s:s}", "cmd", "monitor"), *e;
 	struct timeval never = {0};
 	int code;
 
-	for (size_t i = 0; i < g.n_peers; i++) {
-		fds[i] = (struct pollfd){.fd = dial(g.peers[i].path), .events = POLLIN};
+	for (size_t i = 0; i < g.peers.n; i++) {
+		fds[i] = (struct pollfd){.fd = peers_dial(g.peers.v[i].path), .events = POLLIN};
 		if (fds[i].fd < 0)
 			return EXIT_NO_DAEMON;
-		e = ask(fds[i].fd, g.peers[i].path, request, next_object, &code);
+		e = peers_ask(fds[i].fd, g.peers.v[i].path, request, peers_next, &code);
 		if (!e)
 			return code;
 		json_decref(e);
 		setsockopt(fds[i].fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never));
 	}
 	json_decref(request);
-	for (size_t left = g.n_peers; left && poll(fds, g.n_peers, -1) > 0;) {
-		for (size_t i = 0; i < g.n_peers; i++) {
+	for (size_t left = g.peers.n; left && poll(fds, g.peers.n, -1) > 0;) {
+		for (size_t i = 0; i < g.peers.n; i++) {
 			if (!fds[i].revents)
 				continue;
-			if ((e = next_object(fds[i].fd))) {
+			if ((e = peers_next(fds[i].fd))) {
 				print_event(e);
 				continue;
 			}
 			fprintf(stderr, "nemoctl: %s has ended, or cut this reader off\n",
-				g.peers[i].name);
+				g.peers.v[i].name);
 			close(fds[i].fd);
 			fds[i].fd = -1;
 			left--;
@@ -543,6 +408,11 @@ static const struct command commands[] = {
 		.help = "all counters and what they count",
 		.keys = "group name value help",
 		.show = show_table},
+	{.name = "metrics",
+		.args = "",
+		.cmd = "metrics",
+		.help = "all of it for Prometheus; --listen WHERE: by HTTP, --summary: not for "
+			"each router"},
 	{.name = "monitor",
 		.args = "",
 		.cmd = "monitor",
@@ -557,6 +427,9 @@ static int usage(FILE *f, const struct command *only)
 			fprintf(f, "  %-14s %-12s  %s\n", c->name, c->args, c->help);
 	fputs("\n  -s, --socket SOCKET     ask the daemon at this socket; may be given again\n"
 	      "      --run DIR           look for sockets here (default: $NEMO_RUN, " RUN_DIR ")\n"
+	      "      --listen WHERE      metrics at ADDRESS:PORT (loopback; any with --anywhere), "
+	      "or at\n"
+	      "                          this path\n"
 	      "      --json              the daemons' data as one JSON document; events: one a "
 	      "line\n"
 	      "  -h, --help              this text\n"
@@ -585,7 +458,8 @@ static const struct command *lookup(char **words, unsigned n_words, char ***args
 		int n = named_by(c, words);
 		unsigned left = n_words - (unsigned)n;
 
-		if (n < 0 || (g.keep && strcmp(c->args, "[--keep]") != 0))
+		if (n < 0 || (g.keep && strcmp(c->args, "[--keep]") != 0) ||
+			((g.listen || g.summary || g.anywhere) && strcmp(c->cmd, "metrics") != 0))
 			continue;
 		*args = words + n;
 		if ((left >= c->min && left <= c->max) || (g.help && !left && *c->name))
@@ -602,6 +476,9 @@ static int options(int argc, char **argv)
 		{"run", required_argument, NULL, 'r'},
 		{"json", no_argument, NULL, 'j'},
 		{"keep", no_argument, NULL, 'k'},
+		{"listen", required_argument, NULL, 'l'},
+		{"summary", no_argument, NULL, 'S'},
+		{"anywhere", no_argument, NULL, 'a'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -611,13 +488,16 @@ static int options(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "s:h", longs, NULL)) != -1) {
 		switch (o) {
 		case 's':
-			if (g.n_paths < MAX_FOUND)
-				g.paths[g.n_paths++] = optarg;
-			g.named = true;
+			if (g.peers.n_paths < PEERS_MAX)
+				g.peers.paths[g.peers.n_paths++] = optarg;
+			g.peers.named = true;
 			break;
-		case 'r': g.run = optarg; break;
+		case 'r': g.peers.run = optarg; break;
 		case 'j': g.json = true; break;
 		case 'k': g.keep = true; break;
+		case 'l': g.listen = optarg; break;
+		case 'S': g.summary = true; break;
+		case 'a': g.anywhere = true; break;
 		case 'h': g.help = true; break;
 		case 'V': printf("nemoctl %s\n", NEMO_VERSION); return 0;
 		default: return usage(stderr, NULL);
@@ -633,7 +513,7 @@ int main(int argc, char **argv)
 	json_t *doc;
 	int code;
 
-	g.run = getenv("NEMO_RUN") ? getenv("NEMO_RUN") : RUN_DIR;
+	g.peers.run = getenv("NEMO_RUN") ? getenv("NEMO_RUN") : RUN_DIR;
 	code = options(argc, argv);
 	if (code >= 0)
 		return code;
@@ -642,13 +522,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "nemoctl: no such command, or not with this argument or option\n");
 	if (g.help || !c)
 		return usage(g.help ? stdout : stderr, c && *c->name ? c : NULL);
-	code = find(c->kind);
+	if (strcmp(c->cmd, "metrics") == 0)
+		return g.listen ? metrics_serve(&g.peers, g.summary, g.listen, g.anywhere)
+				: metrics_write(&g.peers, g.summary, stdout);
+	code = peers_find(&g.peers, c->kind);
 	if (code)
 		return code;
-	if (c->acts && g.n_peers > 1) {
-		fprintf(stderr, "nemoctl: there are %zu of %s, choose one:\n", g.n_peers, c->kind);
-		for (size_t i = 0; i < g.n_peers; i++)
-			fprintf(stderr, "  -s %s  (%s)\n", g.peers[i].path, g.peers[i].name);
+	if (c->acts && g.peers.n > 1) {
+		fprintf(stderr, "nemoctl: there are %zu of %s, choose one:\n", g.peers.n, c->kind);
+		for (size_t i = 0; i < g.peers.n; i++)
+			fprintf(stderr, "  -s %s  (%s)\n", g.peers.v[i].path, g.peers.v[i].name);
 		return EXIT_USAGE;
 	}
 	if (!c->show)
@@ -661,7 +544,6 @@ int main(int argc, char **argv)
 		c->show(c, doc);
 	}
 	json_decref(doc);
-	for (size_t i = 0; i < g.n_peers; i++)
-		json_decref(g.peers[i].status);
+	peers_forget(&g.peers);
 	return code;
 }

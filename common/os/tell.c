@@ -69,6 +69,23 @@ void tell_counter(
 					    (json_int_t)value, "group", group, "help", help));
 }
 
+void tell_statuses(json_t *list, const uint64_t *n)
+{
+	static const unsigned char statuses[] = {
+#define X(number, name, text) number,
+		MH_STATUSES(X)
+#undef X
+	};
+	char name[8];
+
+	for (unsigned i = 0; i < sizeof(statuses); i++) {
+		snprintf(name, sizeof(name), "%u", statuses[i]);
+		if (statuses[i] >= 128)
+			tell_counter(
+				list, "rejected", name, n[statuses[i]], mh_status_str(statuses[i]));
+	}
+}
+
 void tell_mhio(json_t *list, struct mhio *io)
 {
 	static const struct {
@@ -89,8 +106,15 @@ void tell_tunnel(json_t *list, const struct tunnel_engine *engine, struct tunnel
 
 	engine->counters(set, &c);
 	for (unsigned i = 0; i < TUNNEL_N_DROPS; i++)
-		tell_counter(list, "tunnel", tunnel_drop_name(i), c.drop[i], tunnel_drop_text(i));
+		tell_counter(list, "drop", tunnel_drop_name(i), c.drop[i], tunnel_drop_text(i));
 	for (unsigned i = 0; i < TUNNEL_N_COUNTS; i++)
 		tell_counter(
 			list, "tunnel", tunnel_count_name(i), c.count[i], tunnel_count_text(i));
+}
+
+json_t *tell_traffic(const struct tunnel_stats *st)
+{
+	return json_pack("{sI sI sI sI}", "rx_packets", (json_int_t)st->rx_packets, "rx_bytes",
+		(json_int_t)st->rx_bytes, "tx_packets", (json_int_t)st->tx_packets, "tx_bytes",
+		(json_int_t)st->tx_bytes);
 }

@@ -11,5 +11,9 @@ void tell_note(struct ctl *, const char *daemon, const struct note *n);
 /* Adds {"name", "value", "group", "help"} to the list. */
 void tell_counter(
 	json_t *list, const char *group, const char *name, uint64_t value, const char *help);
+/* "rejected": registrations by the status that refused them; 'n' has 256 of them. */
+void tell_statuses(json_t *list, const uint64_t *n);
 void tell_mhio(json_t *list, struct mhio *); /* "signalling" */
-void tell_tunnel(json_t *list, const struct tunnel_engine *, struct tunnel_set *); /* "tunnel" */
+void tell_tunnel(
+	json_t *list, const struct tunnel_engine *, struct tunnel_set *); /* "drop", "tunnel" */
+json_t *tell_traffic(const struct tunnel_stats *); /* {"rx_packets", ..., "tx_bytes"} */
