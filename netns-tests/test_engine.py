@@ -286,6 +286,20 @@ def test_no_route_to_the_far_end(ha):
     wait_for(lambda: ha.engine.drops() == {"tx_no_route": 1}, 5, ha.engine.drops)
 
 
+def test_route_to_the_far_end_changes(ha):
+    """What an engine remembers of the way there is soon forgotten."""
+    for i in range(20):
+        ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload(f"there {i}."))
+        assert ha.right.receive(has(f"there {i}.")).dst == COA
+    ha.net["box"].batch([f"route replace 2001:db8:a::/64 via {CLIENT}"])
+
+    def follows():
+        ha.left.send(IPv6(src=CLIENT, dst=HOST) / payload("back here"))
+        return ha.left.receive(lambda p: has("back here")(p) and p.dst == COA, 0.1)
+
+    wait_for(follows, 5, "packets on the new way")
+
+
 # --- decapsulation ---
 
 

@@ -72,19 +72,18 @@ int ebpf_info_put(struct tunnel_set *set, const struct entry *e)
 void ebpf_info_drop(struct tunnel_set *set, uint32_t number)
 {
 	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.infos), &number);
-	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.stats), &number);
+	bpf_map_delete_elem(bpf_map__fd(set->bpf->maps.cpu), &number);
 }
 
 /* Counters from zero, unless they run already. */
 static int stats_start(struct tunnel_set *set, uint32_t number)
 {
-	struct map_stats *zero = calloc((size_t)set->n_cpus, sizeof(*zero));
+	struct map_cpu *zero = calloc((size_t)set->n_cpus, sizeof(*zero));
 	int rc = 0;
 
 	if (!zero)
 		return -ENOMEM;
-	if (bpf_map_update_elem(bpf_map__fd(set->bpf->maps.stats), &number, zero, BPF_NOEXIST) <
-			0 &&
+	if (bpf_map_update_elem(bpf_map__fd(set->bpf->maps.cpu), &number, zero, BPF_NOEXIST) < 0 &&
 		errno != EEXIST)
 		rc = -errno;
 	free(zero);
@@ -164,7 +163,7 @@ static int ebpf_drop(struct tunnel_set *set, const struct in6_addr *id)
 static int ebpf_stats(struct tunnel_set *set, const struct in6_addr *id, struct tunnel_stats *out)
 {
 	struct entry *e = book_find(&set->book, id);
-	struct map_stats *cpu;
+	struct map_cpu *cpu;
 	int rc = 0;
 
 	memset(out, 0, sizeof(*out));
@@ -173,7 +172,7 @@ static int ebpf_stats(struct tunnel_set *set, const struct in6_addr *id, struct 
 	cpu = calloc((size_t)set->n_cpus, sizeof(*cpu));
 	if (!cpu)
 		return -ENOMEM;
-	if (bpf_map_lookup_elem(bpf_map__fd(set->bpf->maps.stats), &e->number, cpu) < 0)
+	if (bpf_map_lookup_elem(bpf_map__fd(set->bpf->maps.cpu), &e->number, cpu) < 0)
 		rc = -errno;
 	for (int i = 0; rc >= 0 && i < set->n_cpus; i++) {
 		out->rx_packets += cpu[i].rx_packets;
@@ -300,7 +299,7 @@ static void size_maps(struct tunnel_bpf *bpf, enum tunnel_role role)
 	bpf_map__set_max_entries(bpf->maps.infos, ha ? MAX_TUNNELS : MAX_MR);
 	bpf_map__set_max_entries(bpf->maps.pairs, ha ? 2 * MAX_TUNNELS : MAX_MR);
 	bpf_map__set_max_entries(bpf->maps.locals, ha ? MAX_HA_LOCALS : MAX_MR);
-	bpf_map__set_max_entries(bpf->maps.stats, ha ? MAX_TUNNELS : MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.cpu, ha ? MAX_TUNNELS : MAX_MR);
 }
 
 /* Loads the programs, on the maps of an earlier run if they fit.  '*fresh': they did not. */

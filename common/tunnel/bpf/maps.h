@@ -23,9 +23,19 @@ struct map_allow {
 	__u32 from, to;
 }; /* key of 'allowed'; tenants */
 
-struct map_stats {
+struct map_hop { /* what the last route lookup gave; good for the clock tick it was made in */
+	__u64 tick;
+	struct ip6 local, remote;
+	__u32 oif;     /* as in map_info */
+	__u32 ifindex; /* where the packets leave */
+	__u32 size;    /* the largest that the lookup found to fit, octets of the frame */
+	__u8 dest[6], source[6]; /* link-layer addresses */
+};
+
+struct map_cpu { /* value of 'cpu', per CPU, by number */
 	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
-}; /* per CPU, by number */
+	struct map_hop hop;
+};
 
 /* Why a packet goes to user space instead of into the tunnel (slow.h). */
 enum slow_why {

@@ -83,8 +83,8 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct map_stats);
-} stats SEC(".maps");
+	__type(value, struct map_cpu);
+} cpu SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -230,22 +230,47 @@ static __always_inline __u32 n_segments(struct __sk_buff *skb)
 	return MAX(skb->gso_segs, 1);
 }
 
+/* Does what the last lookup gave hold for this packet?  Within a tick of the clock (1 to 10 ms) no
+ * other packet of the tunnel needs a lookup.  The first of each tick goes by way of the kernel's
+ * neighbour, which so learns that it is in use. */
+static __always_inline int is_fresh(
+	struct __sk_buff *skb, const struct map_hop *hop, const struct map_info *info)
+{
+	return hop->tick == bpf_jiffies64() && hop->oif == info->oif &&
+	       ip6_eq(&hop->remote, &info->remote) && ip6_eq(&hop->local, &info->local) &&
+	       (skb->gso_size || skb->len <= hop->size);
+}
+
+static __always_inline void keep_hop(struct __sk_buff *skb, struct map_hop *hop,
+	const struct map_info *info, const struct bpf_fib_lookup *fib)
+{
+	hop->tick = bpf_jiffies64();
+	hop->local = info->local;
+	hop->remote = info->remote;
+	hop->oif = info->oif;
+	hop->ifindex = fib->ifindex;
+	hop->size = skb->gso_size ? 0 : skb->len;
+	__builtin_memcpy(hop->dest, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->source, fib->smac, ETH_ALEN);
+}
+
 /* Sends the encapsulated packet on its way: the kernel resolves the neighbour if it must. */
-static __always_inline int send_outer(struct __sk_buff *skb, const struct map_info *info)
+static __always_inline int send_outer(
+	struct __sk_buff *skb, const struct map_info *info, struct map_hop *hop)
 {
 	struct bpf_fib_lookup fib = {.family = AF_INET6, .l4_protocol = IPPROTO_IPV6};
 	struct bpf_redir_neigh nh = {.nh_family = AF_INET6};
 	long rc;
 
-	fib.ifindex = info->oif ? info->oif : skb->ifindex;
+	fib.ifindex = skb->ifindex;
 	__builtin_memcpy(fib.ipv6_src, &info->local, sizeof(fib.ipv6_src));
 	__builtin_memcpy(fib.ipv6_dst, &info->remote, sizeof(fib.ipv6_dst));
-	rc = bpf_fib_lookup(skb, &fib, sizeof(fib),
-		info->oif ? BPF_FIB_LOOKUP_OUTPUT | BPF_FIB_LOOKUP_DIRECT : 0);
-	/* No next hop given: the kernel looks the route up itself and gives the packet that route.
-	 * That it must have to wait for an unresolved neighbour, or it comes out of the queue with
-	 * this device's link-layer header. */
-	if (rc == BPF_FIB_LKUP_RET_FWD_DISABLED && info->oif)
+	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), info->oif ? BPF_FIB_LOOKUP_DIRECT : 0);
+	/* A mobile router's uplink has forwarding off: for packets out of it, or not by the best
+	 * route, the kernel makes no lookup for others.  It looks the route up itself then, and
+	 * gives the packet that route.  That it must also have to wait for an unresolved neighbour,
+	 * or it comes out of the queue with this device's link-layer header. */
+	if (info->oif && (rc != BPF_FIB_LKUP_RET_SUCCESS || fib.ifindex != info->oif))
 		return bpf_redirect_neigh(info->oif, 0, 0, 0);
 	if (rc == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return bpf_redirect_neigh(fib.ifindex, 0, 0, 0);
@@ -253,6 +278,7 @@ static __always_inline int send_outer(struct __sk_buff *skb, const struct map_in
 		return drop(TUNNEL_DROP_tx_error);
 	if (rc != BPF_FIB_LKUP_RET_SUCCESS)
 		return drop(TUNNEL_DROP_tx_no_route);
+	keep_hop(skb, hop, info, &fib);
 	__builtin_memcpy(nh.ipv6_nh, fib.ipv6_dst, sizeof(nh.ipv6_nh));
 	return bpf_redirect_neigh(fib.ifindex, &nh, sizeof(nh), 0);
 }
@@ -280,19 +306,16 @@ static __always_inline int too_big(
 	return mtu && size + overhead > mtu;
 }
 
-static __always_inline void count_tx(__u32 number, __u32 segs, __u32 size)
+static __always_inline void count_tx(struct map_cpu *c, __u32 segs, __u32 size)
 {
-	struct map_stats *st = bpf_map_lookup_elem(&stats, &number);
-
-	if (st) {
-		st->tx_packets += segs;
-		st->tx_bytes += size;
-	}
+	c->tx_packets += segs;
+	c->tx_bytes += size;
 }
 
 /* What does not fit: up to 1280 octets user space sends it in fragments, else it sends Packet Too
  * Big (RFC 2473 s7.1). */
-static __always_inline int send_slow(struct __sk_buff *skb, __u32 number, int limit)
+static __always_inline int send_slow(
+	struct __sk_buff *skb, __u32 number, struct map_cpu *c, int limit)
 {
 	struct slow_head head = {.number = number, .why = SLOW_SIZE};
 	__u32 size = skb->len - ETH_HLEN;
@@ -302,7 +325,7 @@ static __always_inline int send_slow(struct __sk_buff *skb, __u32 number, int li
 	if (!slow_ifindex || (!skb->gso_size && size > MIN_MTU))
 		drop(TUNNEL_DROP_tx_too_big);
 	else
-		count_tx(number, n_segments(skb), size);
+		count_tx(c, n_segments(skb), size);
 	return slow(skb, &head);
 }
 
@@ -314,18 +337,23 @@ static __always_inline int refuse_limit(struct __sk_buff *skb, __u32 number, __u
 	return slow(skb, &head);
 }
 
-/* Puts the tunnel headers before the packet: 'limit' < 0: the outer IPv6 header alone. */
-static __always_inline int put_outer(
-	struct __sk_buff *skb, const struct ipv6hdr *ip, const struct map_info *info, int limit)
+/* Puts the tunnel headers before the packet: 'limit' < 0: the outer IPv6 header alone.  The
+ * link-layer addresses before them are those of 'hop', and matter only if it is fresh. */
+static __always_inline int put_outer(struct __sk_buff *skb, const struct ipv6hdr *ip,
+	const struct map_info *info, const struct map_hop *hop, int limit)
 {
 	__u8 tel[LIMIT_SIZE] = {IPPROTO_IPV6, 0, OPT_TEL, 1, limit, OPT_PADN, 1, 0};
-	struct ipv6hdr outer = {.version = 6, .nexthdr = IPPROTO_IPV6, .hop_limit = HOP_LIMIT};
-	__u32 size = skb->len - ETH_HLEN, room = sizeof(outer);
+	struct {
+		struct ethhdr eth;
+		struct ipv6hdr ip;
+	} __attribute__((packed)) outer = {.eth.h_proto = bpf_htons(ETH_P_IPV6),
+		.ip = {.version = 6, .nexthdr = IPPROTO_IPV6, .hop_limit = HOP_LIMIT}};
+	__u32 size = skb->len - ETH_HLEN, room = sizeof(outer.ip);
 
 	if (limit >= 0) {
 		room += sizeof(tel);
 		size += sizeof(tel);
-		outer.nexthdr = IPPROTO_DSTOPTS;
+		outer.ip.nexthdr = IPPROTO_DSTOPTS;
 	}
 	/* A packet decapsulated on this very kernel is still marked as encapsulated, and refused
 	 * the flag: it has the offload state that the flag would give it. */
@@ -333,14 +361,16 @@ static __always_inline int put_outer(
 		    skb, room, BPF_ADJ_ROOM_MAC, ROOM_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) &&
 		bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, ROOM_FLAGS))
 		return -1;
-	outer.priority = ip->priority; /* traffic class as inside, flow label 0 */
-	outer.flow_lbl[0] = ip->flow_lbl[0] & 0xf0;
-	outer.payload_len = bpf_htons(size);
-	__builtin_memcpy(&outer.saddr, &info->local, sizeof(outer.saddr));
-	__builtin_memcpy(&outer.daddr, &info->remote, sizeof(outer.daddr));
-	if (limit >= 0 && bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(outer), tel, sizeof(tel), 0))
+	__builtin_memcpy(outer.eth.h_dest, hop->dest, ETH_ALEN);
+	__builtin_memcpy(outer.eth.h_source, hop->source, ETH_ALEN);
+	outer.ip.priority = ip->priority; /* traffic class as inside, flow label 0 */
+	outer.ip.flow_lbl[0] = ip->flow_lbl[0] & 0xf0;
+	outer.ip.payload_len = bpf_htons(size);
+	__builtin_memcpy(&outer.ip.saddr, &info->local, sizeof(outer.ip.saddr));
+	__builtin_memcpy(&outer.ip.daddr, &info->remote, sizeof(outer.ip.daddr));
+	if (limit >= 0 && bpf_skb_store_bytes(skb, sizeof(outer), tel, sizeof(tel), 0))
 		return -1;
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), 0);
+	return bpf_skb_store_bytes(skb, 0, &outer, sizeof(outer), 0);
 }
 
 SEC("tc")
@@ -350,6 +380,7 @@ int tunnel_encap(struct __sk_buff *skb)
 	struct map_info *info, *sender;
 	struct ip6 src, dst;
 	struct ipv6hdr ip;
+	struct map_cpu *c;
 	int limit, action;
 
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
@@ -358,11 +389,12 @@ int tunnel_encap(struct __sk_buff *skb)
 	src = ip6_of(&ip.saddr);
 	dst = ip6_of(&ip.daddr);
 	info = ip6_is_scoped(&dst) ? 0 : info_of(&dst, &number);
-	if (!info)
+	c = info ? bpf_map_lookup_elem(&cpu, &number) : 0;
+	if (!info || !c)
 		return drop(TUNNEL_DROP_tx_no_tunnel);
 	if (ip6_eq(&src, &info->local) && ip6_eq(&dst, &info->remote))
 		return drop(TUNNEL_DROP_tx_loop);
-	if (is_ha) {
+	if (is_ha && info->tenant) {
 		sender = info_of(&src, &from);
 		if (sender && !may_talk(sender->tenant, info->tenant))
 			return drop(TUNNEL_DROP_tx_tenant);
@@ -372,13 +404,16 @@ int tunnel_encap(struct __sk_buff *skb)
 		return refuse_limit(skb, number, at);
 	limit = limit > 0 ? limit - 1 : encap_limit ? encap_limit : -1;
 	if (too_big(skb, &ip, sizeof(ip) + (limit < 0 ? 0 : LIMIT_SIZE), info->mtu))
-		return send_slow(skb, number, limit);
+		return send_slow(skb, number, c, limit);
 	size = skb->len - ETH_HLEN;
-	if (put_outer(skb, &ip, info, limit))
+	if (put_outer(skb, &ip, info, &c->hop, limit))
 		return drop(TUNNEL_DROP_tx_error);
-	action = send_outer(skb, info);
+	if (is_fresh(skb, &c->hop, info))
+		action = bpf_redirect(c->hop.ifindex, 0);
+	else
+		action = send_outer(skb, info, &c->hop);
 	if (action != TC_ACT_SHOT)
-		count_tx(number, segs, size);
+		count_tx(c, segs, size);
 	return action;
 }
 
@@ -498,8 +533,8 @@ int tunnel_decap(struct __sk_buff *skb)
 {
 	__u32 off, number, first = 0, *known, segs = n_segments(skb);
 	struct ipv6hdr outer, ip;
-	struct map_stats *st;
 	struct map_pair pair;
+	struct map_cpu *c;
 	struct ip6 src, dst;
 	__u8 mac[ETH_ALEN];
 	int found, bad;
@@ -512,27 +547,25 @@ int tunnel_decap(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	pair.local = ip6_of(&outer.daddr);
 	pair.remote = ip6_of(&outer.saddr);
-	known = bpf_map_lookup_elem(&pairs, &pair);
-	if (known && found == -TUNNEL_DROP_rx_fragment - 1)
-		return pass_fragment(skb, first);
-	if (!known || found < 0) {
-		if (!bpf_map_lookup_elem(&locals, &pair.local))
-			return TC_ACT_UNSPEC;
-		return drop(known ? -(found + 1) : TUNNEL_DROP_rx_outer_source);
-	}
 	off = found;
-	number = *known;
-	bad = check_inner(skb, &outer, off, &ip);
-	if (bad >= 0)
-		return drop(bad);
-	src = ip6_of(&ip.saddr);
-	dst = ip6_of(&ip.daddr);
-	if (is_ha) {
-		bad = check_ha(&pair, &src, &dst, &number);
-		if (bad >= 0)
-			return drop(bad);
-	} else if (!number_of(&inner, &dst)) {
-		return drop(TUNNEL_DROP_rx_inner_dest);
+	bad = found < 0 ? -(found + 1) : check_inner(skb, &outer, off, &ip);
+	if (bad < 0) {
+		src = ip6_of(&ip.saddr);
+		dst = ip6_of(&ip.daddr);
+		if (is_ha)
+			bad = check_ha(&pair, &src, &dst, &number);
+	}
+	if (bad >= 0 || !is_ha) {
+		known = bpf_map_lookup_elem(&pairs, &pair);
+		if (known && found == -TUNNEL_DROP_rx_fragment - 1)
+			return pass_fragment(skb, first);
+		if (!known && !bpf_map_lookup_elem(&locals, &pair.local))
+			return TC_ACT_UNSPEC;
+		if (!known || bad >= 0)
+			return drop(known ? bad : TUNNEL_DROP_rx_outer_source);
+		if (!number_of(&inner, &dst))
+			return drop(TUNNEL_DROP_rx_inner_dest);
+		number = *known;
 	}
 	pass_ecn(skb, &outer, &ip, off);
 	if (bpf_skb_adjust_room(skb, -(__s32)(off - ETH_HLEN), BPF_ADJ_ROOM_MAC, ROOM_FLAGS))
@@ -540,10 +573,10 @@ int tunnel_decap(struct __sk_buff *skb)
 	for (int i = 0; i < ETH_ALEN; i++)
 		mac[i] = dev_mac[i];
 	bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0);
-	st = bpf_map_lookup_elem(&stats, &number);
-	if (st) {
-		st->rx_packets += segs;
-		st->rx_bytes += skb->len - ETH_HLEN;
+	c = bpf_map_lookup_elem(&cpu, &number);
+	if (c) {
+		c->rx_packets += segs;
+		c->rx_bytes += skb->len - ETH_HLEN;
 	}
 	skb->mark = mr_mark;
 	return bpf_redirect(is_for_us_again(&ip, &dst) ? slow_ifindex : dev_ifindex, BPF_F_INGRESS);
