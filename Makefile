@@ -59,7 +59,7 @@ tools: all $(TOOL_BINS)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z -]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables:   BENCH=tunnel|nat64  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
+	@echo "  variables:   BENCH=tunnel|nat64|flood  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
 
 deps: ## install what is missing from Debian's packages
 	@missing=$$(for p in $(DEPS); do \
@@ -158,7 +158,7 @@ demo: deps ## the main job: ten networks move between two sites under live traff
 drill: tools ## list the drills; DRILL=name runs one
 	@$(PYTHON) netns-tests/drills/run.py $(DRILL)
 
-bench: deps ## measure: BENCH=tunnel (default) or nat64
+bench: deps ## measure: BENCH=tunnel (default), nat64 or flood
 	@$(MAKE) --no-print-directory -j2 all tools
 	@$(PYTHON) netns-tests/bench/$(or $(BENCH),tunnel).py
 

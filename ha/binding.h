@@ -56,6 +56,11 @@ struct learned {
 	} v[2 * LEARN_MAX];
 };
 
+struct ha_refusals {    /* of updates: how many were spent, less those that time gave back */
+	uint64_t since; /* ms; when 'n' was last lowered */
+	unsigned n;
+};
+
 struct ha_peer { /* a configured router and what is known of it; one per table line, never freed
 		    alone */
 	const struct ha_router *conf;
@@ -66,6 +71,7 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	int last_status;        /* of the last answer; -1: never heard */
 	uint64_t last_seen;     /* ms; with last_status >= 0 */
 	struct ha_control c;
+	struct ha_refusals answers;
 	struct learned *learned; /* owned; NULL: may announce nothing */
 	UT_hash_handle hh;       /* by conf->hoa */
 };
@@ -105,8 +111,8 @@ struct ha { /* the binding cache and what it needs; private to its core */
 	struct agents agents;
 	uint64_t replies_since;       /* ms; when 'replies' was last lowered */
 	unsigned replies;             /* level of a leaky bucket: discovery replies sent lately */
-	uint64_t notes_since;         /* ms; when 'notes' was last lowered */
-	unsigned notes;               /* level of a leaky bucket: rejections told lately */
+	struct ha_refusals answers;   /* to unknown home addresses */
+	struct ha_refusals notes;     /* of all */
 	struct {                      /* what a failed TUNNEL_PUT has to give back */
 		struct ha_peer *peer; /* NULL: nothing asked for */
 		struct ha_peer *learning; /* the put is because of its routes; NULL: it is not */

@@ -3,8 +3,9 @@
 #include "common/core/seq16.h"
 #include "ha/binding.h"
 
-#define REJECT_NOTES_PER_S 20  /* told in the long run, */
-#define REJECT_NOTES_BURST 500 /* and at once after a quiet time */
+#define REFUSALS_PER_S 20  /* answered (per home address), or told, in the long run, */
+#define ANSWERS_BURST  100 /* and at once after a quiet time */
+#define NOTES_BURST    500
 
 /* What a check says: a status of 128 or more rejects; 0 goes on to the next check. */
 enum { PASS = 0, SILENT = -1 };
@@ -290,32 +291,38 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 	}
 }
 
-/* A flood of updates must not become a flood of log lines. */
-static bool may_tell(struct ha *ha, uint64_t now)
+/* One refusal fewer to spend; false: none is left. */
+static bool spend(struct ha_refusals *r, unsigned burst, uint64_t now)
 {
-	uint64_t refill = (now - ha->notes_since) * REJECT_NOTES_PER_S / 1000;
+	uint64_t refill = (now - r->since) * REFUSALS_PER_S / 1000;
 
 	if (refill) {
-		ha->notes_since = now;
-		ha->notes -= refill < ha->notes ? (unsigned)refill : ha->notes;
+		r->since = now;
+		r->n -= refill < r->n ? (unsigned)refill : r->n;
 	}
-	if (ha->notes >= REJECT_NOTES_BURST) {
-		ha->counters[HA_C_notes_limited]++;
+	if (r->n >= burst)
 		return false;
-	}
-	ha->notes++;
+	r->n++;
 	return true;
 }
 
+/* A flood of updates must become neither a flood of answers, which may go to someone who sent
+ * nothing, nor one of log lines. */
 static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
 {
 	uint16_t seq = status == MH_ST_SEQ_WINDOW ? u->peer->b.seq : u->e->m.bu.seq;
+	struct ha *ha = u->ha;
 
-	u->ha->counters[HA_C_bu_rejected]++;
-	u->ha->rejects[status & 0xff]++;
-	bu_answer(u->ha, u->e, status, seq, 0, now, out);
-	if (!may_tell(u->ha, now))
+	ha->counters[HA_C_bu_rejected]++;
+	ha->rejects[status & 0xff]++;
+	if (spend(u->peer ? &u->peer->answers : &ha->answers, ANSWERS_BURST, now))
+		bu_answer(ha, u->e, status, seq, 0, now, out);
+	else
+		ha->counters[HA_C_answers_limited]++;
+	if (!spend(&ha->notes, NOTES_BURST, now)) {
+		ha->counters[HA_C_notes_limited]++;
 		return;
+	}
 	ha_note(out, NOTE_BINDING_REJECTED, u->peer, &u->hoa, status,
 		mh_status_str((unsigned)status));
 	out->v[out->n - 1].note.coa = u->coa;

@@ -470,6 +470,8 @@ static int open_signalling(struct ha_edge *e)
 
 		r = sig_local_put(mhio_sig(e->io), &anycast);
 	}
+	for (unsigned i = 0; i < e->file->core.n_routers && r == 0; i++)
+		r = sig_home_put(mhio_sig(e->io), &e->file->core.routers[i].hoa);
 	if (r == 0)
 		mhio_on_icmp6(e->io, on_icmp6);
 	if (r == 0)

@@ -105,6 +105,8 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(learned, "routes taken over from the routing daemon (RFC 3963 s8)") \
 	X(learn_refused, "routes of the routing daemon that a router may not announce, or too " \
 			 "many of them") \
+	X(answers_limited, "rejections without an answer: too many of one home address, or of " \
+			   "unknown ones") \
 	X(notes_limited, "rejections without a line in the log: too many at once") \
 	X(tunnel_failed, \
 		"registrations refused because the tunnel could not be set up (status 130)")

@@ -19,7 +19,8 @@
 #define VERSION     1
 #define HELLO_SIZE  24
 #define KEY_SIZE    36 /* AES-256 key and salt */
-#define MAX_CONNS   64
+#define MAX_CONNS   128
+#define BEHIND      10 /* sd-event priority of new connections: signalling goes first */
 #define TIMEOUT_US  5000000
 #define WAIT_MIN_MS 500 /* between two tries of a router, doubling */
 #define WAIT_MAX_MS 16000
@@ -335,23 +336,55 @@ static struct conn *conn_new(struct keying *k, int fd)
 	return c;
 }
 
+/* How many connections come from this one's network. */
+static unsigned from_there(const struct keying *k, const struct conn *c)
+{
+	const struct conn *d;
+	unsigned n = 0;
+
+	DL_FOREACH(k->conns, d)
+	n += memcmp(&d->coa, &c->coa, 8) == 0;
+	return n;
+}
+
+/* An exchange takes two round trips.  So when there are too many the longest open one goes, of the
+ * /64 that has most: who opens connections and leaves them takes his own places. */
+static void make_room(struct keying *k)
+{
+	struct conn *c, *out = k->conns;
+	unsigned n, most = 0;
+
+	if (k->n_conns < MAX_CONNS)
+		return;
+	DL_FOREACH(k->conns, c)
+	{
+		n = from_there(k, c);
+		if (n > most) {
+			most = n;
+			out = c;
+		}
+	}
+	k->counters[KEY_C_key_limited]++;
+	conn_free(out);
+}
+
 static int on_connect(sd_event_source *s, int listener, uint32_t revents, void *arg)
 {
 	struct keying *k = arg;
-	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct sockaddr_in6 from = {0};
+	socklen_t size = sizeof(from);
+	int fd = accept4(listener, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct conn *c;
 
 	(void)s, (void)revents;
 	if (fd < 0)
 		return 0;
-	if (k->n_conns >= MAX_CONNS) {
-		k->counters[KEY_C_key_limited]++;
-		close(fd);
-		return 0;
-	}
+	make_room(k);
 	c = conn_new(k, fd);
-	if (c)
+	if (c) {
 		c->ha = k->ha;
+		c->coa = from.sin6_addr;
+	}
 	return 0;
 }
 
@@ -414,14 +447,15 @@ static int open_listener(struct keying *k)
 {
 	struct sockaddr_in6 at = {
 		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)k->port), .sin6_addr = k->ha};
-	int yes = 1;
+	int yes = 1, r;
 
 	k->fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (k->fd < 0 || setsockopt(k->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
 		setsockopt(k->fd, IPPROTO_IPV6, IPV6_FREEBIND, &yes, sizeof(yes)) < 0 ||
 		bind(k->fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(k->fd, MAX_CONNS) < 0)
 		return -errno;
-	return sd_event_add_io(k->event, &k->listen, k->fd, EPOLLIN, on_connect, k);
+	r = sd_event_add_io(k->event, &k->listen, k->fd, EPOLLIN, on_connect, k);
+	return r < 0 ? r : sd_event_source_set_priority(k->listen, BEHIND);
 }
 
 int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha, unsigned port,

@@ -18,7 +18,7 @@
 	X(key_failed, \
 		"key exchanges that failed: identity or secret unknown, no TLS 1.3, cut off") \
 	X(key_home_address, "key exchanges refused: the identity is not this home address's") \
-	X(key_limited, "key exchanges refused: too many at once")
+	X(key_limited, "key exchanges cut off, the longest open first: too many at once")
 enum keying_counter {
 #define X(name, text) KEY_C_##name,
 	KEYING_COUNTERS(X)

@@ -30,7 +30,9 @@
 #define OPT_HAO     0xc9
 #define ICMP_FIRST  144 /* RFC 6275 s6.5-6.8 */
 #define ICMP_LAST   147
-#define RCVBUF      (4 << 20) /* octets */
+#define RCVBUF      (16 << 20) /* octets */
+#define BUDGET      64         /* packets of one ring or socket before others get their turn */
+#define CROWD       100        /* sd-event priority of those who wait: behind everything else */
 
 struct link {
 	unsigned ifindex;
@@ -56,8 +58,12 @@ struct sig {
 	struct link links[MAX_LINKS];
 	/* SIG_BPF */
 	struct sig_bpf *bpf;
-	struct ring_buffer *ring;
-	sd_event_source *ring_src;
+	struct ring {
+		struct sig *sig;
+		struct ring_buffer *buf; /* owned */
+		sd_event_source *src;
+		unsigned left; /* of BUDGET */
+	} ring, crowd;
 	/* SIG_PACKET */
 	struct nft_ctx *nft;
 	struct local *locals;
@@ -65,25 +71,48 @@ struct sig {
 
 /* --- SIG_BPF --- */
 
+/* -ECANCELED: enough for now, the rest stays in the ring. */
 static int on_ring_packet(void *arg, void *data, size_t size)
 {
 	const struct sig_packet *p = data;
-	struct sig *sig = arg;
+	struct ring *ring = arg;
+	struct sig *sig = ring->sig;
 
-	if (size < sizeof(*p) || p->size > sizeof(p->data))
-		return 0;
-	sig->n.rx++;
-	sig->rx(sig->arg, p->data, p->size, p->ifindex);
-	return 0;
+	if (size >= offsetof(struct sig_packet, data) &&
+		p->size <= size - offsetof(struct sig_packet, data)) {
+		sig->n.rx++;
+		sig->rx(sig->arg, p->data, p->size, p->ifindex);
+	}
+	return --ring->left ? 0 : -ECANCELED;
 }
 
 static int on_ring(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
-	struct sig *sig = arg;
+	struct ring *ring = arg;
 
 	(void)s, (void)fd, (void)revents;
-	ring_buffer__consume(sig->ring);
+	ring->left = BUDGET;
+	ring_buffer__consume(ring->buf);
 	return 0;
+}
+
+static int ring_open(struct sig *sig, struct ring *ring, const struct bpf_map *map, int priority)
+{
+	int rc;
+
+	ring->sig = sig;
+	ring->buf = ring_buffer__new(bpf_map__fd(map), on_ring_packet, ring, NULL);
+	if (!ring->buf)
+		return -errno;
+	rc = sd_event_add_io(
+		sig->event, &ring->src, ring_buffer__epoll_fd(ring->buf), EPOLLIN, on_ring, ring);
+	return rc < 0 ? rc : sd_event_source_set_priority(ring->src, priority);
+}
+
+static void ring_close(struct ring *ring)
+{
+	sd_event_source_disable_unref(ring->src);
+	ring_buffer__free(ring->buf);
 }
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -100,12 +129,8 @@ static int bpf_open(struct sig *sig)
 	sig->bpf = sig_bpf__open_and_load();
 	if (!sig->bpf)
 		return -errno;
-	sig->ring = ring_buffer__new(bpf_map__fd(sig->bpf->maps.ring), on_ring_packet, sig, NULL);
-	if (!sig->ring)
-		return -errno;
-	rc = sd_event_add_io(sig->event, &sig->ring_src, ring_buffer__epoll_fd(sig->ring), EPOLLIN,
-		on_ring, sig);
-	return rc < 0 ? rc : 0;
+	rc = ring_open(sig, &sig->ring, sig->bpf->maps.ring, SD_EVENT_PRIORITY_NORMAL);
+	return rc < 0 ? rc : ring_open(sig, &sig->crowd, sig->bpf->maps.crowd, CROWD);
 }
 
 static int bpf_attach(struct sig *sig, struct link *link)
@@ -187,31 +212,41 @@ static void count_lost(struct sig *sig, int fd)
 		sig->n.lost += st.tp_drops;
 }
 
+static void take_packet(struct link *link, const uint8_t *pkt, size_t size)
+{
+	struct sig *sig = link->sig;
+	struct local *local;
+	struct in6_addr dst;
+
+	memcpy(&dst, pkt + 24, sizeof(dst));
+	HASH_FIND(hh, sig->locals, &dst, sizeof(dst), local);
+	if (!local || !is_signalling(pkt, size < IP6_SIG_MAX ? size : IP6_SIG_MAX, sig->take))
+		return;
+	if (size > IP6_SIG_MAX) {
+		sig->n.lost++;
+		return;
+	}
+	sig->n.rx++;
+	sig->rx(sig->arg, pkt, size, link->ifindex);
+}
+
 static int on_socket(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
 	uint8_t pkt[IP6_SIG_MAX];
 	struct link *link = arg;
-	struct sig *sig = link->sig;
 	struct sockaddr_ll from;
-	socklen_t from_size = sizeof(from);
-	ssize_t n = recvfrom(fd, pkt, sizeof(pkt), MSG_TRUNC, (struct sockaddr *)&from, &from_size);
-	struct local *local;
-	struct in6_addr dst;
 
 	(void)s, (void)revents;
-	if (n < IP6_HDR_SIZE || from.sll_pkttype != PACKET_HOST)
-		return 0;
-	memcpy(&dst, pkt + 24, sizeof(dst));
-	HASH_FIND(hh, sig->locals, &dst, sizeof(dst), local);
-	if (!local ||
-		!is_signalling(pkt, n < (ssize_t)sizeof(pkt) ? (size_t)n : sizeof(pkt), sig->take))
-		return 0;
-	if (n > (ssize_t)sizeof(pkt)) {
-		sig->n.lost++;
-		return 0;
+	for (unsigned i = 0; i < BUDGET; i++) {
+		socklen_t from_size = sizeof(from);
+		ssize_t n = recvfrom(
+			fd, pkt, sizeof(pkt), MSG_TRUNC, (struct sockaddr *)&from, &from_size);
+
+		if (n < 0)
+			break;
+		if (n >= IP6_HDR_SIZE && from.sll_pkttype == PACKET_HOST)
+			take_packet(link, pkt, (size_t)n);
 	}
-	sig->n.rx++;
-	sig->rx(sig->arg, pkt, (size_t)n, link->ifindex);
 	return 0;
 }
 
@@ -413,6 +448,18 @@ int sig_local_drop(struct sig *sig, const struct in6_addr *addr)
 	return 0;
 }
 
+int sig_home_put(struct sig *sig, const struct in6_addr *hoa)
+{
+	struct sig_home home = {0};
+
+	if (sig->mode == SIG_PACKET)
+		return 0; /* one queue: no program, no second one */
+	if (bpf_map_update_elem(bpf_map__fd(sig->bpf->maps.homes), hoa, &home, BPF_ANY) < 0)
+		return -errno;
+	sig->bpf->bss->sorts = 1;
+	return 0;
+}
+
 /* The option stands at 8n + 6, so this is its place if nothing but padding comes before it. */
 #define NFT_HAO \
 	"add rule ip6 nemo_sig prerouting ip6 daddr @locals ip6 nexthdr 60 @nh,368,8 0xc9 " \
@@ -504,8 +551,8 @@ void sig_close(struct sig *sig)
 		else
 			packet_detach(&sig->links[i]);
 	}
-	sd_event_source_disable_unref(sig->ring_src);
-	ring_buffer__free(sig->ring);
+	ring_close(&sig->ring);
+	ring_close(&sig->crowd);
 	sig_bpf__destroy(sig->bpf);
 	if (sig->nft) {
 		nft(sig, NFT_CLEAR);

@@ -30,6 +30,10 @@ int sig_attach(struct sig *, unsigned ifindex); /* idempotent */
 /* Only packets to these addresses are taken: what is forwarded stays untouched. */
 int sig_local_put(struct sig *, const struct in6_addr *);  /* idempotent */
 int sig_local_drop(struct sig *, const struct in6_addr *); /* 0 also if it was not there */
+/* A home agent's: what names this home address does not wait behind what names none of these, a
+ * router's usual rate provided (sig_map.h).  Engine ip6tnl's way has one queue for all.  0 or
+ * -errno. */
+int sig_home_put(struct sig *, const struct in6_addr *hoa);
 /* From now on packets with these headers are taken whatever follows, IPsec excepted: SIG_TAKE_*
  * (bpf/sig_map.h).  0 or -errno. */
 int sig_take(struct sig *, uint32_t what);
