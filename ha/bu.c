@@ -4,8 +4,7 @@
 #include "ha/binding.h"
 
 #define REFUSALS_PER_S 20  /* answered (per home address), or told, in the long run, */
-#define ANSWERS_BURST  100 /* and at once after a quiet time */
-#define NOTES_BURST    500
+#define REFUSALS_BURST 500 /* and at once after a quiet time */
 
 /* What a check says: a status of 128 or more rejects; 0 goes on to the next check. */
 enum { PASS = 0, SILENT = -1 };
@@ -292,7 +291,7 @@ void bu_answer(struct ha *ha, const struct mh_env *bu, int status, uint16_t seq,
 }
 
 /* One refusal fewer to spend; false: none is left. */
-static bool spend(struct ha_refusals *r, unsigned burst, uint64_t now)
+static bool spend(struct ha_refusals *r, uint64_t now)
 {
 	uint64_t refill = (now - r->since) * REFUSALS_PER_S / 1000;
 
@@ -300,7 +299,7 @@ static bool spend(struct ha_refusals *r, unsigned burst, uint64_t now)
 		r->since = now;
 		r->n -= refill < r->n ? (unsigned)refill : r->n;
 	}
-	if (r->n >= burst)
+	if (r->n >= REFUSALS_BURST)
 		return false;
 	r->n++;
 	return true;
@@ -315,11 +314,11 @@ static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
 
 	ha->counters[HA_C_bu_rejected]++;
 	ha->rejects[status & 0xff]++;
-	if (spend(u->peer ? &u->peer->answers : &ha->answers, ANSWERS_BURST, now))
+	if (spend(u->peer ? &u->peer->answers : &ha->answers, now))
 		bu_answer(ha, u->e, status, seq, 0, now, out);
 	else
 		ha->counters[HA_C_answers_limited]++;
-	if (!spend(&ha->notes, NOTES_BURST, now)) {
+	if (!spend(&ha->notes, now)) {
 		ha->counters[HA_C_notes_limited]++;
 		return;
 	}

@@ -393,6 +393,25 @@ static void the_answer_to_a_failed_tunnel_does_not_wait_for_its_repair(void **st
 	assert_int_equal(out.v[0].type, HA_DO_SEND);
 }
 
+static void refusals_are_not_answered_without_end(void **state)
+{
+	struct mh_env stranger = update(ONE, "2001:db8:a::2", 1), known = stranger;
+	unsigned answers = 0;
+
+	(void)state;
+	stranger.hoa = A("2001:db8:100::99");
+	known.hoa = routers[TWO].hoa;
+	add_mnp(&known, "2001:db8:100:3::/64"); /* another's: 142 */
+	for (unsigned i = 0; i < 2000; i++, now += 10) {
+		receive(&stranger);
+		answers += count(HA_DO_SEND);
+	}
+	assert_in_range(answers, 880, 910); /* 20 a second for 20 s, and 500 at once */
+	assert_int_equal(ha_counter(ha, HA_C_answers_limited), 2000 - answers);
+	receive(&known); /* a router's own do not count with strangers' */
+	assert_int_equal(count(HA_DO_SEND), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +434,7 @@ int main(void)
 		TEST(flags_that_nobody_knows_are_ignored),
 		TEST(a_tunnel_that_fails_gets_130),
 		TEST(the_answer_to_a_failed_tunnel_does_not_wait_for_its_repair),
+		TEST(refusals_are_not_answered_without_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
