@@ -26,9 +26,9 @@ struct map_allow {
 struct map_hop { /* what the last route lookup gave; good for the clock tick it was made in */
 	__u64 tick;
 	struct ip6 local, remote;
-	__u32 oif;     /* as in map_info */
-	__u32 ifindex; /* where the packets leave */
-	__u32 size;    /* the largest that the lookup found to fit, octets of the frame */
+	__u32 oif;               /* as in map_info */
+	__u32 ifindex;           /* where the packets leave */
+	__u32 size;              /* the largest that the lookup found to fit, octets of the frame */
 	__u8 dest[6], source[6]; /* link-layer addresses */
 };
 
