@@ -300,6 +300,15 @@ def test_route_to_the_far_end_changes(ha):
     wait_for(follows, 5, "packets on the new way")
 
 
+def test_many_hosts_are_one_neighbour(ha):
+    """The kernel's table of neighbours takes a thousand, which all of its interfaces share."""
+    for i in range(20):
+        ha.left.send(IPv6(src=CLIENT, dst=f"2001:db8:9::{i:x}:1") / payload(f"to host {i}."))
+        assert ha.right.receive(has(f"to host {i}."))
+    neighbours = ha.net["box"].out("ip -6 neigh show nud noarp dev nemo0").splitlines()
+    assert [n.split()[0] for n in neighbours if not n.startswith("ff")] == ["fe80::1"]
+
+
 # --- decapsulation ---
 
 

@@ -485,6 +485,8 @@ static struct rtnl_route *route_of(struct net *net, const struct net_route *rout
 	rtnl_route_nh_set_ifindex(hop, (int)route->oif);
 	if (!addr6_is_any(&route->via))
 		rtnl_route_nh_set_gateway(hop, slot(net, 1, &route->via, 128));
+	if (route->onlink)
+		rtnl_route_nh_set_flags(hop, RTNH_F_ONLINK);
 	rtnl_route_add_nexthop(r, hop);
 	if (!addr6_is_any(&route->src))
 		rtnl_route_set_pref_src(r, slot(net, 2, &route->src, 128));

@@ -69,6 +69,7 @@ struct net_route {
 	uint32_t table; /* 254 = main */
 	enum net_route_type type;
 	struct in6_addr via; /* :: = on link */
+	bool onlink;         /* 'via' is taken for a neighbour whatever other routes say */
 	unsigned oif;        /* 0 for the discarding types */
 	uint32_t metric;     /* 0 = the kernel's default */
 	struct in6_addr src; /* preferred source; :: = none */

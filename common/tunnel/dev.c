@@ -185,6 +185,21 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 	return rc;
 }
 
+struct net_route tunnel_dev_route(
+	const struct tunnel_dev *dev, const struct prefix6 *dst, uint32_t table)
+{
+	struct net_route r = {
+		.dst = *dst, .table = table, .type = NET_UNICAST, .oif = dev->ifindex};
+
+	/* A single address is its own next hop, and may be the gateway of others (routing daemons'
+	 * routes to a home address). */
+	if (dst->len < 128) {
+		r.via = (struct in6_addr){{{0xfe, 0x80, [15] = 1}}};
+		r.onlink = true; /* routing daemons see no subnet that it is in */
+	}
+	return r;
+}
+
 int tunnel_dev_flush(const struct tunnel_dev *dev)
 {
 	int rc = link_set(dev, dev->ifindex, false, 0, NULL);

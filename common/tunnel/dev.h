@@ -2,6 +2,7 @@
  * tcpdump and nftables see moving networks like any other.  Private to the engines. */
 #pragma once
 #include <stdint.h>
+#include "common/os/net.h"
 
 enum tunnel_dev_kind {
 	TUNNEL_DEV_SINK,   /* dummy or ifb: its egress runs tc, what gets past is discarded */
@@ -19,6 +20,11 @@ struct tunnel_dev {
  * kind; or another -errno.  'why' (256 octets) then tells. */
 int tunnel_dev_open(
 	struct tunnel_dev *, enum tunnel_dev_kind, const char *name, unsigned mtu, char *why);
+/* The route that leads packets for 'dst' into the device.  All of one prefix share a next hop
+ * there, so that the kernel keeps one neighbour for it and not one for each destination: more than
+ * its table takes (1024) would be thousands of hosts behind one home agent. */
+struct net_route tunnel_dev_route(
+	const struct tunnel_dev *, const struct prefix6 *dst, uint32_t table);
 /* Takes all IPv6 routes off the device (by taking it down and up).  0 or -errno. */
 int tunnel_dev_flush(const struct tunnel_dev *);
 int tunnel_dev_delete(const struct tunnel_dev *); /* with its routes; 0 or -errno */

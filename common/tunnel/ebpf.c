@@ -35,11 +35,10 @@ int ebpf_map_fd(const struct tunnel_set *set, enum key_table table)
 
 static struct net_route route_of(const struct tunnel_set *set, const struct key *key)
 {
-	struct net_route r = {.table = set->table, .type = NET_UNICAST, .oif = set->dev.ifindex};
+	struct prefix6 dst = {.len = (uint8_t)key->prefix.len};
 
-	memcpy(&r.dst.addr, &key->prefix.addr, sizeof(r.dst.addr));
-	r.dst.len = (uint8_t)key->prefix.len;
-	return r;
+	memcpy(&dst.addr, &key->prefix.addr, sizeof(dst.addr));
+	return tunnel_dev_route(&set->dev, &dst, set->table);
 }
 
 static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)

@@ -53,10 +53,9 @@ static struct prefix6 prefix_of(const struct key *key)
 
 static struct net_route route_of(const struct tunnel_set *set, const struct key *key)
 {
-	return (struct net_route){.dst = prefix_of(key),
-		.table = set->table,
-		.type = NET_UNICAST,
-		.oif = set->dev.ifindex};
+	struct prefix6 dst = prefix_of(key);
+
+	return tunnel_dev_route(&set->dev, &dst, set->table);
 }
 
 static void batch_route(
