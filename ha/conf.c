@@ -412,10 +412,11 @@ static void read_keys(struct conf *conf, struct ha_file *f)
 	if (!f->keys)
 		abort();
 	for (unsigned i = 0; i < f->core.n_routers; i++) {
-		const struct ha_router *r = &f->core.routers[i];
+		struct ha_router *r = &f->core.routers[i];
 		enum sec_mode mode = ha_conf_protection(f, r);
 		const char *id = f->keys[i].psk.id;
 
+		r->no_mpd = mode == SEC_AUTH;
 		protect_read_keys(conf, r->line, mode, r->keys, &f->keys[i]);
 		if (mode == SEC_ESP && *id)
 			check_twice(conf, &ids, id, strlen(id), r->line, "keys: psk identity");

@@ -28,6 +28,7 @@ struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 	struct prefix6 *learn;   /* what it may announce by a routing protocol: these and parts */
 	unsigned max_lifetime_s; /* 0 = the home agent's */
 	bool mobile_router;      /* may use R = 1; if not: status 140 */
+	bool no_mpd;             /* no prefix discovery: it can't be protected (RFC 4285 s2) */
 	int protection;          /* of its signalling, for the edge: 0 = the home agent's */
 	char keys[HA_PATH_SIZE]; /* key file, for the edge */
 	unsigned line;           /* of the configuration file */

@@ -331,6 +331,13 @@ static void receive_error(struct mr *mr, const struct mh_msg *m)
 		bul_tell_retry(mr, "binding unknown there", "registering anew", 0);
 		bul_start(mr, BUL_REGISTERING);
 	}
+	/* It is there again: not at the end of a long wait, then.  An acknowledgement of what was
+	 * sent before still counts. */
+	if (m->be.status == 1 && b->state == BUL_REGISTERING && mr->now - b->tx[2] >= ASKED_MS) {
+		b->timeout_ms = mr->conf->retransmit_ms;
+		bul_tell_retry(mr, "binding unknown there", "sending again", 0);
+		bul_send(mr);
+	}
 	/* It does not know Binding Updates (s11.3.6).  An acknowledgement still counts: anybody may
 	 * have sent this. */
 	if (m->be.status == 2 && b->state == BUL_REGISTERING && b->n_sent &&

@@ -406,6 +406,7 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	check_networks(&conf, &f->core);
 	check_announce(&conf, &f->core);
 	check_known(&conf, &f->core);
+	f->core.no_mpd = f->protection == SEC_AUTH;
 	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file, &f->keys);
 	check_home(&conf, &f->core);
 	return conf.n_errors;

@@ -53,7 +53,7 @@ void mps_ask(struct mr *mr)
 {
 	struct mps *s = &mr->mps;
 
-	if (s->asking)
+	if (s->asking || mr->conf->no_mpd)
 		return;
 	s->asking = true;
 	s->sent = false;
@@ -168,7 +168,7 @@ void mps_receive(struct mr *mr, const struct icmp6_msg *m)
 	const struct bul *b = &mr->bul;
 
 	mr->counters[MR_C_mpa_rx]++;
-	if (!b->live || !addr6_eq(&m->src, &mr->conf->has[b->bound_ha]) ||
+	if (mr->conf->no_mpd || !b->live || !addr6_eq(&m->src, &mr->conf->has[b->bound_ha]) ||
 		!addr6_eq(&m->hoa, &mr->conf->hoa) || !addr6_eq(&m->dst, &b->coa) ||
 		m->n_prefix == 0) {
 		mr->counters[MR_C_mpa_ignored]++;

@@ -42,6 +42,7 @@ struct mr_conf { /* what it points to is borrowed by the core: must outlive it *
 	char name[MR_NAME_SIZE];
 	struct in6_addr hoa;
 	struct prefix6 home_prefix; /* where home agents are looked for; len 0: nowhere */
+	bool no_mpd;                /* no prefix discovery: it can't be protected (RFC 4285 s2) */
 	bool return_home;           /* where it is advertised the router is at home */
 	unsigned n_has;             /* 0: they are looked for */
 	struct in6_addr *has;       /* home agents, in order of preference */

@@ -742,7 +742,8 @@ def test_keys_by_tls(make_net, engine):
                           "-E", "separator=|", "-e", "mip6.mhtype", "-e", "esp.spi",
                           "-e", "esp.sequence", "-e", "_ws.col.Protocol"]).splitlines()
     rows = [r.split("|") for r in rows]
-    assert not [r for r in rows if r[0]], "a Mobility Header in clear"
+    # A home agent without keys says so in clear (RFC 6275 s9.3.3: Binding Errors go without).
+    assert {r[0] for r in rows} <= {"", "7"}, "a Mobility Header in clear"
     spis = {r[1] for r in rows if r[1]}
     assert len(spis) >= 6 and all(int(s, 16) >= 256 for s in spis), "new ones each time"
     assert len({(r[1], r[2]) for r in rows if r[1]}) == len([r for r in rows if r[1]])
@@ -761,17 +762,71 @@ def test_keys_are_replaced_in_time(make_net):
         assert count["esp_spi"] == count["esp_replay"] == count["esp_icv"] == count["key_failed"] == 0
 
 
-def test_a_router_notices_that_its_keys_are_of_no_use(make_net):
-    """The home agent has restarted: three messages without an answer, then new keys."""
+def test_a_restarted_home_agent_has_its_binding_back_at_the_next_heartbeat(make_net, request):
+    """With "esp" its keys are gone, too: it says in clear that it knows nobody, the router makes new keys
+    and registers.  So it takes a heartbeat's interval, not as many as may be missed."""
     net = make_net(PAIR)
-    ha, mr = tls_pair(net)
+    ha, mr = tls_pair(net, mr_more={"heartbeat": 1, "heartbeat_misses": 20})
     mr.wait_bound()
+    wait_for(lambda: counters(mr, "protocol")["hb_rx"] or counters(ha, "protocol")["hb_rx"] >= 2, 10,
+             "heartbeats")
     ha.restart(signal.SIGKILL)
+    begin = time.monotonic()
     assert ha.ask("bindings") == []
-    for link in "down", "up":
-        net["mr"].batch([f"link set dev eth0 {link}"])
-    wait_for(lambda: [b for b in ha.ask("bindings") if b["state"] == "bound"], 20, "bound again")
+    ha.wait_event("binding.accepted", 20)
+    took = time.monotonic() - begin
+    print(f"home agent killed and started: bound again {took:.1f} s after it was ready")
     assert counters(ha)["key_ok"] == 1 and counters(mr)["key_ok"] == 2
+    assert counters(mr)["esp_doubt"] == 1
+    assert not [e for e in mr.events.poll() if e["event"] == "mr.expired"]
+
+
+def test_a_home_agent_that_comes_back_late_has_its_binding_back_soon(make_net):
+    """As above, but the router had given it up: neither its updates nor the exchange of keys wait out
+    what they have doubled their waits to."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, mr_more={"heartbeat": 1, "heartbeat_misses": 0})
+    mr.wait_bound()
+    wait_for(lambda: counters(ha, "protocol")["hb_rx"] >= 2, 10, "heartbeats")
+    ha.stop(signal.SIGKILL)
+    mr.wait_event("peer.silent", 20)
+    wait_for(lambda: counters(mr)["key_failed"] >= 2, 20, "keys are asked for in vain")
+    ha.start()
+    begin = time.monotonic()
+    ha.wait_event("binding.accepted", 60)
+    print(f"home agent away and back: bound again {time.monotonic() - begin:.1f} s after it was ready")
+
+
+def test_a_restarted_router_is_noticed_at_once(make_net):
+    """It makes new keys and registers as soon as it has a link: nobody has to ask."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, heartbeat=1)
+    mr.wait_bound()
+    wait_for(lambda: counters(ha, "protocol")["hb_tx"], 10, "a heartbeat")
+    ha.events.forget()
+    mr.restart(signal.SIGKILL)
+    begin = time.monotonic()
+    ha.wait_event("peer.restarted", 20)
+    print(f"router killed and started: noticed {time.monotonic() - begin:.1f} s after it was ready")
+    assert counters(ha)["key_ok"] == 2
+
+
+def test_a_forged_binding_error_costs_a_key_exchange_at_most(make_net):
+    """Anybody can say in clear that the home agent does not know us: bound all the time, no storm."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, mr_more={"heartbeat": 1})
+    mr.wait_bound()
+    care_of = mr.status()["care_of"]
+    wire = Wire(net, "ha", "eth0", mac_of(net, "mr", "eth0"))
+    try:
+        for _ in range(200):
+            wire.send(s6.IPv6(src="2001:db8:a::1", dst=care_of) / s6.MIP6MH_BE(status=1, ha=HOA))
+        wait_for(lambda: counters(ha, "protocol")["hb_rx"] >= 3, 20, "heartbeats go on")
+    finally:
+        wire.close()
+    assert counters(mr)["key_ok"] <= 2
+    assert mr.status()["state"] == "bound" and ha.ask("bindings")[0]["state"] == "bound"
+    assert not [e for e in ha.events.poll() if e["event"] == "binding.closed"]
 
 
 @pytest.mark.parametrize("identity, secret, counter", [

@@ -426,6 +426,11 @@ void keying_start(struct keying *k, const struct in6_addr *coa, const struct in6
 	c->coa = *coa;
 }
 
+void keying_hurry(struct keying *k)
+{
+	k->wait_until = k->wait_ms = 0;
+}
+
 /* --- start and stop --- */
 
 static int open_tls(struct keying *k)

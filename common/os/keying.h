@@ -39,5 +39,6 @@ int keying_add(struct keying *, const struct keys_psk *, const struct in6_addr *
 /* A router's wish: asks 'ha' from 'coa', unless it does so already or did a moment ago. */
 void keying_start(struct keying *, const struct in6_addr *coa, const struct in6_addr *ha,
 	const struct in6_addr *hoa);
+void keying_hurry(struct keying *); /* the other end is there again: don't wait between tries */
 uint64_t keying_counter(const struct keying *, enum keying_counter);
 void keying_close(struct keying *); /* wipes the secrets; accepts NULL */

@@ -93,19 +93,42 @@ static void send_param_problem(struct mhio *io, const void *pkt, size_t size, ui
 }
 
 /* False: it is none of these messages. */
-static bool receive_icmp6(struct mhio *io, const void *pkt, size_t size)
+static bool receive_icmp6(struct mhio *io, const struct sec_clear *c)
 {
 	struct icmp6_msg m;
-	enum icmp6_verdict v = icmp6_decode(pkt, size, &m);
+	enum icmp6_verdict v = icmp6_decode(c->pkt, c->size, &m);
 
 	if (v == ICMP6_IGNORE)
 		return false;
 	io->counters[MHIO_C_icmp6_rx]++;
 	if (v != ICMP6_OK)
 		io->counters[MHIO_C_icmp6_bad]++;
+	else if (io->sec && !sec_icmp6_ok(io->sec, c, &m))
+		io->counters[MHIO_C_icmp6_protection]++;
 	else if (io->on_icmp6)
 		io->on_icmp6(io->arg, &m);
 	return true;
+}
+
+/* What came under ESP is opened; false: it was refused. */
+static bool unwrap(struct mhio *io, const void *pkt, size_t size, struct sec_clear *c)
+{
+	struct mh_env e;
+
+	if (!io->sec) {
+		c->pkt = pkt;
+		c->size = size;
+		c->esp = false;
+		return true;
+	}
+	if (sec_unwrap(io->sec, pkt, size, ntp_now(), c) == MH_OK)
+		return true;
+	io->counters[MHIO_C_mh_rx]++;
+	io->counters[MHIO_C_mh_protection]++;
+	e = (struct mh_env){.src = c->src, .dst = c->dst, .hoa = c->hoa};
+	if (c->tell && may_send_error(io, &e))
+		send_binding_error(io, &e, 1);
+	return false;
 }
 
 /* False: it is signalling, or malformed in the same way. */
@@ -153,15 +176,17 @@ static void receive(void *arg, const void *pkt, size_t size, unsigned ifindex)
 		[MH_DROP_SEC] = MHIO_C_mh_protection,
 	};
 	struct mhio *io = arg;
+	struct sec_clear c;
 	enum ip6_verdict chain;
 	unsigned where;
 	struct mh_env e = {0};
 	enum mh_verdict v;
 
 	(void)ifindex;
-	if (receive_icmp6(io, pkt, size) || receive_plain(io, pkt, size))
+	if (!unwrap(io, pkt, size, &c) || receive_icmp6(io, &c) ||
+		(!c.esp && receive_plain(io, pkt, size)))
 		return;
-	v = io->sec ? sec_open(io->sec, pkt, size, ntp_now(), &e, &chain, &where)
+	v = io->sec ? sec_open(io->sec, &c, ntp_now(), &e, &chain, &where)
 		    : mh_decode_packet(pkt, size, &e, &chain, &where);
 	io->counters[counter[v]]++;
 	if (v == MH_OK) {
@@ -206,11 +231,24 @@ void mhio_on_icmp6(struct mhio *io, mhio_icmp6_fn *fn)
 	io->on_icmp6 = fn;
 }
 
+static void want_keys(struct mhio *io, const struct mh_env *e)
+{
+	if (io->sec && io->on_keys && sec_needs_keys(io->sec, e, daemon_now()))
+		io->on_keys(io->keys_arg, e);
+}
+
 int mhio_send_icmp6(struct mhio *io, const struct icmp6_msg *m, unsigned oif)
 {
+	struct mh_env e = {.src = m->src, .dst = m->dst, .hoa = m->hoa};
 	uint8_t buf[ICMP6_MAX_SIZE];
-	int n = icmp6_encode(m, buf, sizeof(buf));
+	int n;
 
+	if (m->type == ICMP6_MPS)
+		want_keys(io, &e);
+	n = io->sec ? sec_seal_icmp6(io->sec, m, buf, sizeof(buf))
+		    : icmp6_encode(m, buf, sizeof(buf));
+	if (n == -ENOKEY) /* it is sent again, by when there are keys */
+		return 0;
 	return n < 0 ? n : sig_send(io->sig, buf, (size_t)n, oif);
 }
 
@@ -226,8 +264,7 @@ int mhio_send(struct mhio *io, const struct mh_env *e, unsigned oif)
 	uint8_t buf[IP6_SIG_MAX];
 	int n;
 
-	if (io->sec && io->on_keys && sec_needs_keys(io->sec, e, daemon_now()))
-		io->on_keys(io->keys_arg, e);
+	want_keys(io, e);
 	n = io->sec ? sec_seal(io->sec, e, ntp_now(), buf, sizeof(buf))
 		    : mh_encode_packet(e, buf, sizeof(buf));
 	io->waits = n == -ENOKEY && io->on_keys;

@@ -31,7 +31,8 @@
 	X(mh_errors_limited, "error replies left out by the rate limit") \
 	X(icmp6_rx, \
 		"home agent and prefix discovery messages (ICMPv6 144-147) taken off the wire") \
-	X(icmp6_bad, "of these, silently dropped: checksum, code, length or an option is wrong")
+	X(icmp6_bad, "of these, silently dropped: checksum, code, length or an option is wrong") \
+	X(icmp6_protection, "of these, silently dropped: prefix discovery without protection")
 enum mhio_counter {
 #define X(name, text) MHIO_C_##name,
 	MHIO_COUNTERS(X)

@@ -129,11 +129,19 @@ static void randomize(void *arg, void *out, size_t size)
 		abort(); /* nothing may be sent with an IV that can be guessed */
 }
 
+static void renew(void *arg)
+{
+	struct protect *p = arg;
+
+	if (p->keying)
+		keying_hurry(p->keying);
+}
+
 int protect_open(
 	struct protect **out, bool home_agent, enum sec_mode strangers, const char *replay_file)
 {
 	struct protect *p = calloc(1, sizeof(*p));
-	struct sec_hooks hooks = {p, keep, recall, randomize};
+	struct sec_hooks hooks = {p, keep, recall, randomize, renew};
 
 	if (!p)
 		return -ENOMEM;

@@ -13,7 +13,9 @@
 #define OUT_AHEAD     1024       /* ESP numbers reserved with one write to the disk */
 #define REKEY_AT      (1u << 15) /* messages; payload.h needs it to be below 2^16 */
 #define MAX_UNHEARD   3
-#define SECOND        ((uint64_t)1 << 32)
+#define SECOND        ((uint64_t)1 << 32) /* NTP */
+#define TOLD_NTP      SECOND       /* a router without keys here is told so this often at most */
+#define DOUBT_NTP     (5 * SECOND) /* and believes it this often at most */
 
 const char *const sec_modes[] = {[SEC_NONE] = "none",
 	[SEC_AUTH] = "auth-option",
@@ -46,6 +48,7 @@ struct peer {
 		uint64_t since;    /* ms; when the keys came */
 		unsigned unheard;  /* messages sent since one came */
 		uint32_t reserved; /* outbound numbers up to it are ours to use */
+		uint64_t told;     /* NTP; when the lack of keys was told, or believed */
 	} esp;
 	uint64_t answers_since; /* NTP; start of the second that 'answers' counts */
 	unsigned answers;
@@ -354,14 +357,12 @@ static void use_new(struct peer *p)
 
 /* The association is the home address's: nobody can use his own for another's. */
 static enum mh_verdict open_esp(
-	struct sec *s, struct peer *p, struct ip6_pkt *ip, struct mh_env *out)
+	struct sec *s, struct peer *p, struct ip6_pkt *ip, struct sec_clear *out)
 {
-	uint8_t inner[IP6_SIG_MAX], clear[IP6_SIG_MAX];
+	uint8_t inner[IP6_SIG_MAX];
 	struct esp_sa *sa = find_sa(p, ip);
 	uint32_t top = sa->seq;
-	enum ip6_verdict chain;
 	enum mh_verdict v;
-	unsigned where;
 	size_t size;
 	int n;
 
@@ -377,14 +378,60 @@ static enum mh_verdict open_esp(
 		use_new(p);
 	ip->payload = inner;
 	ip->payload_size = size;
-	n = ip->proto == IP6_PROTO_MH ? ip6_encode(ip, clear, sizeof(clear)) : -1;
-	if (n < 0 || mh_decode_packet(clear, (size_t)n, out, &chain, &where) != MH_OK)
+	n = ip->proto == IP6_PROTO_MH || ip->proto == IP6_PROTO_ICMP6
+		    ? ip6_encode(ip, out->buf, sizeof(out->buf))
+		    : -1;
+	if (n < 0)
+		return drop(s, SEC_C_esp_inner);
+	out->pkt = out->buf;
+	out->size = (size_t)n;
+	out->esp = true;
+	return MH_OK;
+}
+
+/* What was in an authentic ESP packet. */
+static enum mh_verdict check_inner(struct sec *s, enum mh_verdict v, const struct mh_env *e)
+{
+	if (v != MH_OK)
 		return drop(s, SEC_C_esp_inner);
 	/* RFC 3776 s3.1: the care-of address comes from the option, the IPv6 header is anyone's. */
-	if (out->m.type == MH_BU && out->m.bu.lifetime_s > 0 && ip->has_hao &&
-		addr6_is_any(&out->m.o.alt_coa))
+	if (e->m.type == MH_BU && e->m.bu.lifetime_s > 0 && !addr6_is_any(&e->hoa) &&
+		addr6_is_any(&e->m.o.alt_coa))
 		return drop(s, SEC_C_esp_care_of);
 	return MH_OK;
+}
+
+static bool keyless(const struct peer *p)
+{
+	return p->mode == SEC_ESP && !p->esp.out.spi;
+}
+
+/* A home agent that has started anew does not know the keys that its router still uses. */
+static enum mh_verdict no_keys(struct sec *s, struct peer *p, const struct ip6_pkt *ip,
+	uint64_t now, struct sec_clear *out)
+{
+	if (p && s->home_agent && keyless(p) && ip->has_hao && now - p->esp.told >= TOLD_NTP) {
+		p->esp.told = now;
+		out->tell = true;
+		out->src = ip->src;
+		out->dst = ip->dst;
+		out->hoa = ip->hao;
+	}
+	return drop(s, SEC_C_esp_spi);
+}
+
+/* The home agent says in clear, as Binding Errors come, that it does not know us: anybody can say
+ * so. If something of ours stays unanswered it is a reason to make new keys, now and then. */
+static void doubt(struct sec *s, struct peer *p, const struct mh_env *e, uint64_t now)
+{
+	if (s->home_agent || !p || p->mode != SEC_ESP || e->m.be.status != 1 ||
+		p->esp.unheard == 0 || now - p->esp.told < DOUBT_NTP)
+		return;
+	p->esp.told = now;
+	p->esp.unheard = MAX_UNHEARD;
+	s->counters[SEC_C_esp_doubt]++;
+	if (s->hooks.renew)
+		s->hooks.renew(s->hooks.arg);
 }
 
 /* Replaces the message that 'ip' carries by ESP in 'buf'. */
@@ -471,24 +518,36 @@ static struct peer *find_sender(const struct sec *s, const struct ip6_pkt *ip)
 	return find(s, &ip->src, ip->has_hao ? &ip->hao : ip->has_rh2 ? &ip->rh2 : &ip->dst);
 }
 
-enum mh_verdict sec_open(struct sec *s, const void *pkt, size_t size, uint64_t now,
-	struct mh_env *out, enum ip6_verdict *chain, unsigned *where)
+enum mh_verdict sec_unwrap(
+	struct sec *s, const void *pkt, size_t size, uint64_t now, struct sec_clear *out)
 {
-	enum mh_verdict v;
 	struct ip6_pkt ip;
 	struct peer *p;
 
-	if (ip6_decode(pkt, size, &ip) != IP6_OK) /* it says what that means for signalling */
-		return mh_decode_packet(pkt, size, out, chain, where);
-	*chain = IP6_OK;
-	*where = 0;
+	out->pkt = pkt;
+	out->size = size;
+	out->esp = out->tell = false;
+	if (ip6_decode(pkt, size, &ip) != IP6_OK || ip.proto != IP6_PROTO_ESP)
+		return MH_OK;
 	p = find_sender(s, &ip);
-	if (ip.proto == IP6_PROTO_ESP)
-		return p && has_esp(p) && p->esp.in.spi ? open_esp(s, p, &ip, out)
-							: drop(s, SEC_C_esp_spi);
-	v = mh_decode_packet(pkt, size, out, chain, where);
-	if (v != MH_OK)
+	return p && has_esp(p) && p->esp.in.spi ? open_esp(s, p, &ip, out)
+						: no_keys(s, p, &ip, now, out);
+}
+
+enum mh_verdict sec_open(struct sec *s, const struct sec_clear *c, uint64_t now, struct mh_env *out,
+	enum ip6_verdict *chain, unsigned *where)
+{
+	enum mh_verdict v = mh_decode_packet(c->pkt, c->size, out, chain, where);
+	struct ip6_pkt ip;
+	struct peer *p;
+
+	if (c->esp)
+		return check_inner(s, v, out);
+	if (v != MH_OK || ip6_decode(c->pkt, c->size, &ip) != IP6_OK)
 		return v;
+	p = find_sender(s, &ip);
+	if (!p && out->m.type == MH_BE)
+		doubt(s, find(s, &ip.src, &out->m.be.hoa), out, now);
 	switch (p ? p->mode : s->strangers) {
 	case SEC_NONE: return MH_OK;
 	case SEC_AUTH:
@@ -505,19 +564,41 @@ enum mh_verdict sec_open(struct sec *s, const void *pkt, size_t size, uint64_t n
 	return harmless(out->m.type) ? MH_OK : drop(s, SEC_C_sec_stranger);
 }
 
+bool sec_icmp6_ok(struct sec *s, const struct sec_clear *c, const struct icmp6_msg *m)
+{
+	const struct peer *p;
+	enum sec_mode mode;
+
+	if (c->esp || (m->type != ICMP6_MPS && m->type != ICMP6_MPA))
+		return true;
+	p = s->home_agent ? find(s, &m->dst, &m->hoa) : find(s, &m->src, &m->hoa);
+	mode = p ? p->mode : s->home_agent ? SEC_NONE : s->strangers;
+	if (mode != SEC_NONE)
+		s->counters[SEC_C_sec_clear]++;
+	return mode == SEC_NONE;
+}
+
+/* To whom a message goes; false: it must not go, in clear for want of memory. */
+static bool find_receiver(struct sec *s, const struct in6_addr *src, const struct in6_addr *dst,
+	const struct in6_addr *in_header, struct peer **p)
+{
+	const struct in6_addr *end = s->home_agent ? dst : src;
+	const struct in6_addr *hoa = addr6_is_any(in_header) ? end : in_header;
+
+	*p = find_or_add(s, s->home_agent ? src : dst, hoa);
+	return *p || !s->any.there || !addr6_eq(hoa, &s->any.hoa) || s->any.mode == SEC_NONE;
+}
+
 int sec_seal(struct sec *s, const struct mh_env *e, uint64_t now, void *buf, size_t size)
 {
-	const struct in6_addr *peer_end = s->home_agent ? &e->dst : &e->src;
-	const struct in6_addr *hoa = addr6_is_any(&e->hoa) ? peer_end : &e->hoa;
-	struct peer *p = find_or_add(s, s->home_agent ? &e->src : &e->dst, hoa);
 	struct mh_env sealed = *e;
 	uint8_t mh[MH_MAX_SIZE], esp[MH_MAX_SIZE + ESP_OVERHEAD];
 	struct ip6_pkt ip;
+	struct peer *p;
 	int n;
 
-	if (!p && s->any.there && addr6_eq(hoa, &s->any.hoa) && s->any.mode != SEC_NONE)
-		return -ENOKEY; /* never in clear for want of memory */
-
+	if (!find_receiver(s, &e->src, &e->dst, &e->hoa, &p))
+		return -ENOKEY;
 	if (p && p->mode == SEC_AUTH && (e->m.type == MH_BU || e->m.type == MH_BA))
 		n = seal_auth(s, p, &sealed, now, mh, sizeof(mh));
 	else
@@ -531,6 +612,25 @@ int sec_seal(struct sec *s, const struct mh_env *e, uint64_t now, void *buf, siz
 			return n;
 	}
 	return ip6_encode(&ip, buf, size);
+}
+
+int sec_seal_icmp6(struct sec *s, const struct icmp6_msg *m, void *buf, size_t size)
+{
+	uint8_t icmp[ICMP6_MAX_SIZE], esp[ICMP6_MAX_SIZE + ESP_OVERHEAD];
+	struct ip6_pkt ip;
+	struct peer *p;
+	int n;
+
+	icmp6_frame(m, icmp, &ip);
+	if (m->type == ICMP6_MPS || m->type == ICMP6_MPA) {
+		if (!find_receiver(s, &m->src, &m->dst, &m->hoa, &p) ||
+			(p && p->mode == SEC_AUTH)) /* RFC 4285 s2 */
+			return -ENOKEY;
+		n = p && has_esp(p) ? seal_esp(s, p, &ip, esp, sizeof(esp)) : 0;
+		if (n < 0)
+			return n;
+	}
+	return ip6_encode(&ip, buf, size < ICMP6_MAX_SIZE ? size : ICMP6_MAX_SIZE);
 }
 
 uint64_t sec_counter(const struct sec *s, enum sec_counter c)

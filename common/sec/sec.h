@@ -6,6 +6,8 @@
 #pragma once
 #include "common/sec/auth.h"
 #include "common/sec/keys.h"
+#include "common/wire/icmp6.h"
+#include "common/wire/ip6.h"
 #include "common/wire/mh.h"
 
 enum sec_mode { SEC_NONE, SEC_AUTH, SEC_ESP_STATIC, SEC_ESP, SEC_N_MODES };
@@ -31,7 +33,9 @@ extern const char *const sec_modes[]; /* names, ends with NULL */
 	X(esp_padding, "silently dropped: authentic ESP packet with wrong padding") \
 	X(esp_dummy, "dummy ESP packets (RFC 4303 s2.6)") \
 	X(esp_inner, \
-		"silently dropped: no well-formed Mobility Header in an authentic ESP packet") \
+		"silently dropped: no well-formed Mobility Header or prefix discovery message in " \
+		"an authentic ESP packet") \
+	X(esp_doubt, "new keys because the home agent says in clear that it does not know us") \
 	X(esp_care_of, "silently dropped: registration without an Alternate Care-of Address, and " \
 		       "ESP does " \
 		       "not cover the source") \
@@ -62,6 +66,9 @@ struct sec_hooks { /* copied; called from within the functions below */
 	/* Fills 'value'; false: lost, or never kept. */
 	bool (*recall)(void *arg, struct sec_mark *);
 	void (*random)(void *arg, void *out, size_t size);
+	/* The home agent may have started anew: the next exchange of keys need not wait.  NULL: no
+	 * matter. */
+	void (*renew)(void *arg);
 };
 
 struct sec;
@@ -75,13 +82,32 @@ int sec_add(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa,
 /* At a mobile router: the same for every home agent that it will write to, found later. */
 int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
+
+struct sec_clear { /* a packet that came, as it was before ESP */
+	const void *pkt;
+	size_t size;
+	bool esp;                      /* it was under ESP, and authentic */
+	bool tell;                     /* dropped; its sender is to be told that there are no */
+	struct in6_addr src, dst, hoa; /* keys: a Binding Error 1 from dst to src about hoa */
+	uint8_t buf[IP6_SIG_MAX];
+};
+/* Takes off the ESP, if 'pkt' has any; 'pkt' is borrowed as long as 'out' is used.  'now': NTP
+ * time. MH_OK, or MH_DROP_SEC. */
+enum mh_verdict sec_unwrap(
+	struct sec *, const void *pkt, size_t size, uint64_t now, struct sec_clear *out);
 /* As mh_decode_packet(), with MH_DROP_SEC for what protection refuses; out->refuse says what an
- * authentic, or nearly authentic, message has to be answered with.  'now': NTP time. */
-enum mh_verdict sec_open(struct sec *, const void *pkt, size_t size, uint64_t now,
-	struct mh_env *out, enum ip6_verdict *chain, unsigned *where);
+ * authentic, or nearly authentic, message has to be answered with. */
+enum mh_verdict sec_open(struct sec *, const struct sec_clear *, uint64_t now, struct mh_env *out,
+	enum ip6_verdict *chain, unsigned *where);
+/* May this message, which 'c' is, be acted upon?  Prefix discovery has to come as updates and
+ * acknowledgements do (RFC 6275 s6.7, s6.8), and not at all with the authentication option, which
+ * can't protect it (RFC 4285 s2); who has no keys here gets to the core, which serves the bound. */
+bool sec_icmp6_ok(struct sec *, const struct sec_clear *c, const struct icmp6_msg *);
 /* As mh_encode_packet(); a home agent answers under the SPI that e->m.o.mac.spi names, if any.
  * -EIO: OpenSSL failed; -ENOKEY: there are no keys yet. */
 int sec_seal(struct sec *, const struct mh_env *e, uint64_t now, void *buf, size_t size);
+/* As icmp6_encode(), and with -ENOKEY also for what must not go (sec_icmp6_ok()). */
+int sec_seal_icmp6(struct sec *, const struct icmp6_msg *, void *buf, size_t size);
 /* Keys of SEC_ESP are not to get older than this, ms; 0, as at first: they may. */
 void sec_rekey(struct sec *, uint64_t interval_ms);
 /* New associations of a SEC_ESP pair ('in' to us, 'out' from us; copied).  What came under the old

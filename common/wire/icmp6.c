@@ -5,7 +5,7 @@
 #include "common/core/rd.h"
 #include "common/wire/ip6.h"
 
-enum { ICMP6_PROTO = 58, OFF_CSUM = 2, FIXED_SIZE = 8, HOP_LIMIT = 64 };
+enum { OFF_CSUM = 2, FIXED_SIZE = 8, HOP_LIMIT = 64 };
 enum { FLAG_R = 0x8000, FLAG_M = 0x8000, FLAG_O = 0x4000 };
 enum { OPT_PREFIX = 3, OPT_PREFIX_SIZE = 4 }; /* size in units of 8 octets */
 
@@ -101,8 +101,8 @@ static const struct msg_type *msg_find(uint8_t type)
 
 static uint16_t csum(const struct ip6_pkt *p)
 {
-	return ip6_csum(p->has_hao ? &p->hao : &p->src, p->has_rh2 ? &p->rh2 : &p->dst, ICMP6_PROTO,
-		p->payload, p->payload_size);
+	return ip6_csum(p->has_hao ? &p->hao : &p->src, p->has_rh2 ? &p->rh2 : &p->dst,
+		IP6_PROTO_ICMP6, p->payload, p->payload_size);
 }
 
 enum icmp6_verdict icmp6_decode(const void *pkt, size_t size, struct icmp6_msg *out)
@@ -115,7 +115,7 @@ enum icmp6_verdict icmp6_decode(const void *pkt, size_t size, struct icmp6_msg *
 	uint16_t flags;
 	uint8_t code;
 
-	if (ip6_decode(pkt, size, &p) != IP6_OK || p.proto != ICMP6_PROTO)
+	if (ip6_decode(pkt, size, &p) != IP6_OK || p.proto != IP6_PROTO_ICMP6)
 		return ICMP6_IGNORE;
 	memset(&m, 0, sizeof(m));
 	r = rd_init(p.payload, p.payload_size);
@@ -146,26 +146,25 @@ enum icmp6_verdict icmp6_decode(const void *pkt, size_t size, struct icmp6_msg *
 	return v;
 }
 
-int icmp6_encode(const struct icmp6_msg *m, void *buf, size_t size)
+void icmp6_frame(const struct icmp6_msg *m, uint8_t icmp[ICMP6_MAX_SIZE], struct ip6_pkt *out)
 {
 	const struct msg_type *t = msg_find(m->type);
 	bool has_hoa = !addr6_is_any(&m->hoa);
-	uint8_t icmp[ICMP6_MAX_SIZE];
-	struct wr w = wr_init(icmp, sizeof(icmp));
-	struct ip6_pkt p = {
+	struct wr w = wr_init(icmp, ICMP6_MAX_SIZE);
+	uint16_t sum;
+
+	assert(t);
+	*out = (struct ip6_pkt){
 		.src = m->src,
 		.dst = m->dst,
 		.hop_limit = HOP_LIMIT,
-		.proto = ICMP6_PROTO,
+		.proto = IP6_PROTO_ICMP6,
+		.has_hao = t->hao && has_hoa,
+		.has_rh2 = t->rh2 && has_hoa,
 		.hao = m->hoa,
 		.rh2 = m->hoa,
 		.payload = icmp,
 	};
-	uint16_t sum;
-
-	assert(t);
-	p.has_hao = t->hao && has_hoa;
-	p.has_rh2 = t->rh2 && has_hoa;
 	wr_u8(&w, m->type);
 	wr_zero(&w, 3); /* Code, Checksum */
 	wr_u16(&w, m->id);
@@ -174,9 +173,17 @@ int icmp6_encode(const struct icmp6_msg *m, void *buf, size_t size)
 			      (t->has_mo && m->other ? FLAG_O : 0)));
 	t->write(&w, m);
 	assert(wr_ok(&w)); /* 8 octets, and 77 * 16 or 16 * 32 at most */
-	p.payload_size = wr_off(&w);
-	sum = csum(&p);
+	out->payload_size = wr_off(&w);
+	sum = csum(out);
 	memcpy(icmp + OFF_CSUM, &sum, sizeof(sum));
+}
+
+int icmp6_encode(const struct icmp6_msg *m, void *buf, size_t size)
+{
+	uint8_t icmp[ICMP6_MAX_SIZE];
+	struct ip6_pkt p;
+
+	icmp6_frame(m, icmp, &p);
 	return ip6_encode(&p, buf, size < ICMP6_MAX_SIZE ? size : ICMP6_MAX_SIZE);
 }
 

@@ -2,6 +2,7 @@
  * (RFC 6275 s6.5-6.8, RFC 3963 s7.1-7.2).  Pure: no I/O, no clock, no allocation.  Host-order
  * values; nothing borrows from the packet. */
 #pragma once
+#include "common/wire/ip6.h"
 #include "common/wire/ndp.h"
 
 #define ICMP6_MAX_HA   77   /* addresses that fit a reply of 1280 octets; more are ignored */
@@ -46,6 +47,8 @@ enum icmp6_verdict icmp6_decode(const void *pkt, size_t size, struct icmp6_msg *
  * Home Address option and an advertisement a type 2 routing header.  Returns its size, or
  * -EMSGSIZE: 'size' or ICMP6_MAX_SIZE is too small. */
 int icmp6_encode(const struct icmp6_msg *, void *buf, size_t size);
+/* The same in parts: the message, and the packet around it, which borrows it. */
+void icmp6_frame(const struct icmp6_msg *, uint8_t icmp[ICMP6_MAX_SIZE], struct ip6_pkt *out);
 
 /* Mobile IPv6 home agents anycast address of a subnet (RFC 2526 s2: identifier 126; RFC 6275
  * s10.5.1). */

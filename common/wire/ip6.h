@@ -14,6 +14,7 @@
 #define IP6_PROTO_FRAG   44
 #define IP6_PROTO_ESP    50
 #define IP6_PROTO_AH     51
+#define IP6_PROTO_ICMP6  58
 #define IP6_PROTO_NONE   59
 #define IP6_PROTO_DSTOPT 60
 #define IP6_PROTO_MH     135

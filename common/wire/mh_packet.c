@@ -6,7 +6,7 @@
 #include "common/wire/quote.h"
 
 enum { OFF_LEN = 1, OFF_CSUM = 4, HDR_SIZE = 8 };
-enum { ICMP6_PROTO = 58, HOP_LIMIT = 64 };
+enum { HOP_LIMIT = 64 };
 
 enum mh_verdict mh_decode_packet(
 	const void *pkt, size_t size, struct mh_env *out, enum ip6_verdict *chain, unsigned *where)
@@ -84,7 +84,7 @@ int mh_encode_param_problem(const void *pkt, size_t pkt_size, uint8_t code, unsi
 	struct quote_error e = {QUOTE_PARAM_PROBLEM, code, pointer};
 	uint8_t icmp[QUOTE_MIN_MTU];
 	struct rd r = rd_init(pkt, pkt_size);
-	struct ip6_pkt p = {.src = *src, .hop_limit = HOP_LIMIT, .proto = ICMP6_PROTO};
+	struct ip6_pkt p = {.src = *src, .hop_limit = HOP_LIMIT, .proto = IP6_PROTO_ICMP6};
 	struct in6_addr dst;
 	uint16_t csum;
 	int n;
@@ -98,7 +98,7 @@ int mh_encode_param_problem(const void *pkt, size_t pkt_size, uint8_t code, unsi
 		return -EINVAL;
 	p.payload = icmp;
 	p.payload_size = (size_t)quote_write(&e, pkt, pkt_size, icmp, sizeof(icmp));
-	csum = ip6_csum(&p.src, &p.dst, ICMP6_PROTO, icmp, p.payload_size);
+	csum = ip6_csum(&p.src, &p.dst, IP6_PROTO_ICMP6, icmp, p.payload_size);
 	memcpy(icmp + 2, &csum, sizeof(csum));
 	n = ip6_encode(&p, buf, size);
 	return n < 0 ? -EINVAL : n;

@@ -15,7 +15,7 @@ enum { HA_NEMO = 0x8000 };
 
 #define VALID_2H_MS 7200000 /* RFC 4862 s5.5.3 */
 
-enum { ICMP6_PROTO = 58, ICMP6_HDR_SIZE = 4, OFF_CSUM = 2, HOP_LIMIT = 255 };
+enum { ICMP6_HDR_SIZE = 4, OFF_CSUM = 2, HOP_LIMIT = 255 };
 enum { MTU_MIN = 1280, MTU_MAX = 65535 };
 
 /* --- options: what follows Type and Length --- */
@@ -293,7 +293,7 @@ static enum ndp_verdict check(const struct ip6_pkt *p, const struct msg_type **t
 {
 	struct rd r = rd_init(p->payload, p->payload_size);
 
-	if (p->proto != ICMP6_PROTO || p->payload_off != IP6_HDR_SIZE)
+	if (p->proto != IP6_PROTO_ICMP6 || p->payload_off != IP6_HDR_SIZE)
 		return NDP_IGNORE;
 	m->type = rd_u8(&r);
 	if (!rd_ok(&r))
@@ -303,7 +303,7 @@ static enum ndp_verdict check(const struct ip6_pkt *p, const struct msg_type **t
 		return NDP_IGNORE;
 	if (p->hop_limit != HOP_LIMIT)
 		return NDP_DROP_HOPS;
-	if (ip6_csum(&p->src, &p->dst, ICMP6_PROTO, p->payload, p->payload_size) != 0)
+	if (ip6_csum(&p->src, &p->dst, IP6_PROTO_ICMP6, p->payload, p->payload_size) != 0)
 		return NDP_DROP_CSUM;
 	if (rd_u8(&r) != 0)
 		return NDP_DROP_CODE;
@@ -353,7 +353,7 @@ int ndp_encode(const struct ndp_msg *m, void *buf, size_t size)
 	struct ip6_pkt p = {.src = m->src,
 		.dst = m->dst,
 		.hop_limit = HOP_LIMIT,
-		.proto = ICMP6_PROTO,
+		.proto = IP6_PROTO_ICMP6,
 		.payload = icmp};
 	uint16_t csum;
 
@@ -363,7 +363,7 @@ int ndp_encode(const struct ndp_msg *m, void *buf, size_t size)
 	t->write(&w, m);
 	assert(wr_ok(&w)); /* RA with all options: 16 + 8 + 8 + 16 * 32 + 8 + 8 octets */
 	p.payload_size = wr_off(&w);
-	csum = ip6_csum(&p.src, &p.dst, ICMP6_PROTO, icmp, p.payload_size);
+	csum = ip6_csum(&p.src, &p.dst, IP6_PROTO_ICMP6, icmp, p.payload_size);
 	memcpy(icmp + OFF_CSUM, &csum, sizeof(csum));
 	return ip6_encode(&p, buf, size);
 }

@@ -408,6 +408,34 @@ static void a_prefix_that_is_over_leaves_the_list(void **state)
 	assert_int_equal(sent[1].m.n_prefix, 2);
 }
 
+static int status(void)
+{
+	for (unsigned i = 0; i < out.n; i++)
+		if (out.v[i].type == HA_DO_SEND && out.v[i].mh.m.type == MH_BA)
+			return out.v[i].mh.m.ba.status;
+	return -1;
+}
+
+/* Neither asked nor of its own accord, nor sent to ask by status 1 (RFC 4285 s2). */
+static void a_router_that_cannot_protect_it_is_told_nothing(void **state)
+{
+	(void)state;
+	hear("2001:db8:100::/64", 86400, 50, true);
+	update(0, COA, 600);
+	assert_int_equal(status(), MH_ST_ACCEPTED_PREFIX);
+	update(0, COA, 0);
+	n_sent = 0;
+	routers[0].no_mpd = true;
+	update(0, COA, 600);
+	assert_int_equal(status(), MH_ST_ACCEPTED);
+	solicit(0, COA, 1);
+	hear("2001:db8:100::/64", 4000000, 4000000, true);
+	run(500000);
+	assert_int_equal(n_sent, 0);
+	assert_int_equal(n_be, 0); /* it is bound */
+	assert_int_equal(ha_counter(ha, HA_C_mps_dropped), 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -428,6 +456,7 @@ int main(void)
 		TEST(a_bound_router_is_told_once_a_day),
 		TEST(it_can_be_switched_off),
 		TEST(a_prefix_that_is_over_leaves_the_list),
+		TEST(a_router_that_cannot_protect_it_is_told_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

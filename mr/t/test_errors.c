@@ -1,7 +1,23 @@
 /* test_errors.c - refresh requests, errors about updates and silence, which prove nothing: each
  * leads to an update at most, and a flood of them to no more than the permitted rate (RFC 6275
  * s11.3.5, s11.3.6, s11.7.4, s11.8). */
+#include "common/core/seq16.h"
 #include "mr/t/drive.h"
+
+static struct mr_event unasked(uint8_t type)
+{
+	struct mr_event ev = ack_event(0, 0, 0, 0);
+
+	memset(&ev.mh.m, 0, sizeof(ev.mh.m));
+	ev.mh.m.type = type;
+	ev.mh.m.be.status = 1;
+	ev.mh.m.be.hoa = d.conf.hoa;
+	ev.mh.hoa = in6addr_any;
+	ev.mh.dst = type == MH_BE ? A("2001:db8:a::1") : d.conf.hoa;
+	if (type == MH_BRR)
+		memset(&ev.mh.m.be, 0, sizeof(ev.mh.m.be));
+	return ev;
+}
 
 static void a_request_or_an_unknown_binding_leads_to_an_update(void **state)
 { /* RFC 6275 s11.7.4, s11.3.6 */
@@ -32,19 +48,33 @@ static void a_request_or_an_unknown_binding_leads_to_an_update(void **state)
 	assert_int_equal(d.n, 0);
 }
 
-static struct mr_event unasked(uint8_t type)
+/* The home agent was away, and tells by this that it is there again. */
+static void an_unknown_binding_ends_a_long_wait(void **state) /* RFC 6275 s11.3.6 */
 {
-	struct mr_event ev = ack_event(0, 0, 0, 0);
+	struct mr_event ev;
+	uint16_t first;
 
-	memset(&ev.mh.m, 0, sizeof(ev.mh.m));
-	ev.mh.m.type = type;
-	ev.mh.m.be.status = 1;
-	ev.mh.m.be.hoa = d.conf.hoa;
-	ev.mh.hoa = in6addr_any;
-	ev.mh.dst = type == MH_BE ? A("2001:db8:a::1") : d.conf.hoa;
-	if (type == MH_BRR)
-		memset(&ev.mh.m.be, 0, sizeof(ev.mh.m.be));
-	return ev;
+	(void)state;
+	arrive_at_a();
+	first = last_seq();
+	run(60000); /* the next update is up to 32 s away */
+	forget();
+	ev = unasked(MH_BE);
+	step(&ev);
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	step(&ev); /* that was the answer to it */
+	run(149);
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	run(1); /* the waits begin anew */
+	assert_int_equal(count(MR_DO_SEND_MH), 2);
+	for (unsigned ms = 0; ms < 10000; ms += 10) { /* forged: one in a second */
+		step(&ev);
+		run(10);
+	}
+	assert_in_range(count(MR_DO_SEND_MH), 10, 24);
+	assert_true(seq16_newer(last_seq(), first));
+	ack(0, 0, (uint16_t)(last_seq() - 3), 600); /* what was sent before still counts */
+	assert_true(mr_bound(d.mr, d.now));
 }
 
 static void a_request_comes_to_the_home_address(void **state) /* RFC 6275 s6.1, s11.7.4 */
@@ -211,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DRIVE_TEST(a_request_or_an_unknown_binding_leads_to_an_update),
+		DRIVE_TEST(an_unknown_binding_ends_a_long_wait),
 		DRIVE_TEST_CONF(no_event_makes_more_than_three_updates_a_second),
 		DRIVE_TEST(a_request_comes_to_the_home_address),
 		DRIVE_TEST(an_error_about_another_home_address_is_not_ours),

@@ -281,6 +281,23 @@ static void after_a_move_it_asks_from_the_new_place_when_that_is_known(void **st
 	assert_memory_equal(&last_sent()->src, &d.mr->bul.coa, 16);
 }
 
+static void what_cannot_be_protected_is_left_alone(void **state) /* RFC 4285 s2 */
+{
+	struct mr_event ev;
+
+	(void)state;
+	d.conf.no_mpd = true;
+	drive_teardown(NULL);
+	drive_new();
+	bound(MH_ST_ACCEPTED_PREFIX);
+	assert_true(mr_bound(d.mr, d.now));
+	ev = answer_event(7, 600, 300);
+	step(&ev);
+	run(60000);
+	assert_int_equal(solicitations(), 0);
+	assert_int_equal(mr_counter(d.mr, MR_C_mpa_ignored), 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -298,6 +315,7 @@ int main(void)
 		TEST(the_operator_is_told_of_renumbering),
 		TEST(with_the_home_prefix_everything_ends),
 		TEST(after_a_move_it_asks_from_the_new_place_when_that_is_known),
+		TEST(what_cannot_be_protected_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

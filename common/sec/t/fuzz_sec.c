@@ -30,7 +30,7 @@ static void fill(void *arg, void *out, size_t size)
 
 static struct sec *make(bool home_agent, enum sec_mode mode)
 {
-	struct sec_hooks hooks = {NULL, keep, recall, fill};
+	struct sec_hooks hooks = {NULL, keep, recall, fill, NULL};
 	struct sec *s = sec_new(home_agent, mode, &hooks);
 	struct keys k = {.n_auth = 1,
 		.auth[0] = {256, 32, {1, 2, 3}},
@@ -70,6 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint64_t now = (uint64_t)3900000000 << 32;
 	enum ip6_verdict chain;
 	struct mh_env e;
+	struct icmp6_msg m;
+	struct sec_clear c;
+	struct sec *at;
 	unsigned where;
 	uint8_t *pkt;
 	bool to_ha;
@@ -88,11 +91,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 2)
 		mend(pkt, size - 1, to_ha);
 	now += (uint64_t)1 << 33;
-	if (sec_open(ends[to_ha | (data[0] >> 1 & 2)], pkt, size - 1, now, &e, &chain, &where) ==
-			MH_OK &&
-		e.m.type != MH_BRR && e.m.type != MH_BE && e.m.type != MH_HB &&
-		e.refuse != MH_ST_AUTH_FAIL)
-		abort();
+	at = ends[to_ha | (data[0] >> 1 & 2)];
+	if (sec_unwrap(at, pkt, size - 1, now, &c) == MH_OK) {
+		if (icmp6_decode(c.pkt, c.size, &m) == ICMP6_OK && sec_icmp6_ok(at, &c, &m) &&
+			!c.esp && m.type >= ICMP6_MPS && !to_ha)
+			abort();
+		if (sec_open(at, &c, now, &e, &chain, &where) == MH_OK && e.m.type != MH_BRR &&
+			e.m.type != MH_BE && e.m.type != MH_HB && e.refuse != MH_ST_AUTH_FAIL)
+			abort();
+	}
 	free(pkt);
 	return 0;
 }

@@ -13,6 +13,7 @@ struct end {
 	struct sec_mark marks[8]; /* what its replay file would hold */
 	unsigned n_marks;
 	unsigned kept;
+	unsigned renewed;
 };
 
 static inline void end_keep(void *arg, const struct sec_mark *m)
@@ -51,11 +52,18 @@ static inline void end_random(void *arg, void *out, size_t size)
 	memset(out, 0x5a, size);
 }
 
+static inline void end_renew(void *arg)
+{
+	struct end *e = arg;
+
+	e->renewed++;
+}
+
 /* Starts it (again): what it kept is all that it knows. */
 static inline void end_start(
 	struct end *e, bool home_agent, enum sec_mode mode, const struct keys *k)
 {
-	struct sec_hooks hooks = {e, end_keep, end_recall, end_random};
+	struct sec_hooks hooks = {e, end_keep, end_recall, end_random, end_renew};
 	struct in6_addr ha = A(HA_ADDR), hoa = A(HOA_ADDR);
 
 	sec_free(e->sec);
