@@ -355,7 +355,7 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 		max_s = remaining_s(u);
 	b->lifetime_s = u->e->m.bu.lifetime_s < max_s ? u->e->m.bu.lifetime_s : max_s & ~3u;
 	status = home_grant(ha, &u->hoa, now, &b->lifetime_s);
-	if (!mpa_serves(ha, p)) /* "prefix discovery necessary": it could not be answered */
+	if (p->conf->no_mpd) /* "prefix discovery necessary" would be of no use */
 		status = MH_ST_ACCEPTED;
 	if (!b->lifetime_s) { /* less than 4 s are left of the home prefix */
 		p->b = before;

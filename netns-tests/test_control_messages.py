@@ -639,7 +639,7 @@ def test_all_of_it_under_esp(make_net, engine):
     counters = lambda: {c["name"]: c["value"] for c in mr.ask("stats")["counters"]}  # noqa: E731
     wait_for(lambda: counters()["hb_tx"] >= 4, 10, "heartbeats known to both")
     ha.restart(signal.SIGKILL)
-    mr.wait_event("peer.silent", timeout=10)
+    mr.wait_event("peer.restarted", timeout=10)
     wait_for(lambda: [b["state"] for b in ha.ask("bindings")] == ["bound"], 10, "bound again")
     ha.ask("drain")
     mr.wait_event("mr.switch", timeout=5)

@@ -282,12 +282,14 @@ static void take_answers(struct honest *h)
 {
 	uint8_t buf[IP6_SIG_MAX];
 	enum ip6_verdict chain;
+	struct sec_clear clear;
 	unsigned where, i;
 	struct mh_env e;
 	ssize_t n;
 
 	while ((n = recv(h->rx, buf, sizeof(buf), 0)) > 0) {
-		if (sec_open(h->sec, buf, (size_t)n, ntp_now(), &e, &chain, &where) != MH_OK ||
+		if (sec_unwrap(h->sec, buf, (size_t)n, ntp_now(), &clear) != MH_OK ||
+			sec_open(h->sec, &clear, ntp_now(), &e, &chain, &where) != MH_OK ||
 			e.m.type != MH_BA)
 			continue;
 		i = (unsigned)(e.hoa.s6_addr[14] << 8 | e.hoa.s6_addr[15]);
@@ -311,7 +313,7 @@ static void give_up_old(struct honest *h)
 static int be_honest(char **argv)
 {
 	static struct honest h;
-	struct sec_hooks hooks = {NULL, keep, recall, randomize};
+	struct sec_hooks hooks = {NULL, keep, recall, randomize, NULL};
 	uint64_t per_s = (uint64_t)atoll(argv[2]), next = now_ns();
 
 	h.ha = address(argv[0]);
