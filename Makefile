@@ -20,7 +20,16 @@ WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-pr
 CFLAGS  ?= -O2 -g
 CPPFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/libnl3
 ALL_CFLAGS = $(CPPFLAGS_ALL) $(WARN) $(CFLAGS) -fno-strict-overflow -MMD -MP
-SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ifdef SAN # all programs are built with these, from the unit tests' objects
+CFLAGS  := $(SANITIZE)
+OUT     := $(B)/asan
+export NEMO_BUILD := $(CURDIR)/$(OUT)
+# A daemon that forbids debuggers can't look for its own leaks; the unit tests and the soak test do.
+export ASAN_OPTIONS := detect_leaks=0
+else
+OUT     := $(B)
+endif
 LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lssl -lcrypto -lcap-ng
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
@@ -39,17 +48,17 @@ FUZZ    := $(wildcard common/*/t/fuzz_*.c mr/t/fuzz_*.c ha/t/fuzz_*.c nat64/t/fu
 SOURCES := $(shell find common mr ha nat64 netns-tests -name '*.[ch]')
 TOOLS   := $(wildcard netns-tests/tools/*.c)
 
-obj     = $(patsubst %.c,$(B)/obj/%.o,$(1))
+obj     = $(patsubst %.c,$(B)/$(if $(SAN),san,obj)/%.o,$(1))
 san     = $(patsubst %.c,$(B)/san/%.o,$(1))
 vpath %.bpf.c $(sort $(dir $(BPF)))
 
-BINS    := $(B)/nemo-ha $(B)/nemo-mr $(B)/nemo-nat64 $(B)/nemoctl
+BINS    := $(OUT)/nemo-ha $(OUT)/nemo-mr $(OUT)/nemo-nat64 $(OUT)/nemoctl
 UNIT_BINS := $(patsubst %.c,$(B)/t/%,$(subst /,-,$(UNIT)))
 FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
-TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(B)/tools/%,$(TOOLS))
+TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 IMAGE   := $(B)/image/nemo-mr.qcow2
 
-.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-migration check-vm demo drill bench \
+.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench \
 	fuzz install image lab lab-migrate lab-down drill-vm clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -60,6 +69,7 @@ tools: all $(TOOL_BINS)
 help: ## this list
 	@awk -F':.*## ' '/^[a-z -]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables:   BENCH=tunnel|nat64|flood  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
+	@echo "               SAN=1 (daemons with ASan and UBSan, for check-net)"
 
 deps: ## install what is missing from Debian's packages
 	@missing=$$(for p in $(DEPS); do \
@@ -72,12 +82,13 @@ deps: ## install what is missing from Debian's packages
 		|| { tail -n 20 /tmp/nemo-deps.log >&2; exit 1; }
 
 # --- build ---
-$(B)/nemo-ha: $(call obj,$(COMMON) $(wildcard ha/*.c))
-$(B)/nemo-mr: $(call obj,$(COMMON) $(wildcard mr/*.c))
-$(B)/nemo-nat64: $(call obj,$(COMMON) $(wildcard nat64/*.c))
-$(B)/nemoctl: $(call obj,$(wildcard common/ctl/*.c))
-$(B)/nemoctl: LDLIBS := -lsystemd -ljansson -lmicrohttpd
+$(OUT)/nemo-ha: $(call obj,$(COMMON) $(wildcard ha/*.c))
+$(OUT)/nemo-mr: $(call obj,$(COMMON) $(wildcard mr/*.c))
+$(OUT)/nemo-nat64: $(call obj,$(COMMON) $(wildcard nat64/*.c))
+$(OUT)/nemoctl: $(call obj,$(wildcard common/ctl/*.c))
+$(OUT)/nemoctl: LDLIBS := -lsystemd -ljansson -lmicrohttpd
 $(BINS):
+	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/obj/%.o: %.c | $(SKEL)
@@ -85,7 +96,7 @@ $(B)/obj/%.o: %.c | $(SKEL)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 $(B)/san/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(SAN) -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(SANITIZE) -c -o $@ $<
 
 $(call obj,nat64/engine_ebpf.c $(TOOLS)): | $(SKEL_NAT64)
 
@@ -98,8 +109,8 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
 	@mkdir -p $(@D)
 	bpftool gen skeleton $< > $@
 
-$(filter $(B)/tools/nat64-%,$(TOOL_BINS)): $(call obj,$(filter-out %/main.c,$(wildcard nat64/*.c)))
-$(B)/tools/%: $(B)/obj/netns-tests/tools/%.o $(call obj,$(COMMON))
+$(filter $(OUT)/tools/nat64-%,$(TOOL_BINS)): $(call obj,$(filter-out %/main.c,$(wildcard nat64/*.c)))
+$(OUT)/tools/%: $(call obj,netns-tests/tools/%.c) $(call obj,$(COMMON))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -111,7 +122,7 @@ define unit_rule
 $(B)/t/$(subst /,-,$(1:.c=)): \
 		$(call san,$(1) $(if $(filter nat64/%,$(1)),$(TESTED_NAT64),$(TESTED)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(SAN) -o $$@ $$^ $$(LDLIBS) -lcmocka
+	$$(CC) $$(SANITIZE) -o $$@ $$^ $$(LDLIBS) -lcmocka
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 
@@ -131,9 +142,19 @@ $(B)/promtool:
 	cd $(B)/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus
 	dpkg-deb --fsys-tarfile $(B)/prometheus/prometheus_*.deb | tar -xO ./usr/bin/promtool >$@
 	chmod 755 $@
+$(B)/asan/promtool: $(B)/promtool
+	ln -sf ../promtool $@
 
-check-net: tools $(B)/promtool ## network tests in namespaces, on this kernel
-	$(PYTEST) $(if $(K),,-n 3) netns-tests --ignore=netns-tests/vm
+check-net: tools $(OUT)/promtool ## network tests in namespaces, on this kernel
+	$(PYTEST) $(if $(K),$(N:%=-n %),-n 3) netns-tests --ignore=netns-tests/vm
+
+# What listens to strangers, a move, and the control protocol, by daemons with ASan and UBSan.
+SAN_PART := silence or malformed or no_whole or forged or key_port or strangers or connections_survive_a_move or \
+	live_ or translator_and or hostile_input or reload_under_load or must_not_be_believed or not_for_this_update or \
+	can_not_be_true
+check-san: ## a part of check-net, with SAN=1
+	@$(MAKE) --no-print-directory -j2 SAN=1 tools $(B)/asan/promtool
+	@$(MAKE) --no-print-directory SAN=1 check-net N=6 K='$(SAN_PART)'
 
 check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU
 	$(PYTEST) netns-tests/vm
@@ -148,6 +169,7 @@ check: deps ## all tests: unit, network, and these on the stock kernel (25 to 30
 	@$(MAKE) --no-print-directory check-lint check-unit
 	@$(MAKE) --no-print-directory fuzz TIME=5
 	@$(MAKE) --no-print-directory check-net
+	@$(MAKE) --no-print-directory check-san
 	@$(MAKE) --no-print-directory check-migration
 	@$(MAKE) --no-print-directory check-vm
 

@@ -1,4 +1,5 @@
 /* main.c - nemo-ha: home agent for mobile networks (RFC 3963). */
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/os/daemon.h"
@@ -23,6 +24,9 @@ static void warn_of_clear(const struct ha_file *f)
 			n);
 }
 
+/* Netlink, and packet sockets of interfaces that come later. */
+static const int rights[] = {CAP_NET_ADMIN, CAP_NET_RAW, -1};
+
 static int serve(const struct ha_file *file)
 {
 	struct ha_edge *edge = NULL;
@@ -33,7 +37,7 @@ static int serve(const struct ha_file *file)
 	if (r >= 0)
 		r = ha_edge_open(&edge, event, file);
 	if (r >= 0)
-		r = privileges_drop(file->user);
+		r = privileges_drop(file->user, rights);
 	if (r >= 0) {
 		warn_of_clear(file);
 		snprintf(status, sizeof(status), "%s: serving %u routers", file->name,

@@ -1,4 +1,5 @@
 /* main.c - nemo-mr: mobile router (RFC 3963). */
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/os/daemon.h"
@@ -23,6 +24,9 @@ static void on_stop(void *arg)
 		sd_event_exit(app->event, 0);
 }
 
+/* Netlink, and packet sockets of interfaces that come later. */
+static const int rights[] = {CAP_NET_ADMIN, CAP_NET_RAW, -1};
+
 static int serve(const struct mr_file *file, bool keep)
 {
 	struct app app = {.keep = keep};
@@ -31,7 +35,7 @@ static int serve(const struct mr_file *file, bool keep)
 	if (r >= 0)
 		r = mr_edge_open(&app.edge, app.event, file);
 	if (r >= 0)
-		r = privileges_drop(file->user);
+		r = privileges_drop(file->user, rights);
 	if (r >= 0) {
 		if (file->protection == SEC_NONE)
 			log_warn("protection = \"none\": signalling is in clear, anyone on the "

@@ -54,7 +54,8 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	mr->now_conf = *conf;
 	mr->conf = &mr->now_conf;
 	mr->now_conf.has = mr->has;
-	memcpy(mr->has, conf->has, conf->n_has * sizeof(mr->has[0]));
+	for (unsigned i = 0; i < conf->n_has; i++)
+		mr->has[i] = conf->has[i];
 	mr->discovers = conf->n_has == 0;
 	dhaad_init(mr);
 	mps_init(mr);

@@ -23,7 +23,8 @@ struct nat64_mapping_conf {
 struct nat64_file {
 	struct nat64 nat64; /* all that translation depends on; mtu4 and mtu6 are unknown (65535) */
 	char control[108], device[IFNAMSIZ];
-	int engine; /* enum nat64_engine_choice */
+	char user[64], control_group[64], control_readers[64]; /* "": none */
+	int engine;                                            /* enum nat64_engine_choice */
 	unsigned n_interfaces;
 	char (*interfaces)[IFNAMSIZ];
 	unsigned mtu, queues; /* of the TUN device */

@@ -2,6 +2,7 @@
  * routes first, then the engines, then the routes that are not wanted any more, so that a packet
  * finds either configuration as a whole. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 #include "common/os/net.h"
+#include "common/os/privileges.h"
 #include "nat64/dev.h"
 #include "nat64/edge.h"
 #include "nat64/engine.h"
@@ -134,14 +136,17 @@ static const char *changed(const struct nat64_file *a, const struct nat64_file *
 
 	for (unsigned i = 0; i < a->n_interfaces && same; i++)
 		same = strcmp(a->interfaces[i], b->interfaces[i]) == 0;
-	return strcmp(a->control, b->control) != 0            ? "control"
-	       : strcmp(a->device, b->device) != 0            ? "device"
-	       : a->engine != b->engine                       ? "engine"
-	       : !same                                        ? "interfaces"
-	       : a->mtu != b->mtu                             ? "mtu"
-	       : a->queues != b->queues                       ? "queues"
-	       : a->errors_per_second != b->errors_per_second ? "errors_per_second"
-							      : NULL;
+	return strcmp(a->control, b->control) != 0                   ? "control"
+	       : strcmp(a->device, b->device) != 0                   ? "device"
+	       : a->engine != b->engine                              ? "engine"
+	       : !same                                               ? "interfaces"
+	       : a->mtu != b->mtu                                    ? "mtu"
+	       : a->queues != b->queues                              ? "queues"
+	       : a->errors_per_second != b->errors_per_second        ? "errors_per_second"
+	       : strcmp(a->user, b->user) != 0                       ? "user"
+	       : strcmp(a->control_group, b->control_group) != 0     ? "control_group"
+	       : strcmp(a->control_readers, b->control_readers) != 0 ? "control_readers"
+								     : NULL;
 }
 
 static void file_free(struct nat64_file *file)
@@ -316,7 +321,9 @@ int nat64_edge_open(
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
 	}
-	r = daemon_lock(file->device);
+	r = ctl_groups(e->ctl, file->control_group, file->control_readers);
+	if (r == 0)
+		r = daemon_lock(file->device);
 	if (r == 0)
 		r = open_engines(e);
 	if (r == 0)
@@ -324,6 +331,15 @@ int nat64_edge_open(
 	if (r == 0)
 		nat64_dev_check_host();
 	return r;
+}
+
+int nat64_edge_start(struct nat64_edge *e)
+{
+	/* Routes, programs of interfaces that come later; a map for each new configuration. */
+	static const int keep[] = {CAP_NET_ADMIN, -1}, keep_bpf[] = {CAP_NET_ADMIN, CAP_BPF, -1};
+	int r = privileges_drop(e->file->user, e->bpf ? keep_bpf : keep);
+
+	return r < 0 ? r : nat64_tun_start(e->tun);
 }
 
 void nat64_edge_ready(const struct nat64_edge *e)

@@ -4,10 +4,13 @@
 #include "nat64/conf.h"
 
 struct nat64_edge;
-/* Sets everything up and starts to translate.  Takes 'file' (of malloc), which was read from
+/* Sets everything up.  Takes 'file' (of malloc), which was read from
  * 'path', over in any case; 'path' is borrowed.  0, or -errno after a line in the log;
  * nat64_edge_close() in any case. */
 int nat64_edge_open(struct nat64_edge **, sd_event *, const char *path, struct nat64_file *file);
+/* Gives up the rights that only opening needed, and starts to translate.  0, or -errno after a line
+ * in the log. */
+int nat64_edge_start(struct nat64_edge *);
 /* Reads the configuration again.  Either all of it counts from some packet on, or nothing changes
  * and the log says why.  Tells readiness again. */
 void nat64_edge_reload(struct nat64_edge *);

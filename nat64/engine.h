@@ -36,12 +36,13 @@ enum nat64_tun_counter {
 		NAT64_TUN_N_COUNTERS
 };
 
-/* TUN: opens the device (IFF_VNET_HDR, offloads), brings it up; a thread for each queue
- * reads it.  '*out' is
- * usable at once with 'n' (owned by the caller, who keeps it until swapped).  0, or -errno after a
- * line in the log.  When somebody deletes the device, the loop ends with EXIT_FAILURE. */
+/* TUN: opens the device (IFF_VNET_HDR, offloads) and brings it up; 'n' is the caller's, who keeps
+ * it until swapped.  Packets wait until nat64_tun_start(): from then on a thread for each queue
+ * reads it.  0, or -errno after a line in the log.  When somebody deletes the device, the loop ends
+ * with EXIT_FAILURE. */
 int nat64_tun_open(struct nat64_engine **out, sd_event *, const struct nat64_engine_conf *,
 	const struct nat64 *n);
+int nat64_tun_start(struct nat64_engine *);
 void nat64_tun_swap(struct nat64_engine *, const struct nat64 *n); /* then the old one is unused */
 void nat64_tun_counters(const struct nat64_engine *, struct nat64_counters *add);
 uint64_t nat64_tun_counter(const struct nat64_engine *, enum nat64_tun_counter);

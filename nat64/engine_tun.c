@@ -52,6 +52,7 @@ struct nat64_engine {
 		unsigned since; /* that were not told since */
 	} told;                 /* shared: atomic */
 	unsigned ifindex;
+	int nice;       /* of the process, before nat64_tun_open() */
 	int stop, died; /* eventfds, owned: to the threads, from them */
 	sd_event_source *on_died;
 	unsigned n_queues, n_threads;
@@ -196,7 +197,6 @@ static void *run(void *arg)
 	struct pollfd fds[2] = {{q->fd, POLLIN, 0}, {q->engine->stop, POLLIN, 0}};
 	int e = 0;
 
-	setpriority(PRIO_PROCESS, 0, NICE); /* this thread's; without the right to it, as it is */
 	while (e != EBADFD && poll(fds, 2, -1) >= 0 && !fds[1].revents)
 		e = drain(q);
 	if (e == EBADFD)
@@ -255,19 +255,32 @@ int nat64_tun_open(struct nat64_engine **out, sd_event *event, const struct nat6
 		return r;
 	}
 	r = sd_event_add_io(event, &e->on_died, e->died, EPOLLIN, on_died, NULL);
-	while (e->n_threads < e->n_queues && r >= 0) {
-		struct queue *q = &e->queues[e->n_threads];
-
-		r = -pthread_create(&q->thread, NULL, run, q);
-		e->n_threads += r == 0;
-	}
 	if (r < 0) {
 		log_err("device %s: %s", conf->dev, strerror(-r));
 		nat64_tun_close(e);
 		return r;
 	}
+	/* This thread's, while there is the right to it (else it stays); the queues' inherit it. */
+	e->nice = getpriority(PRIO_PROCESS, 0);
+	setpriority(PRIO_PROCESS, 0, NICE);
 	*out = e;
 	return 0;
+}
+
+int nat64_tun_start(struct nat64_engine *e)
+{
+	int r = 0;
+
+	while (e->n_threads < e->n_queues && r == 0) {
+		struct queue *q = &e->queues[e->n_threads];
+
+		r = -pthread_create(&q->thread, NULL, run, q);
+		e->n_threads += r == 0;
+	}
+	setpriority(PRIO_PROCESS, 0, e->nice);
+	if (r < 0)
+		log_err("a thread for a queue of the device: %s", strerror(-r));
+	return r;
 }
 
 void nat64_tun_swap(struct nat64_engine *e, const struct nat64 *n)

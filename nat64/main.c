@@ -37,6 +37,8 @@ static int serve(const char *path, struct nat64_file *file)
 	} else {
 		r = nat64_edge_open(&self.edge, self.event, path, file);
 	}
+	if (r >= 0)
+		r = nat64_edge_start(self.edge);
 	if (r >= 0) {
 		nat64_edge_ready(self.edge);
 		r = sd_event_loop(self.event);

@@ -17,7 +17,7 @@ import pytest
 from test_control import mistakes, schemas
 
 from lib import ROOT
-from lib.daemon import BUILD, Daemon, libconfig_file
+from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
 from lib.topo import Link, Node, Radvd, Topology, stop
 from lib.wait import wait_for
 
@@ -48,6 +48,9 @@ CONF = {
         "uplinks": [{"interface": "eth0"}],
         "networks": [{"prefix": "2001:db8:d:1::/64", "interface": "eth1"}],
     },
+    "nemo-nat64": {
+        "interfaces": ["eth0"], "engine": "ebpf", "prefixes": [{"prefix": "2001:db8:64::/96"}],
+    },
 }
 
 
@@ -68,8 +71,12 @@ def net(make_net):
     return make_net(TOPOLOGY)
 
 
+def node_of(program):
+    return "mr" if program == "nemo-mr" else "ha"
+
+
 def daemon(net, program, **conf):
-    return Daemon(net, program[5:], program, {**CONF[program], **conf})
+    return Daemon(net, node_of(program), program, {**CONF[program], **conf}, name=program[5:])
 
 
 def pair(net):
@@ -82,7 +89,7 @@ def pair(net):
 def fails_to_start(net, program, conf, tmp_path, **env):
     """Exit code and messages of one that can't start."""
     path = conf_file(tmp_path, {"control": str(tmp_path / "other.sock"), **conf})
-    done = net[program[5:]].run(
+    done = net[node_of(program)].run(
         [os.path.join(BUILD, program), "-c", path], check=False, timeout=20,
         env={**os.environ, **env})
     return done.returncode, done.stderr + done.stdout
@@ -464,27 +471,54 @@ def test_nemoctl_monitor_follows_a_registration(net):
 
 # --- privileges ---
 
-NET_ADMIN, NET_RAW = 12, 13
+NET_ADMIN, NET_RAW, BPF = 12, 13, 39
+KEPT = {"nemo-ha": (NET_ADMIN, NET_RAW), "nemo-mr": (NET_ADMIN, NET_RAW), "nemo-nat64": (NET_ADMIN, BPF)}
+ALL = [*DAEMONS, "nemo-nat64"]
 
 
 def proc_status(d):
-    with open(f"/proc/{d.proc.pid}/status") as f:
-        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+    """Of each thread: capabilities are a thread's."""
+    for path in glob.glob(f"/proc/{d.proc.pid}/task/*/status"):
+        with open(path) as f:
+            yield dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
 
 
-@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("program", ALL)
 @pytest.mark.parametrize("user, uid", [("nobody", "65534"), ("no-such-user", "0")])
 def test_privileges_are_given_up_before_a_packet_is_parsed(program, user, uid, net):
     d = daemon(net, program, user=user).start()  # ready comes before the first turn of the loop
-    s = proc_status(d)
-    assert s["Uid"].split() == [uid] * 4
-    assert s["NoNewPrivs"] == "1"
-    for which in "CapEff", "CapPrm":
-        assert int(s[which], 16) == 1 << NET_ADMIN | 1 << NET_RAW, which
-    assert int(s["CapInh"], 16) == int(s["CapAmb"], 16) == 0
-    assert int(s["CapBnd"], 16) == 0
-    if uid != "0":
-        assert s["Gid"].split() == ["65534"] * 4 and s["Groups"].split() == []
+    for s in proc_status(d):
+        assert s["Uid"].split() == [uid] * 4
+        assert s["NoNewPrivs"] == "1"
+        for which in "CapEff", "CapPrm":
+            assert int(s[which], 16) == sum(1 << c for c in KEPT[program]), which
+        assert int(s["CapInh"], 16) == int(s["CapAmb"], 16) == 0
+        assert int(s["CapBnd"], 16) == 0
+        if uid != "0":
+            assert s["Gid"].split() == ["65534"] * 4 and s["Groups"].split() == []
+
+
+def test_a_translator_without_programs_needs_one_right(net):
+    d = daemon(net, "nemo-nat64", user="nobody", engine="tun", queues=2).start()
+    threads = list(proc_status(d))
+    assert len(threads) == 3, "the loop, and one for each queue"
+    assert all(int(s["CapEff"], 16) == 1 << NET_ADMIN for s in threads)
+
+
+def test_a_translator_reads_its_configuration_as_its_user(net):
+    """New routes, new maps and an interface that comes later are fine; a file for root only is not."""
+    d = daemon(net, "nemo-nat64", user="nobody", interfaces=["eth0", "eth7"]).start()
+    node = net["ha"]
+    with open(d.conf_path, "w") as f:
+        f.write(d.conf.replace("2001:db8:64::/96", "2001:db8:65::/96"))
+    d.ask("reload")
+    assert "2001:db8:65::/96" in node.out("ip -6 route show dev nat64")
+    node.batch(["link add name eth7 type veth peer name far", "link set dev eth7 up"])
+    wait_for(lambda: "eth7" in d.status()["interfaces"], 10, "its program")
+    os.chmod(d.conf_path, 0o600)
+    with pytest.raises(ControlError):
+        d.ask("reload")
+    assert "ermission denied" in d.log() and d.running()
 
 
 def test_all_goes_on_as_another_user(net):
@@ -506,10 +540,11 @@ def test_all_goes_on_as_another_user(net):
         assert "nemo0" not in n.out("ip -br link")
 
 
-@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("program", ALL)
 def test_the_control_socket_is_for_root_and_two_groups(program, net):
     """Members of one group may do all, those of the other look; nobody else gets in."""
-    change = {"nemo-ha": ["ha", "drain"], "nemo-mr": ["mr", "rehome"]}[program]
+    change = {"nemo-ha": ["ha", "drain"], "nemo-mr": ["mr", "rehome"],
+              "nemo-nat64": ["nat64", "reload"]}[program]
     d = daemon(net, program, control_group="mail", control_readers="games").start()
     info = os.stat(d.control)
     assert info.st_mode & 0o777 == 0o660 and info.st_gid == 60, "games"
@@ -530,7 +565,7 @@ def test_the_control_socket_is_for_root_and_two_groups(program, net):
     assert nemoctl("mail", "stats").returncode == 0
 
 
-@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("program", ALL)
 def test_a_group_that_is_not_there_is_told(program, net, tmp_path):
     code, said = fails_to_start(net, program, {**CONF[program], "control_group": "no-such"}, tmp_path)
     assert code == 1 and "there is no group no-such" in said

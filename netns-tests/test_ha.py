@@ -575,6 +575,37 @@ def test_a_fragmented_update_is_not_parsed_in_part(home):
     assert home.binding(1)["care_of"] == COA or len(home.binding(1)["prefixes"]) == 3
 
 
+# Each is a list of (offset, more, octets) of the packet behind its IPv6 header.
+PIECES = {
+    "the first one has no Mobility Header": lambda d: [(0, 1, d[:8]), (8, 1, d[8:16])],
+    "the last one is missing": lambda d: [(0, 1, d[:48])],
+    "they overlap": lambda d: [(0, 1, d[:48]), (40, 0, d[40:])],
+    "they overlap with other octets": lambda d: [(0, 1, d[:48]), (24, 0, bytes(8) + d[32:])],
+    "one goes beyond the end": lambda d: [(0, 1, d[:48]), (65528, 0, d[48:64])],
+}
+
+
+@pytest.mark.parametrize("how", PIECES)
+def test_pieces_that_make_no_whole_register_nothing(home, how):
+    """HOSTILE 10, RFC 8200 s4.5: what the kernel would not put together."""
+    home.register(1, COA)
+    whole = home.bu(1, COA2, mnps=[net_of(1), net_of(0x11), "2001:db8:d:1100::/56"])
+    data = bytes(whole)[40:]
+    for at, more, piece in PIECES[how](data):
+        home.answers(s6.IPv6(src=COA2, dst=HA)
+                     / s6.IPv6ExtHdrFragment(nh=60, offset=at // 8, m=more, id=len(how)) / piece)
+    assert home.binding(1)["care_of"] == COA
+
+
+def test_a_fragment_that_is_the_whole_is_read_as_a_whole_or_not_at_all(home):
+    """HOSTILE 10, RFC 6946: an atomic fragment with a Mobility Header."""
+    home.register(1, COA)
+    whole = home.bu(1, COA2)
+    home.answers(s6.IPv6(src=COA2, dst=HA) / s6.IPv6ExtHdrFragment(nh=60, id=6946) / bytes(whole)[40:])
+    now = home.binding(1)
+    assert now["care_of"] == COA or (now["care_of"] == COA2 and now["prefixes"] == [net_of(1)])
+
+
 # --- error messages ---
 
 

@@ -286,6 +286,15 @@ def test_a_replay_after_a_restart_and_after_a_crash(home):
     assert home.status(auth_bu(8, stamp=home.asked)) == 0
 
 
+def test_a_replay_after_the_end_of_the_binding(home):
+    """HOSTILE 8: nothing is left that its sequence number could be held against; the floor is."""
+    home.start()
+    last = home.bu(5, lifetime_s=4)
+    assert home.status(last) == 0
+    wait_for(lambda: home.binding() is None, 15, "the binding has ended")
+    assert home.status(last) == 144 and home.binding() is None
+
+
 def test_refused_updates_are_answered_five_times_a_second(home):
     home.start()
     got = home.answers(*[auth_bu(n, bend=-1) for n in range(10, 210)])

@@ -8,12 +8,12 @@
 #include "common/os/log.h"
 #include "common/os/privileges.h"
 
-static int change(const struct passwd *to)
+static int change(const struct passwd *to, const int *keep)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_NET_RAW,
-		    -1) < 0)
-		return -EINVAL;
+	for (; *keep >= 0; keep++)
+		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)*keep) < 0)
+			return -EINVAL;
 	errno = EPERM; /* for a failure that sets none */
 	if (!to)
 		return capng_apply(CAPNG_SELECT_BOTH) < 0 ? -errno : 0;
@@ -23,14 +23,14 @@ static int change(const struct passwd *to)
 		       : 0;
 }
 
-int privileges_drop(const char *user)
+int privileges_drop(const char *user, const int *keep)
 {
 	const struct passwd *to = *user ? getpwnam(user) : NULL;
 	int r;
 
 	if (*user && !to)
 		log_info("user: there is no user %s: the user id stays %d", user, (int)geteuid());
-	r = geteuid() == 0 ? change(to) : 0;
+	r = geteuid() == 0 ? change(to, keep) : 0;
 	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 			      prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		r = -errno;

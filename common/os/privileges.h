@@ -2,6 +2,7 @@
 #pragma once
 
 /* Becomes 'user' ("" or one that does not exist: the user id stays) and keeps of all capabilities
- * CAP_NET_ADMIN and CAP_NET_RAW only, which netlink and packet sockets of later interfaces need;
- * sets no_new_privs and forbids core dumps and debuggers.  0, or -errno after a line in the log. */
-int privileges_drop(const char *user);
+ * those in 'keep' only (CAP_*, -1 ends the list); sets no_new_privs and forbids core dumps and
+ * debuggers.  Before the process has a second thread: capabilities are a thread's.  0, or -errno
+ * after a line in the log. */
+int privileges_drop(const char *user, const int *keep);

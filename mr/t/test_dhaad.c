@@ -7,6 +7,7 @@ static int setup(void **state)
 	(void)state;
 	drive_conf();
 	d.conf.n_has = 0;
+	d.conf.has = NULL; /* as of a file without any */
 	d.conf.home_prefix = P("2001:db8:100::/64");
 	drive_new();
 	return 0;
@@ -299,6 +300,7 @@ static void configured_home_agents_are_not_looked_for(void **state)
 	(void)state;
 	mr_free(d.mr);
 	d.conf.n_has = 2;
+	d.conf.has = d.has;
 	drive_new();
 	arrive_at_a();
 	run(300000);

@@ -196,6 +196,12 @@ class Daemon:
         except FileNotFoundError:
             return ""
 
+    def sanitizer(self):
+        """What ASan or UBSan has said, if this is `make check-net SAN=1`; from there on all of it."""
+        lines = self.log().splitlines()
+        at = next((i for i, l in enumerate(lines) if "runtime error:" in l or "Sanitizer" in l), None)
+        return [] if at is None else [self.name, *lines[at:at + 40]]
+
     def running(self):
         return self.proc is not None and self.proc.poll() is None
 

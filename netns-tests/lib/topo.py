@@ -281,7 +281,12 @@ class Net:
         for p in self.procs:
             stop(p)
         ns.unmake(self.nodes.values())
+        bad = [line for d in self.daemons for line in d.sanitizer()]
+        if bad:
+            self.keep()
         shutil.rmtree(self.dir, ignore_errors=True)
+        if bad:
+            raise RuntimeError("found by a sanitizer:\n" + "\n".join(bad))
 
 
 def stop(proc, sig=signal.SIGTERM, timeout=5):

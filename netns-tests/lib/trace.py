@@ -1,8 +1,10 @@
-"""Checks doc/rfc/*.md: every requirement names tests that exist, or says why it has none.
+"""Checks doc/rfc/*.md and doc/HOSTILE.md: every requirement names tests that exist, or says why it has
+none.
 
-usage: trace.py [FILE...]      default: doc/rfc/*.md
+usage: trace.py [FILE...]      default: these
 
-A row is "| section/n | level | requirement | tests |".  Tests are ids in backticks:
+A row is "| section/n | level | requirement | tests |", or "| line/n | what comes | what must happen |
+tests |".  Tests are ids in backticks:
     pair 46-tos-*                          packet pairs of netns-tests/corpus/nat64, by name
     test_nat64.py::test_hairpin            a test function of netns-tests
     nat64/t/test_addr.c::embeds            a function of a unit test
@@ -60,7 +62,8 @@ def errors(path, pairs):
 
 
 def main():
-    paths = [pathlib.Path(a) for a in sys.argv[1:]] or sorted((ROOT / "doc" / "rfc").glob("*.md"))
+    paths = [pathlib.Path(a) for a in sys.argv[1:]] or [
+        *sorted((ROOT / "doc" / "rfc").glob("*.md")), ROOT / "doc" / "HOSTILE.md"]
     pairs, total, bad = pair_names(), 0, 0
     for path in paths:
         found, n = errors(path, pairs)
