@@ -68,7 +68,7 @@ tools: all $(TOOL_BINS)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z -]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables:   BENCH=tunnel|nat64|flood  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
+	@echo "  variables:   BENCH=tunnel|nat64|flood|scale  DRILL=name  TIME=60 (seconds per fuzzer)  K=expression (pytest -k)"
 	@echo "               SAN=1 (daemons with ASan and UBSan, for check-net)"
 
 deps: ## install what is missing from Debian's packages
@@ -180,7 +180,7 @@ demo: deps ## the main job: ten networks move between two sites under live traff
 drill: tools ## list the drills; DRILL=name runs one
 	@$(PYTHON) netns-tests/drills/run.py $(DRILL)
 
-bench: deps ## measure: BENCH=tunnel (default), nat64 or flood
+bench: deps ## measure: BENCH=tunnel (default), nat64, flood or scale
 	@$(MAKE) --no-print-directory -j2 all tools
 	@$(PYTHON) netns-tests/bench/$(or $(BENCH),tunnel).py
 

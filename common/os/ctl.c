@@ -450,9 +450,14 @@ int ctl_groups(struct ctl *ctl, const char *control, const char *readers)
 	return r;
 }
 
+bool ctl_listened(const struct ctl *ctl)
+{
+	return ctl && ctl->n_monitors;
+}
+
 void ctl_publish(struct ctl *ctl, json_t *event)
 {
-	char *text = ctl && ctl->n_monitors ? json_dumps(event, JSON_COMPACT) : NULL;
+	char *text = ctl_listened(ctl) ? json_dumps(event, JSON_COMPACT) : NULL;
 	struct client *c, *next;
 
 	if (text)

@@ -24,6 +24,7 @@ int ctl_open(struct ctl **, sd_event *, const char *path, const struct ctl_cmd *
  * of 'readers' may look; "": nobody.  The socket's file gets the latter group, or the former if
  * there is no other.  0, or -errno after a line in the log. */
 int ctl_groups(struct ctl *, const char *control, const char *readers);
+bool ctl_listened(const struct ctl *); /* is there a monitor? false for NULL */
 void ctl_publish(
 	struct ctl *, json_t *event); /* to every monitor; steals the reference; ctl may be NULL */
 void ctl_close(struct ctl *);         /* removes the socket; accepts NULL */

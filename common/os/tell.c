@@ -58,7 +58,7 @@ void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
 	if (n->lifetime_s)
 		k += snprintf(line + k, sizeof(line) - (size_t)k, " for %u s", n->lifetime_s);
 	log_msg(note_level(n->type), "%s%s%s", line, n->text[0] ? ": " : "", n->text);
-	if (ctl)
+	if (ctl_listened(ctl))
 		ctl_publish(ctl, note_json(daemon, n));
 }
 

@@ -65,7 +65,7 @@ static struct key key_pair(const struct ip6 *local, const struct ip6 *remote)
 static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 {
 	struct ref *ref;
-	int rc;
+	int rc = 0;
 
 	HASH_FIND(hh, b->refs, key, sizeof(*key), ref);
 	if (ref && ref->number != e->number &&
@@ -78,7 +78,8 @@ static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 		ref->key = *key;
 		HASH_ADD(hh, b->refs, key, sizeof(ref->key), ref);
 	}
-	rc = b->add(b->set, key, e, ref->n == 0);
+	if (!(b->by_number && ref->n && ref->number == e->number))
+		rc = b->add(b->set, key, e, ref->n == 0);
 	if (rc >= 0) {
 		ref->number = e->number;
 		ref->n++;

@@ -42,6 +42,7 @@ struct book {
 	struct ref *refs;      /* owned */
 	uint32_t last_number;
 	bool keep_locals;       /* a local address stays one when its last tunnel goes */
+	bool by_number;         /* a key's value is its tunnel's number alone: put once */
 	bool unique_pairs;      /* no two tunnels between the same outer addresses */
 	struct tunnel_set *set; /* borrowed, for the functions */
 	book_add_fn *add;

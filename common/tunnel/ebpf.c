@@ -105,6 +105,27 @@ int ebpf_routes_put(struct tunnel_set *set, const struct entry *e)
 	return rc;
 }
 
+static const struct key *outer_end(const struct entry *e)
+{
+	const struct key *k = e->keys;
+
+	while (k < e->keys + e->n_keys && (k->table == KEY_LOCALS || k->table == KEY_PAIRS))
+		k++;
+	return k;
+}
+
+/* Are the prefixes those of 'old', in its order? */
+static bool same_routes(
+	const struct tunnel_set *set, const struct entry *e, const struct entry *old)
+{
+	const struct key *keys = outer_end(e), *old_keys = outer_end(old);
+	size_t n = (size_t)(e->keys + e->n_keys - keys);
+
+	return n == (size_t)(old->keys + old->n_keys - old_keys) &&
+	       !memcmp(keys, old_keys, n * sizeof(*keys)) &&
+	       ebpf_route_mtu(set, e) == ebpf_route_mtu(set, old);
+}
+
 /* Prefixes and outer addresses first, then the entry that joins them, then the routes: at no moment
  * does a packet find less than it found before. */
 static int install(struct tunnel_set *set, const struct entry *e, const struct entry *old)
@@ -113,10 +134,11 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 
 	if (rc < 0)
 		return rc;
-	rc = stats_start(set, e->number);
+	rc = old ? 0 : stats_start(set, e->number);
 	if (rc >= 0)
 		rc = ebpf_info_put(set, e);
-	if (rc >= 0)
+	/* They lead to the device: a handover does not change them. */
+	if (rc >= 0 && !(old && same_routes(set, e, old)))
 		rc = ebpf_routes_put(set, e);
 	if (rc >= 0)
 		return 0;
@@ -395,7 +417,8 @@ static int ebpf_open(struct tunnel_set **out, const struct tunnel_conf *conf, ch
 		.del = on_key_gone,
 		/* A home agent's address stays its own: tunnel packets without a binding are
 		   counted. */
-		.keep_locals = conf->role == TUNNEL_HA};
+		.keep_locals = conf->role == TUNNEL_HA,
+		.by_number = true};
 	set->n_cpus = libbpf_num_possible_cpus();
 	rc = set->n_cpus;
 	if (rc < 0)

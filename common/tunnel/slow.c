@@ -32,6 +32,7 @@ struct slow {
 	unsigned ifindex;
 	uint8_t mac[6];
 	int tap, out, whole, icmp, probe; /* -1: not open */
+	unsigned probe_oif;               /* the interface 'probe' is bound to; 0: none */
 	sd_event_source *src[3];
 	time_t errors_since;
 	unsigned errors;
@@ -424,9 +425,10 @@ unsigned slow_path_mtu(struct slow *s, const struct ip6 *remote, unsigned oif)
 	to.sin6_port = htons(9); /* nothing is sent */
 	if (oif)
 		if_indextoname(oif, ifname);
-	if (setsockopt(s->probe, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname)) <
-			0 ||
-		connect(s->probe, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	if (oif != s->probe_oif && setsockopt(s->probe, SOL_SOCKET, SO_BINDTODEVICE, ifname,
+					   (socklen_t)strlen(ifname)) == 0)
+		s->probe_oif = oif;
+	if (oif != s->probe_oif || connect(s->probe, (struct sockaddr *)&to, sizeof(to)) < 0 ||
 		getsockopt(s->probe, IPPROTO_IPV6, IPV6_MTU, &mtu, &size) < 0)
 		mtu = 0;
 	connect(s->probe, &none, sizeof(none)); /* or the next connect() keeps this source */

@@ -64,42 +64,44 @@ TOPOLOGY = Topology(
 )
 
 
-def start_daemons(net, engine):
-    common = {"engine": engine, "protection": "none"}
-    prefix = "2001:db8:d00:1::/64"
-    Daemon(
-        net,
-        "ha",
-        "nemo-ha",
-        {
-            "address": HA,
-            "interfaces": ["eth0"],
-            "home_prefixes": ["2001:db8:d00::/64"],
-            "aggregates": ["2001:db8:d00::/48"],
-            "routers": [
-                {"name": "MR-1", "home_address": HOME, "prefixes": [prefix], "tenant": "t"}
-            ],
-            **common,
-        },
-    ).start()
-    mr = Daemon(
-        net,
-        "mr",
-        "nemo-mr",
-        {
-            "name": "MR-1",
-            "home_address": HOME,
-            "home_agents": [HA],
-            "uplinks": [{"interface": "eth0", "preference": 10}],
-            "networks": [{"prefix": prefix, "interface": "eth1"}],
-            **common,
-        },
-    ).start()
+PREFIX = "2001:db8:d00:1::/64"
+MR = {"name": "MR-1", "home_address": HOME, "prefixes": [PREFIX], "tenant": "t"}
+
+
+def start_ha(net, engine):
+    settings = {
+        "engine": engine,
+        "protection": "none",
+        "address": HA,
+        "interfaces": ["eth0"],
+        "home_prefixes": ["2001:db8:d00::/64"],
+        "aggregates": ["2001:db8:d00::/48"],
+        "routers": [MR],
+    }
+    return Daemon(net, "ha", "nemo-ha", settings).start()
+
+
+def start_mr(net, engine):
+    settings = {
+        "engine": engine,
+        "protection": "none",
+        "name": "MR-1",
+        "home_address": HOME,
+        "home_agents": [HA],
+        "uplinks": [{"interface": "eth0", "preference": 10}],
+        "networks": [{"prefix": PREFIX, "interface": "eth1"}],
+    }
+    mr = Daemon(net, "mr", "nemo-mr", settings).start()
     mr.wait_bound()
     # The router lets nothing pass outside the tunnel; the plain prefix is an exception made here.
     for way in "from", "to":
         net["mr"].batch([f"rule add pref 900 {way} 2001:db8:a::/64 lookup main"])
-    return mr.status().get("engine")
+    return mr
+
+
+def start_daemons(net, engine):
+    start_ha(net, engine)
+    return start_mr(net, engine).status().get("engine")
 
 
 class Bench:
