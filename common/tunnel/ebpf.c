@@ -16,6 +16,7 @@
 #define TC_PRIORITY   139    /* after the signalling capture */
 #define MAX_TUNNELS   262144 /* at the home agent; memory is taken only as maps fill */
 #define MAX_ROUTES    1048576
+#define MAX_WAIT_MS   50   /* for the kernel's memory */
 #define MAX_MR        1024 /* of everything, at a mobile router */
 #define MAX_HA_LOCALS 4096
 
@@ -41,13 +42,23 @@ static struct net_route route_of(const struct tunnel_set *set, const struct key 
 	return tunnel_dev_route(&set->dev, &dst, set->table);
 }
 
+/* The kernel takes elements out of a small reserve that it fills up behind our back: hundreds of
+ * new bindings within a millisecond outrun it, and wait for it then. */
+static int map_put(int fd, const void *key, const void *value, uint64_t flags)
+{
+	for (unsigned waited_ms = 0;; waited_ms++) {
+		if (bpf_map_update_elem(fd, key, value, flags) == 0)
+			return 0;
+		if (errno != ENOMEM || waited_ms == MAX_WAIT_MS)
+			return -errno;
+		usleep(1000);
+	}
+}
+
 static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
 	(void)first; /* the entry names the tunnel that asked last */
-	return bpf_map_update_elem(ebpf_map_fd(set, key->table), &key->local, &e->number, BPF_ANY) <
-			       0
-		       ? -errno
-		       : 0;
+	return map_put(ebpf_map_fd(set, key->table), &key->local, &e->number, BPF_ANY);
 }
 
 static void on_key_gone(struct tunnel_set *set, const struct key *key, const struct entry *e)
@@ -65,7 +76,7 @@ int ebpf_info_put(struct tunnel_set *set, const struct entry *e)
 {
 	int fd = bpf_map__fd(set->bpf->maps.infos);
 
-	return bpf_map_update_elem(fd, &e->number, &e->info, BPF_ANY) < 0 ? -errno : 0;
+	return map_put(fd, &e->number, &e->info, BPF_ANY);
 }
 
 void ebpf_info_drop(struct tunnel_set *set, uint32_t number)
@@ -78,15 +89,13 @@ void ebpf_info_drop(struct tunnel_set *set, uint32_t number)
 static int stats_start(struct tunnel_set *set, uint32_t number)
 {
 	struct map_cpu *zero = calloc((size_t)set->n_cpus, sizeof(*zero));
-	int rc = 0;
+	int rc;
 
 	if (!zero)
 		return -ENOMEM;
-	if (bpf_map_update_elem(bpf_map__fd(set->bpf->maps.cpu), &number, zero, BPF_NOEXIST) < 0 &&
-		errno != EEXIST)
-		rc = -errno;
+	rc = map_put(bpf_map__fd(set->bpf->maps.cpu), &number, zero, BPF_NOEXIST);
 	free(zero);
-	return rc;
+	return rc == -EEXIST ? 0 : rc;
 }
 
 int ebpf_routes_put(struct tunnel_set *set, const struct entry *e)

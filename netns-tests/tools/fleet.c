@@ -55,6 +55,7 @@ struct fleet {
 	/* of the job that is going on */
 	uint32_t lifetime;
 	unsigned n_out, n_done, n_refused, n_lost, n_again;
+	uint8_t status; /* the last refusal's */
 	uint64_t first, last;
 	uint32_t *us; /* of each answer */
 };
@@ -140,14 +141,15 @@ static void send_updates(struct fleet *f, const unsigned *which, unsigned n)
 static void take_answer(struct fleet *f, const uint8_t *frame, size_t size)
 {
 	enum ip6_verdict chain;
+	struct sec_clear clear;
 	struct mh_env e;
 	unsigned where, i;
-	uint64_t now = now_ns();
+	uint64_t now = now_ns(), ntp = now_ntp();
 
 	if (size < sizeof(f->eth) ||
-		sec_open(f->sec, frame + sizeof(f->eth), size - sizeof(f->eth), now_ntp(), &e,
-			&chain, &where) != MH_OK ||
-		e.m.type != MH_BA)
+		sec_unwrap(f->sec, frame + sizeof(f->eth), size - sizeof(f->eth), ntp, &clear) !=
+			MH_OK ||
+		sec_open(f->sec, &clear, ntp, &e, &chain, &where) != MH_OK || e.m.type != MH_BA)
 		return;
 	memcpy(&i, &e.hoa.s6_addr[12], sizeof(i));
 	i = ntohl(i) - 0x10000;
@@ -159,7 +161,10 @@ static void take_answer(struct fleet *f, const uint8_t *frame, size_t size)
 		return;
 	}
 	f->us[f->n_done++] = (uint32_t)((now - f->routers[i].sent) / 1000);
-	f->n_refused += e.m.ba.status >= 128;
+	if (e.m.ba.status >= 128) {
+		f->n_refused++;
+		f->status = e.m.ba.status;
+	}
 	f->routers[i].sent = 0;
 	f->n_out--;
 	f->last = now;
@@ -251,9 +256,9 @@ static void job(struct fleet *f, unsigned from, unsigned n, unsigned rate, uint3
 		repeat(f);
 	}
 	qsort(f->us, f->n_done, sizeof(*f->us), by_size);
-	printf("{\"n\":%u,\"answered\":%u,\"refused\":%u,\"lost\":%u,\"repeated\":%u,"
+	printf("{\"n\":%u,\"answered\":%u,\"refused\":%u,\"status\":%u,\"lost\":%u,\"repeated\":%u,"
 	       "\"seconds\":%.7f,\"ms\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f}}\n",
-		n, f->n_done, f->n_refused, f->n_lost, f->n_again,
+		n, f->n_done, f->n_refused, f->status, f->n_lost, f->n_again,
 		(double)(f->last - f->first) / (double)NS, f->us[f->n_done / 2] / 1e3,
 		f->us[f->n_done * 99ULL / 100] / 1e3, f->us[f->n_done ? f->n_done - 1 : 0] / 1e3);
 	free(f->us);
