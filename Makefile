@@ -185,24 +185,24 @@ bench: deps ## measure: BENCH=tunnel (default), nat64, flood or scale
 	@$(PYTHON) netns-tests/bench/$(or $(BENCH),tunnel).py
 
 # --- fuzzers: the pure part again, built by clang with libFuzzer ---
-FUZZED := $(PURE) nat64/import.c
+FUZZED := $(sort $(COMMON) $(PURE) nat64/import.c nat64/mappings.c $(foreach d,ha mr nat64,$(d)/conf.c))
 FUZZ_SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-$(B)/fuzzobj/%.o: %.c
+$(B)/fuzzobj/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS_ALL) $(FUZZ_SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 define fuzz_rule
 $(B)/fuzz/$(notdir $(1:.c=)): $(patsubst %.c,$(B)/fuzzobj/%.o,$(1) $(FUZZED))
 	@mkdir -p $$(@D)
-	$(CLANG) $(FUZZ_SAN) -fsanitize=fuzzer -o $$@ $$^ -ljansson -lcrypto
+	$(CLANG) $(FUZZ_SAN) -fsanitize=fuzzer -o $$@ $$^ $(LDLIBS)
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_rule,$(f))))
 
-fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60)
-	@set -e; for f in $(FUZZ_BINS); do n=$$(basename $$f); echo "== $$n"; mkdir -p $(B)/corpus/$$n; \
-		seed=netns-tests/corpus/$$n; [ -d $$seed ] || seed=; \
-		$$f -max_total_time=$(or $(TIME),60) -max_len=2304 -print_final_stats=0 -verbosity=0 \
-			$(B)/corpus/$$n $$seed; done
+fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60), two at a time
+	@printf '%s\n' $(notdir $(FUZZ_BINS)) | xargs -P 2 -I@ sh -ec 'mkdir -p $(B)/corpus/@; echo "== @"; \
+		seed=netns-tests/corpus/@; [ -d $$seed ] || seed=; case @ in *_conf) seed="$$seed conf/wide-cloud"; esac; \
+		$(B)/fuzz/@ -max_total_time=$(or $(TIME),60) -max_len=2304 -print_final_stats=0 -verbosity=0 \
+			$(B)/corpus/@ $$seed'
 
 format: ## clang-format the tree
 	clang-format -i $(SOURCES)
