@@ -289,6 +289,7 @@ static void receive_ack(struct mr *mr, const struct mh_msg *m)
 		return;
 	}
 	b->last_status = m->ba.status;
+	b->told_error = 0;
 	if (m->ba.status >= 128) {
 		mr->counters[MR_C_ba_rejected]++;
 		mr->rejects[m->ba.status & 0xff]++;
@@ -323,6 +324,22 @@ static bool may_ask(const struct bul *b, uint64_t now)
 	return b->state == BUL_BOUND && now - b->tx[2] >= ASKED_MS;
 }
 
+/* No update does any good there: the next home agent's turn, when this one has had its time, or a
+ * try now and then (s11.3.5, s11.3.6).  An acknowledgement still counts: anybody may have said so.
+ */
+static void leave_alone(struct mr *mr, const char *why)
+{
+	struct bul *b = &mr->bul;
+	bool other = mr->conf->n_has > 1;
+
+	if (!b->n_sent || b->timeout_ms >= MAX_BINDACK_MS)
+		return;
+	b->timeout_ms = MAX_BINDACK_MS;
+	b->send_at = mr->now + (other ? mr->conf->next_ha_ms : MAX_BINDACK_MS);
+	bul_tell_retry(mr, why, other ? "then trying the next home agent" : "waiting",
+		b->send_at - mr->now);
+}
+
 static void receive_error(struct mr *mr, const struct mh_msg *m)
 {
 	struct bul *b = &mr->bul;
@@ -338,17 +355,8 @@ static void receive_error(struct mr *mr, const struct mh_msg *m)
 		bul_tell_retry(mr, "binding unknown there", "sending again", 0);
 		bul_send(mr);
 	}
-	/* It does not know Binding Updates (s11.3.6).  An acknowledgement still counts: anybody may
-	 * have sent this. */
-	if (m->be.status == 2 && b->state == BUL_REGISTERING && b->n_sent &&
-		b->timeout_ms < MAX_BINDACK_MS) {
-		b->timeout_ms = MAX_BINDACK_MS;
-		b->send_at = mr->now +
-			     (mr->conf->n_has > 1 ? mr->conf->next_ha_ms : MAX_BINDACK_MS);
-		bul_tell_retry(mr, "Binding Updates unknown there",
-			mr->conf->n_has > 1 ? "then trying the next home agent" : "waiting",
-			b->send_at - mr->now);
-	}
+	if (m->be.status == 2 && b->state == BUL_REGISTERING)
+		leave_alone(mr, "Binding Updates unknown there");
 }
 
 static void receive_request(struct mr *mr) /* s11.7.4 */
@@ -357,6 +365,67 @@ static void receive_request(struct mr *mr) /* s11.7.4 */
 		return;
 	mr_note(mr, NOTE_MR_ASKED, "refreshing the binding now");
 	bul_start(mr, BUL_REGISTERING);
+}
+
+/* --- ICMPv6 errors about updates (s11.3.5) --- */
+
+enum { UNRECOGNIZED_HEADER = 1, UNRECOGNIZED_OPTION = 2 }; /* RFC 4443 s3.4 */
+
+static const char *error_text(const struct quote_error *e)
+{
+	static const char *const unreachable[] = {"no route to it", "prohibited on the way",
+		"beyond the scope of the source", "host unreachable", "port unreachable",
+		"source address refused on the way", "route to it rejected"};
+
+	switch (e->type) {
+	case QUOTE_UNREACHABLE:
+		return e->code < sizeof(unreachable) / sizeof(unreachable[0]) ? unreachable[e->code]
+									      : "unreachable";
+	case QUOTE_TIME_EXCEEDED: return "lost on the way, perhaps in a loop";
+	case QUOTE_TOO_BIG: return "update too big for the path";
+	default:
+		return e->code == UNRECOGNIZED_OPTION
+			       ? "Home Address option unknown there: no home agent runs"
+		       : e->code == UNRECOGNIZED_HEADER ? "Binding Updates unknown there"
+							: "update found malformed there";
+	}
+}
+
+/* About an update that still waits for its answer, and by all that the error quotes of it? */
+static bool outstanding(const struct mr *mr, const struct quote_update *q)
+{
+	const struct bul *b = &mr->bul;
+	bool known = q->esp && b->n_sent; /* protection has looked at its number */
+
+	for (unsigned i = 0; i < b->n_sent && !q->esp; i++)
+		known |= b->sent[i].seq == q->seq;
+	return known && mr->conf->n_has && addr6_eq(&q->dst, &mr->conf->has[b->ha]) &&
+	       addr6_eq(&q->src, &b->coa) &&
+	       (mr->home.state != ATHOME_AWAY || addr6_eq(&q->hoa, &mr->conf->hoa));
+}
+
+void bul_error(struct mr *mr, const struct quote_update *q)
+{
+	struct bul *b = &mr->bul;
+	const struct quote_error *e = &q->error;
+	bool unknown = e->type == QUOTE_PARAM_PROBLEM && e->code == UNRECOGNIZED_HEADER;
+	bool cut_off = e->type == QUOTE_UNREACHABLE || e->type == QUOTE_TIME_EXCEEDED;
+	/* Who holds the binding understands updates; the way there may be about to change with our
+	 * own move. */
+	bool holds = b->live && b->ha == b->bound_ha;
+	unsigned what = e->type << 8 | e->code;
+
+	if (!outstanding(mr, q)) {
+		mr->counters[MR_C_error_ignored]++;
+		return;
+	}
+	mr->counters[MR_C_error_rx]++;
+	if (b->state == BUL_REGISTERING && !holds && (unknown || (cut_off && mr->conf->n_has > 1)))
+		leave_alone(mr, error_text(e));
+	else if (b->told_error != what && b->send_at != UINT64_MAX)
+		bul_tell_retry(mr, error_text(e), "going on",
+			b->send_at > mr->now ? b->send_at - mr->now : 0);
+	b->told_error = what;
 }
 
 void bul_receive(struct mr *mr, const struct mh_env *e)

@@ -135,6 +135,7 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	unsigned closing_left;     /* BUs still to be sent in CLOSING */
 	bool closing_exit;         /* then end, instead of trying elsewhere */
 	int last_status;           /* -1 = none yet */
+	unsigned told_error;       /* type and code of the last one told; 0: none since an answer */
 };
 
 /* What home agents say of their own accord, and heartbeats (RFC 5142, 5846, 5847). */
@@ -260,6 +261,7 @@ void bul_init(struct mr *);
 void bul_move(struct mr *, const struct in6_addr *coa, unsigned uplink); /* register this one */
 void bul_lost(struct mr *); /* no uplink: nothing can be sent */
 void bul_receive(struct mr *, const struct mh_env *);
+void bul_error(struct mr *, const struct quote_update *); /* ICMPv6, about an update */
 void bul_restart(struct mr *); /* operator: try again from the first mode and home agent */
 void bul_adopt(struct mr *, uint64_t now);
 void bul_stop(struct mr *, bool keep);

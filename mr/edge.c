@@ -199,6 +199,13 @@ static void on_icmp6(void *arg, const struct icmp6_msg *m)
 	mr_edge_run(arg, &ev);
 }
 
+static void on_error(void *arg, const struct quote_update *q)
+{
+	struct mr_event ev = {.type = MR_EV_ERROR, .error = *q};
+
+	mr_edge_run(arg, &ev);
+}
+
 static bool on_routing_header(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa)
 {
 	const struct mr_edge *e = arg;
@@ -280,6 +287,11 @@ static int open_tunnel(struct mr_edge *e)
 	protect_attach(e->protect, e->io);
 	mhio_limit_errors(e->io, MAX_UPDATE_RATE);
 	mhio_on_icmp6(e->io, on_icmp6);
+	r = mhio_on_error(e->io, e->event, on_error);
+	if (r < 0) {
+		log_err("ICMPv6 errors: %s", strerror(-r));
+		return r;
+	}
 	/* What the home agent says to the home address: it comes out of the tunnel. */
 	r = sig_attach(mhio_sig(e->io), if_nametoindex(DEV_NAME));
 	if (r == 0)

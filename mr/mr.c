@@ -182,6 +182,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		bul_restart(mr);
 		athome_restart(mr);
 		break;
+	case MR_EV_ERROR: bul_error(mr, &ev->error); break;
 	case MR_EV_STOP: bul_stop(mr, ev->keep); break;
 	case MR_EV_TICK:
 		for (unsigned i = 0; i < mr->n_links; i++)

@@ -8,6 +8,7 @@
 #include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
 #include "common/wire/ndp.h"
+#include "common/wire/quote.h"
 
 #define MR_NAME_SIZE   64
 #define MR_MAX_UPLINKS 8
@@ -71,6 +72,10 @@ struct mr_conf { /* what it points to is borrowed by the core: must outlive it *
 	X(ba_unmatched, "ignored: no Binding Update outstanding with that number") \
 	X(ba_auth_place, "silently dropped: Binding Authorization Data not the last option") \
 	X(ba_rejected, "Binding Acknowledgements with a status of 128 or more") \
+	X(error_rx, "ICMPv6 errors about an update that waits for its answer") \
+	X(error_ignored, \
+		"ICMPv6 errors about updates, ignored: none outstanding with that number, " \
+		"home agent, home and care-of address") \
 	X(mh_foreign, "ignored: Mobility Header not from the home agent in use, or not for us") \
 	X(bri_rx, "Binding Revocation Indications answered (RFC 5846)") \
 	X(bri_refused, "of these, with a status of 128 or more") \
@@ -117,6 +122,7 @@ enum mr_event_type {
 	MR_EV_NEIGH,  /* the kernel could not reach the default router */
 	MR_EV_MH,
 	MR_EV_ICMP6,
+	MR_EV_ERROR,  /* an ICMPv6 error about an update; protection may have sent that */
 	MR_EV_REHOME, /* operator or orchestrator says: look again */
 	MR_EV_STOP,
 	MR_EV_TICK,
@@ -136,6 +142,7 @@ struct mr_event {
 		struct in6_addr addr; /* ADDR, NEIGH */
 		struct mh_env mh;
 		struct icmp6_msg icmp6;
+		struct quote_update error;
 		bool keep; /* STOP: leave the binding for a restart */
 	};
 };

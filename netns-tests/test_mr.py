@@ -543,6 +543,33 @@ def test_a_binding_error_about_the_own_home_address_leads_to_an_update(away):
     a.mr.wait_event("mr.refreshed", 3)
 
 
+def icmp_error(fake, packet):
+    """A router on the way has no route to the home agent."""
+    return [s6.IPv6(src="2001:db8:a::1", dst=packet.src) / s6.ICMPv6DestUnreach(code=0) / packet.ip]
+
+
+def test_an_icmp_error_about_an_update_leads_to_the_next_home_agent(away):
+    """RFC 6275 s8.5, s11.3.5: told, and the next one is asked as soon as this one has had its time, not
+    only after 32 s of silence; the binding with it stays when an error quotes its updates."""
+    a = away(home_agents=[HA, "2001:db8:ffff::2"])
+    a.site.home_agent = icmp_error
+    a.start()
+    told = a.mr.wait_event("mr.retry", 5)
+    assert "no route to it" in told["text"] and "next home agent" in told["text"]
+    other = a.site.wait("an update to the next", dst="2001:db8:ffff::2", mh=BU, timeout=10)
+    first = a.site.updates()[0]
+    assert other.time - first.time > 1490 * MS, "it has its time, s11.4.1"
+    assert a.counter("error_rx") >= 1
+    a.site.home_agent, a.site.ha = accept, "2001:db8:ffff::2"
+    a.mr.wait_bound()
+    lost = a.counter("error_ignored")
+    packet = first.ip
+    a.site.send(s6.IPv6(src="2001:db8:a::1", dst=AT_A) / s6.ICMPv6DestUnreach(code=0) / packet,
+                mac=SITE_A.mac)
+    wait_for(lambda: a.counter("error_ignored") == lost + 1, 5, "an update long answered")
+    assert a.mr.status()["state"] == "bound"
+
+
 def test_messages_of_unknown_type_get_at_most_three_errors_a_second(away):
     """RFC 6275 s9.2, s11.2, s11.8."""
     a = away().start().bound()

@@ -1,7 +1,10 @@
 /* mhio.c - Mobility Header and ICMPv6 signalling messages in and out. */
 #include <errno.h>
+#include <netinet/icmp6.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 #include "common/os/daemon.h"
 #include "common/os/mhio.h"
 
@@ -17,7 +20,10 @@ struct mhio {
 	unsigned waiting_oif;
 	mhio_rx_fn *rx;
 	mhio_icmp6_fn *on_icmp6; /* may be NULL */
-	uint32_t take;           /* SIG_TAKE_* */
+	mhio_error_fn *on_error; /* may be NULL */
+	int error_fd;            /* -1: none */
+	sd_event_source *errors_source;
+	uint32_t take; /* SIG_TAKE_* */
 	mhio_known_fn *known;
 	void *arg;
 	uint64_t counters[MHIO_N_COUNTERS];
@@ -210,6 +216,7 @@ int mhio_open(
 	if (!io)
 		return -ENOMEM;
 	io->errors_per_s = MHIO_ERRORS_PER_S;
+	io->error_fd = -1;
 	io->rx = rx;
 	io->arg = arg;
 	r = sig_open(&io->sig, mode, ev, receive, io, why);
@@ -229,6 +236,44 @@ void mhio_limit_errors(struct mhio *io, unsigned per_s)
 void mhio_on_icmp6(struct mhio *io, mhio_icmp6_fn *fn)
 {
 	io->on_icmp6 = fn;
+}
+
+static int on_error_message(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct mhio *io = arg;
+	uint8_t buf[ICMP6_MAX_SIZE];
+	struct quote_update q;
+	const struct in6_addr *hoa;
+	ssize_t n;
+
+	(void)s, (void)revents;
+	while ((n = recv(fd, buf, sizeof(buf), 0)) >= 0) {
+		if (!quote_read_update(buf, (size_t)n, &q))
+			continue;
+		io->counters[MHIO_C_icmp6_errors]++;
+		hoa = addr6_is_any(&q.hoa) ? &q.src : &q.hoa;
+		if (io->sec && !sec_sent(io->sec, &q.dst, hoa, q.esp, q.spi, q.number))
+			io->counters[MHIO_C_icmp6_errors_foreign]++;
+		else
+			io->on_error(io->arg, &q);
+	}
+	return 0;
+}
+
+int mhio_on_error(struct mhio *io, sd_event *event, mhio_error_fn *fn)
+{
+	struct icmp6_filter filter;
+
+	ICMP6_FILTER_SETBLOCKALL(&filter);
+	for (int type = QUOTE_UNREACHABLE; type <= QUOTE_PARAM_PROBLEM; type++)
+		ICMP6_FILTER_SETPASS(type, &filter);
+	io->on_error = fn;
+	io->error_fd = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+	if (io->error_fd < 0 ||
+		setsockopt(io->error_fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof(filter)) < 0)
+		return -errno;
+	return sd_event_add_io(
+		event, &io->errors_source, io->error_fd, EPOLLIN, on_error_message, io);
 }
 
 static void want_keys(struct mhio *io, const struct mh_env *e)
@@ -292,6 +337,9 @@ void mhio_close(struct mhio *io)
 {
 	if (!io)
 		return;
+	sd_event_source_disable_unref(io->errors_source);
+	if (io->error_fd >= 0)
+		close(io->error_fd);
 	sig_close(io->sig);
 	free(io);
 }

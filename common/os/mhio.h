@@ -7,6 +7,7 @@
 #include "common/sec/sec.h"
 #include "common/wire/icmp6.h"
 #include "common/wire/mh.h"
+#include "common/wire/quote.h"
 
 #define MHIO_ERRORS_PER_S 10 /* Binding Errors and Parameter Problems, RFC 4443 s2.4(f) */
 
@@ -32,6 +33,8 @@
 	X(icmp6_rx, \
 		"home agent and prefix discovery messages (ICMPv6 144-147) taken off the wire") \
 	X(icmp6_bad, "of these, silently dropped: checksum, code, length or an option is wrong") \
+	X(icmp6_errors, "ICMPv6 errors that quote a Binding Update, or the ESP packet of one") \
+	X(icmp6_errors_foreign, "of these, ignored: protection did not send that") \
 	X(icmp6_protection, "of these, silently dropped: prefix discovery without protection")
 enum mhio_counter {
 #define X(name, text) MHIO_C_##name,
@@ -55,6 +58,9 @@ void mhio_protect(struct mhio *, struct sec *);
 typedef void mhio_keys_fn(void *arg, const struct mh_env *);
 void mhio_on_keys(struct mhio *, mhio_keys_fn *, void *arg);
 void mhio_resend(struct mhio *);
+/* ICMPv6 errors that quote an update which can have been sent here.  0 or -errno. */
+typedef void mhio_error_fn(void *arg, const struct quote_update *);
+int mhio_on_error(struct mhio *, sd_event *, mhio_error_fn *); /* with the same 'arg' */
 void mhio_on_icmp6(struct mhio *, mhio_icmp6_fn *); /* with the same 'arg'; else they are dropped */
 /* At most so many a second, else MHIO_ERRORS_PER_S: a mobile node may send no peer more than three
  * messages of one type (RFC 6275 s11.8). */

@@ -14,6 +14,7 @@
 #define REKEY_AT      (1u << 15) /* messages; payload.h needs it to be below 2^16 */
 #define MAX_UNHEARD   3
 #define SECOND        ((uint64_t)1 << 32) /* NTP */
+#define LAST_SENT     8                   /* packets that an error may be about */
 #define TOLD_NTP      SECOND       /* a router without keys here is told so this often at most */
 #define DOUBT_NTP     (5 * SECOND) /* and believes it this often at most */
 
@@ -631,6 +632,17 @@ int sec_seal_icmp6(struct sec *s, const struct icmp6_msg *m, void *buf, size_t s
 			return n;
 	}
 	return ip6_encode(&ip, buf, size < ICMP6_MAX_SIZE ? size : ICMP6_MAX_SIZE);
+}
+
+bool sec_sent(const struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa, bool esp,
+	uint32_t spi, uint32_t number)
+{
+	const struct peer *p = find(s, ha, hoa);
+
+	if (!p || !has_esp(p) || !esp)
+		return !esp && !(p && has_esp(p));
+	return p->esp.out.spi && spi == p->esp.out.spi && number <= p->esp.out.seq &&
+	       p->esp.out.seq - number < LAST_SENT;
 }
 
 uint64_t sec_counter(const struct sec *s, enum sec_counter c)

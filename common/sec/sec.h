@@ -120,5 +120,9 @@ int sec_install(struct sec *, const struct in6_addr *ha, const struct in6_addr *
  * than sec_rekey() says or have protected 2^15 messages, or three messages in a row had no answer?
  * Always false at a home agent: routers ask. */
 bool sec_needs_keys(struct sec *, const struct mh_env *e, uint64_t now_ms);
+/* Can this pair have sent what an error quotes: in clear, or ('esp') as this number under this SPI,
+ * one of the last few?  True for a pair without keys only if it was in clear. */
+bool sec_sent(const struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa, bool esp,
+	uint32_t spi, uint32_t number);
 uint64_t sec_counter(const struct sec *, enum sec_counter);
 void sec_free(struct sec *); /* wipes the keys; accepts NULL */

@@ -1,9 +1,10 @@
-/* quote.c - ICMPv6 errors about tunnel packets. */
+/* quote.c - ICMPv6 errors about tunnel packets, and about Binding Updates. */
 #include "common/wire/quote.h"
 #include <errno.h>
 #include "common/core/addr.h"
 #include "common/core/rd.h"
 #include "common/wire/ip6.h"
+#include "common/wire/mh.h"
 
 enum { PROTO_IP6 = 41, PROTO_ICMP6 = 58 };
 enum { OPT_PAD1 = 0, OPT_PADN = 1, OPT_LIMIT = 4 };
@@ -107,6 +108,41 @@ bool quote_read(const void *msg, size_t size, struct quote *out)
 	q.inner = (const uint8_t *)msg + at;
 	q.inner_quoted = size - at < q.inner_size ? size - at : q.inner_size;
 	if (!fragment && q.outer_size != q.overhead + q.inner_size)
+		return false;
+	*out = q;
+	return true;
+}
+
+bool quote_read_update(const void *msg, size_t size, struct quote_update *out)
+{
+	struct rd r = rd_init(msg, size), body;
+	struct quote_update q = {0};
+	struct ip6_pkt p;
+	bool mh;
+
+	q.error.type = rd_u8(&r);
+	q.error.code = rd_u8(&r);
+	rd_skip(&r, 2);
+	q.error.param = rd_u32(&r);
+	if (!rd_ok(&r) || q.error.type < QUOTE_UNREACHABLE || q.error.type > QUOTE_PARAM_PROBLEM ||
+		ip6_decode((const uint8_t *)msg + ICMP6_HDR, size - ICMP6_HDR, &p) != IP6_OK)
+		return false;
+	mh = p.proto == IP6_PROTO_MH;
+	q.esp = p.proto == IP6_PROTO_ESP;
+	q.src = p.src;
+	q.dst = p.dst;
+	q.hoa = p.has_hao ? p.hao : in6addr_any;
+	body = rd_init(p.payload, p.payload_size);
+	if (q.esp) {
+		q.spi = rd_u32(&body);
+		q.number = rd_u32(&body);
+	} else {
+		rd_skip(&body, 2);
+		mh = mh && rd_u8(&body) == MH_BU;
+		rd_skip(&body, 3);
+		q.seq = rd_u16(&body);
+	}
+	if (!rd_ok(&body) || (!q.esp && !mh))
 		return false;
 	*out = q;
 	return true;

@@ -36,6 +36,17 @@ struct quote {
  * is no tunnel packet (IPv6 header, then nothing but an encapsulation limit and a fragment header
  * of a first fragment, then a whole IPv6 header), or the sizes in it contradict each other. */
 bool quote_read(const void *msg, size_t size, struct quote *out);
+/* An error that quotes a Binding Update of ours. */
+struct quote_update {
+	struct quote_error error;
+	struct in6_addr src, dst, hoa; /* hoa: of the Home Address option; :: = it had none */
+	bool esp;                      /* it was under ESP: 'spi' and 'number', else 'seq' */
+	uint32_t spi, number;
+	uint16_t seq;
+};
+/* Reads an ICMPv6 message, from its type on.  False: not one of the four errors, or what it quotes
+ * is neither an update, whole, nor the whole ESP packet that may be one. */
+bool quote_read_update(const void *msg, size_t size, struct quote_update *out);
 /* RFC 2473 s8.2: what the inner packet's source is to be told.  False: nothing. */
 bool quote_relay(const struct quote *, struct quote_error *out);
 /* May an error be sent about this packet ('size' octets of it), by RFC 4443 s2.4(e)?  Not about

@@ -101,7 +101,8 @@ static void make_control(const uint8_t *b, struct mh_msg *m)
 static void make_event(const uint8_t *b, struct mr_event *ev)
 {
 	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_ND, MR_EV_ND, MR_EV_MH,
-		MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH, MR_EV_ICMP6};
+		MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH, MR_EV_ICMP6,
+		MR_EV_ERROR};
 
 	memset(ev, 0, sizeof(*ev));
 	ev->type = types[(b[0] & 0x7f) % (sizeof(types) / sizeof(types[0]))];
@@ -127,6 +128,14 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 			ev->mh.m.be.status = b[2] & 3;
 		else if (ev->mh.m.type < MH_BU)
 			make_control(b, &ev->mh.m);
+	} else if (ev->type == MR_EV_ERROR) {
+		ev->error.error.type = b[1] & 7;
+		ev->error.error.code = b[2] & 7;
+		ev->error.src = f.mr->bul.coa;
+		ev->error.dst = has[b[1] >> 3 & 1];
+		ev->error.hoa = conf.hoa;
+		ev->error.esp = b[1] & 16;
+		ev->error.seq = f.mr->bul.seq;
 	} else if (ev->type == MR_EV_ICMP6) {
 		ev->icmp6.type = b[0] & 0x80 ? ICMP6_MPA : ICMP6_DHAAD_REPLY;
 		ev->icmp6.dst = f.mr->bul.coa;

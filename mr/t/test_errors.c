@@ -237,6 +237,133 @@ static void no_event_makes_more_than_three_updates_a_second(void **state) /* RFC
 	}
 }
 
+/* --- ICMPv6 errors about updates --- */
+
+/* About the last update. */
+static struct mr_event icmp(uint8_t type, uint8_t code)
+{
+	const struct mh_env *bu = last_bu();
+	struct mr_event ev = {.type = MR_EV_ERROR};
+
+	memset(&ev.error, 0, sizeof(ev.error));
+	ev.error.error.type = type;
+	ev.error.error.code = code;
+	ev.error.src = bu->src;
+	ev.error.dst = bu->dst;
+	ev.error.hoa = bu->hoa;
+	ev.error.seq = bu->m.bu.seq;
+	return ev;
+}
+
+enum effect { TOLD, NEXT, WAITS };
+
+/* What each error leads to while the first registration waits for its answer, with one home agent
+ * and with two (s11.3.5; s11.4.1 for the time that one has). */
+static void each_icmp_error_has_its_effect(void **state)
+{
+	static const struct {
+		uint8_t type, code;
+		enum effect in[2];
+		const char *says;
+	} v[] = {
+		{1, 0, {TOLD, NEXT}, "no route to it"},
+		{1, 1, {TOLD, NEXT}, "prohibited"},
+		{1, 3, {TOLD, NEXT}, "host unreachable"},
+		{1, 4, {TOLD, NEXT}, "port unreachable"},
+		{1, 77, {TOLD, NEXT}, "unreachable"},
+		{2, 0, {TOLD, TOLD}, "too big"},
+		{3, 0, {TOLD, NEXT}, "loop"},
+		{4, 0, {TOLD, TOLD}, "malformed"},
+		{4, 1, {WAITS, NEXT}, "Binding Updates unknown there"},
+		{4, 2, {TOLD, TOLD}, "Home Address option unknown"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * N_OF(v); i++) {
+		enum effect want = v[i / 2].in[i % 2];
+		uint64_t from;
+		struct mr_event ev;
+
+		drive_conf();
+		d.conf.n_has = 1 + i % 2;
+		drive_new();
+		arrive_at_a();
+		from = d.now;
+		ev = icmp(v[i / 2].type, v[i / 2].code);
+		forget();
+		step(&ev);
+		assert_true(says(NOTE_MR_RETRY, v[i / 2].says));
+		step(&ev); /* told once */
+		assert_int_equal(d.n, 1);
+		forget();
+		run(40000);
+		assert_int_equal(nth(MR_DO_SEND_MH, 0)->at - from, want == TOLD   ? 150
+								   : want == NEXT ? 1500
+										  : 32000);
+		assert_int_equal(nth(MR_DO_SEND_MH, 0)->a.mh.dst.s6_addr[15] - 1, want == NEXT);
+		assert_false(mr_bound(d.mr, d.now));
+		drive_teardown(NULL);
+	}
+}
+
+static void an_icmp_error_about_anything_else_is_ignored(void **state)
+{
+	struct mr_event ev, good;
+
+	(void)state;
+	d.conf.n_has = 2;
+	drive_new();
+	arrive_at_a();
+	good = icmp(1, 0);
+	forget();
+	for (unsigned i = 0; i < 5; i++) {
+		ev = good;
+		switch (i) {
+		case 0: ev.error.seq++; break;
+		case 1: ev.error.dst = d.has[1]; break;
+		case 2: ev.error.src = A("2001:db8:a::9"); break;
+		case 3: ev.error.hoa = A("2001:db8:100::9"); break;
+		default: ev.error.hoa = in6addr_any; break;
+		}
+		step(&ev);
+	}
+	assert_int_equal(d.n, 0);
+	assert_int_equal(mr_counter(d.mr, MR_C_error_ignored), 5);
+	good.error.esp = true; /* protection has judged the number */
+	good.error.seq = 0;
+	step(&good);
+	assert_int_equal(mr_counter(d.mr, MR_C_error_rx), 1);
+	ack(0, 0, d.mr->bul.seq, 600); /* and still counts */
+	assert_true(mr_bound(d.mr, d.now));
+	forget();
+	step(&good); /* nothing is outstanding */
+	assert_int_equal(d.n, 0);
+}
+
+/* Whoever can forge one: the binding, its tunnel and its home agent stay. */
+static void no_icmp_error_touches_a_live_binding(void **state)
+{
+	(void)state;
+	d.conf.n_has = 2;
+	drive_new();
+	bind_at_a();
+	move_to_b();
+	for (unsigned type = 1; type <= 4; type++) {
+		for (unsigned code = 0; code <= 7; code++) {
+			struct mr_event ev = icmp((uint8_t)type, (uint8_t)code);
+
+			step(&ev);
+		}
+	}
+	assert_true(mr_bound(d.mr, d.now));
+	assert_int_equal(count(MR_DO_TUNNEL_DROP), 0);
+	run(10000);
+	assert_int_equal(asked(), 0);
+	assert_int_equal(count(MR_DO_TUNNEL_DROP), 0);
+	ack(0, 0, last_seq(), 600);
+	assert_true(mr_bound(d.mr, d.now));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +375,9 @@ int main(void)
 		DRIVE_TEST_CONF(requests_and_errors_do_not_eat_up_the_update_rate),
 		DRIVE_TEST_CONF(who_does_not_know_updates_is_left_alone_for_a_while),
 		DRIVE_TEST(silence_is_told_too),
+		DRIVE_TEST_CONF(each_icmp_error_has_its_effect),
+		DRIVE_TEST_CONF(an_icmp_error_about_anything_else_is_ignored),
+		DRIVE_TEST_CONF(no_icmp_error_touches_a_live_binding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

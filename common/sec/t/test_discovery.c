@@ -1,5 +1,6 @@
 /* test_discovery.c - prefix discovery under the protection of updates (RFC 6275 s6.7, s6.8, RFC
- * 3776 s3.3, RFC 4285 s2), and a home agent that has lost the keys its router still uses. */
+ * 3776 s3.3, RFC 4285 s2), a home agent that has lost the keys its
+ * router still uses, and errors that quote protected updates. */
 #include <errno.h>
 #include "common/sec/t/pair.h"
 
@@ -330,6 +331,31 @@ static void who_hears_of_it_makes_new_keys_once_in_five_seconds(void **state)
 	assert_true(update_arrives(&ha)); /* meanwhile the old ones go on */
 }
 
+/* --- errors that quote what went out --- */
+
+static void only_what_was_sent_is_believed_to_be_quoted(void **state)
+{
+	struct in6_addr at = A(HA_ADDR), hoa = A(HOA_ADDR), other = A("2001:db8:1::9");
+
+	(void)state;
+	start(SEC_ESP);
+	assert_false(sec_sent(mr.sec, &at, &hoa, true, 0, 0)); /* no keys yet */
+	install(1);
+	assert_false(sec_sent(mr.sec, &at, &hoa, true, 1001, 1));
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(update_arrives(&ha));
+	assert_true(sec_sent(mr.sec, &at, &hoa, true, 1001, 10));
+	assert_true(sec_sent(mr.sec, &at, &hoa, true, 1001, 3));
+	assert_false(sec_sent(mr.sec, &at, &hoa, true, 1001, 2));  /* long ago */
+	assert_false(sec_sent(mr.sec, &at, &hoa, true, 1001, 11)); /* not yet */
+	assert_false(sec_sent(mr.sec, &at, &hoa, true, 1002, 10));
+	assert_false(sec_sent(mr.sec, &at, &hoa, false, 0, 0)); /* never in clear */
+	assert_false(sec_sent(mr.sec, &other, &hoa, true, 1001, 10));
+	start(SEC_AUTH);
+	assert_true(sec_sent(mr.sec, &at, &hoa, false, 0, 0));
+	assert_false(sec_sent(mr.sec, &at, &hoa, true, 1001, 1));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -343,6 +369,7 @@ int main(void)
 		T(what_else_is_in_esp_is_dropped),
 		T(lost_keys_are_told_of_once_a_second),
 		T(who_hears_of_it_makes_new_keys_once_in_five_seconds),
+		T(only_what_was_sent_is_believed_to_be_quoted),
 	};
 
 	return cmocka_run_group_tests_name("sec discovery", tests, NULL, NULL);

@@ -8,9 +8,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct quote q;
 	struct quote_error e;
+	struct quote_update u;
 	uint8_t buf[QUOTE_MIN_MTU];
 
 	quote_may_answer(data, size);
+	quote_read_update(data, size, &u);
 	if (!quote_read(data, size, &q))
 		return 0;
 	if (q.inner < data || q.inner + q.inner_quoted > data + size || q.inner_quoted < 40 ||

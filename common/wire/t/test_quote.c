@@ -209,6 +209,87 @@ static void what_is_sent(void **state)
 	assert_int_equal(quote_write(&e, pkt, 100, buf, 107), -EMSGSIZE);
 }
 
+/* --- errors about Binding Updates --- */
+
+#define HOA "20010db8010000000000000000000001"
+
+static bool read_update(const char *head, const char *rest, struct quote_update *q, uint8_t **copy)
+{
+	uint8_t buf[1500];
+	size_t n = unhex(head, buf, sizeof(buf));
+
+	n += unhex(rest, buf + n, sizeof(buf) - n);
+	*copy = exact(buf, n);
+	return quote_read_update(*copy, n, q);
+}
+
+static void what_an_update_tells(void **state)
+{
+	static const struct {
+		const char *head, *rest;
+		bool esp, hao;
+	} v[] = {
+		{"01030000 00000000",
+			"6000000000283c40" COA HA "8702c910" HOA
+			"010200003b0105000000bee5c000009601020000",
+			false, true},
+		{"04010000 00000028",
+			"600000000010 87 40" COA HA "3b0105000000bee5c000009601020000", false,
+			false},
+		{"01000000 00000000",
+			"6000000000203c40" COA HA "3202c910" HOA "01020000 00000457 0000beef", true,
+			true},
+	};
+	struct in6_addr ha = A("2001:db8:f::1"), coa = A("2001:db8:a::2"),
+			hoa = A("2001:db8:100::1");
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(v); i++) {
+		struct quote_update q;
+		uint8_t *copy;
+
+		assert_true(read_update(v[i].head, v[i].rest, &q, &copy));
+		free(copy);
+		assert_memory_equal(&q.dst, &ha, 16);
+		assert_memory_equal(&q.src, &coa, 16);
+		assert_int_equal(q.esp, v[i].esp);
+		if (v[i].hao)
+			assert_memory_equal(&q.hoa, &hoa, 16);
+		else
+			assert_true(addr6_is_any(&q.hoa));
+		if (v[i].esp) {
+			assert_int_equal(q.spi, 0x457);
+			assert_int_equal(q.number, 0xbeef);
+		} else {
+			assert_int_equal(q.seq, 0xbee5);
+		}
+	}
+}
+
+static void what_is_no_update(void **state)
+{
+	static const struct quoted v[] = {
+		{"81030000 00000000",
+			"600000000010 87 40" COA HA "3b0105000000bee5c000009601020000"},
+		{"01030000 00000000",
+			"600000000010 87 40" COA HA "3b0106000000bee5c000009601020000"},
+		{"01030000 00000000",
+			"600000000010 11 40" COA HA "3b0105000000bee5c000009601020000"},
+		{"01030000 00000000", "600000000010 87 40" COA HA "3b010500"},
+		{"01030000 00000000", "600000000010 29 40" COA HA "60000000"},
+		{"01030000 00000000", ""},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(v); i++) {
+		struct quote_update q;
+		uint8_t *copy;
+
+		assert_false(read_update(v[i].head, v[i].rest, &q, &copy));
+		free(copy);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +300,8 @@ int main(void)
 		cmocka_unit_test(the_table_of_s8_2),
 		cmocka_unit_test(what_gets_no_error),
 		cmocka_unit_test(what_is_sent),
+		cmocka_unit_test(what_an_update_tells),
+		cmocka_unit_test(what_is_no_update),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
