@@ -9,7 +9,7 @@ prefix  ?= /usr/local
 
 # Debian packages: to build, to test, and for the virtual machine of check-vm.
 DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format linux-libc-dev \
-	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev libcap-ng-dev \
+	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev libcap-ng-dev zlib1g-dev \
 	libconfig-dev libsystemd-dev libjansson-dev libmicrohttpd-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-pytest-xdist python3-scapy python3-cryptography tayga bird2 \
@@ -30,12 +30,12 @@ export ASAN_OPTIONS := detect_leaks=0
 else
 OUT     := $(B)
 endif
-LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lssl -lcrypto -lcap-ng
+LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lssl -lcrypto -lcap-ng -lz
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf
 PURE    := $(wildcard common/core/*.c common/wire/*.c common/sec/*.c) \
-	$(filter-out %/main.c %/edge.c mr/edge_%.c %/conf.c %/policy.c %/homeio.c %/routeio.c %/networkd.c %/hook.c,$(wildcard mr/*.c ha/*.c)) \
+	$(filter-out %/main.c %/edge.c ha/edge_%.c mr/edge_%.c %/conf.c %/policy.c %/homeio.c %/routeio.c %/networkd.c %/hook.c,$(wildcard mr/*.c ha/*.c)) \
 	$(filter-out $(NAT64_IO:%=nat64/%.c),$(wildcard nat64/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)
@@ -116,7 +116,7 @@ $(OUT)/tools/%: $(call obj,netns-tests/tools/%.c) $(call obj,$(COMMON))
 
 # --- tests ---
 # A unit test links everything that has no main(), built with ASan and UBSan.
-TESTED := $(COMMON) $(filter-out %/main.c %/edge.c mr/edge_%.c %/policy.c %/homeio.c,$(wildcard mr/*.c ha/*.c))
+TESTED := $(COMMON) $(filter-out %/main.c %/edge.c ha/edge_%.c mr/edge_%.c %/policy.c %/homeio.c,$(wildcard mr/*.c ha/*.c))
 TESTED_NAT64 := $(COMMON) $(filter nat64/%,$(PURE)) nat64/conf.c nat64/mappings.c nat64/import.c
 define unit_rule
 $(B)/t/$(subst /,-,$(1:.c=)): \

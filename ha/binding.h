@@ -73,7 +73,9 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	struct ha_control c;
 	struct ha_refusals answers;
 	struct learned *learned; /* owned; NULL: may announce nothing */
-	UT_hash_handle hh;       /* by conf->hoa */
+	bool changed;            /* in the list of those whose record is to be written */
+	struct ha_peer *next_changed;
+	UT_hash_handle hh; /* by conf->hoa */
 };
 
 #define BINDING_CLOSED_MS 10000 /* MAX_DELETE_BCE_TIMEOUT, RFC 6275 s12 */
@@ -97,12 +99,13 @@ struct ha { /* the binding cache and what it needs; private to its core */
 	struct mpa_prefix home_link[NDP_MAX_PREFIX];
 	struct heap control_timers; /* of the peers' 'c.timer' */
 	unsigned n_bound;
-	uint32_t restart;     /* own restart counter */
-	uint16_t bri_seq;     /* last one used */
-	bool draining;        /* no new bindings */
-	bool drained;         /* told that the last one has left */
-	uint64_t switch_free; /* ms; when the next Home Agent Switch may leave */
-	struct mh_has others; /* home agents to name in it */
+	struct ha_peer *changed; /* list */
+	uint32_t restart;        /* own restart counter */
+	uint16_t bri_seq;        /* last one used */
+	bool draining;           /* no new bindings */
+	bool drained;            /* told that the last one has left */
+	uint64_t switch_free;    /* ms; when the next Home Agent Switch may leave */
+	struct mh_has others;    /* home agents to name in it */
 	uint64_t counters[HA_N_COUNTERS];
 	uint64_t rejects[256]; /* of HA_C_bu_rejected, by status */
 	struct in6_addr *own;  /* owned; n_own addresses of this host */
@@ -128,11 +131,16 @@ void ha_note(struct ha_out *, enum note_type, const struct ha_peer *, const stru
 struct ha_peer *ha_peer_find(const struct ha *, const struct in6_addr *hoa);
 void ha_unbind(struct ha *, struct ha_peer *, enum binding_state to, uint64_t now, struct ha_out *);
 
+/* keep.c: its record in the state file is no longer true. */
+void ha_changed(struct ha *, struct ha_peer *);
+
 /* bu.c: a Binding Update from its checks to its answer (RFC 6275 s9.5, s10.3; RFC 3963 s6.2, s6.7).
  */
 void bu_receive(struct ha *, const struct mh_env *, uint64_t now, struct ha_out *);
 /* The detection that 'bu' waited for is over: applies it, or rejects it with 'status' if not 0. */
 void bu_resume(struct ha *, const struct mh_env *bu, int status, uint64_t now, struct ha_out *);
+/* Its care-of address is one that an update would be refused with (174). */
+bool bu_misplaced(struct ha *, struct ha_peer *, uint64_t now);
 void bu_answer(struct ha *, const struct mh_env *bu, int status, uint16_t seq, uint32_t lifetime_s,
 	uint64_t now, struct ha_out *);
 

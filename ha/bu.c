@@ -95,6 +95,7 @@ static int check_sequence(struct bu *u)
 	if (!seq16_newer(seq, u->peer->b.seq))
 		return MH_ST_SEQ_WINDOW;
 	u->peer->b.seq = seq;
+	ha_changed(u->ha, u->peer);
 	return PASS;
 }
 
@@ -193,6 +194,14 @@ static int check_care_of_place(struct bu *u)
 			       any_has(c->aggregates, c->n_aggregates, &u->coa)
 		       ? MH_ST_INVALID_COA
 		       : PASS;
+}
+
+bool bu_misplaced(struct ha *ha, struct ha_peer *p, uint64_t now)
+{
+	const struct mh_env e = {.dst = p->b.local};
+	struct bu u = {.ha = ha, .e = &e, .peer = p, .now = now, .coa = p->b.coa};
+
+	return check_care_of_place(&u) != PASS;
 }
 
 static int find_mnp(struct bu *u, const struct prefix6 *p)
@@ -381,6 +390,7 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 		return;
 	}
 	ha->n_bound += !was_bound;
+	ha_changed(ha, p);
 	ha->counters[HA_C_bu_accepted]++;
 	ha_control_bound(ha, p, now);
 	mpa_bound(ha, p, now);

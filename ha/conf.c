@@ -261,11 +261,19 @@ const struct conf_key ha_conf_keys[] = {
 		.help = "of the signalling; esp: keys by TLS; esp-static: RFC 3776, auth-option: "
 			"RFC "
 			"4285, keys by hand; none: in clear, anyone can register"},
-	{.name = "replay_file",
-		KEY(CONF_STRING, replay_file),
+	{.name = "state_file",
+		KEY(CONF_STRING, state_file),
 		.size = HA_PATH_SIZE,
-		.def = "/var/lib/nemo/ha.replay",
-		.help = "what protection has to remember over a restart"},
+		.def = "/var/lib/nemo/ha.state",
+		.help = "what has to survive a restart: bindings, numbers against replay, orders "
+			"of "
+			"nemoctl"},
+	{.name = "session_file",
+		KEY(CONF_STRING, session_file),
+		.size = HA_PATH_SIZE,
+		.def = "/run/nemo/ha.sessions",
+		.help = "keys made by TLS, for a restart; must be on a tmpfs, else or if empty "
+			"they are made anew"},
 	{.name = "control",
 		KEY(CONF_STRING, control),
 		.size = 108,
@@ -303,14 +311,31 @@ enum sec_mode ha_conf_protection(const struct ha_file *f, const struct ha_router
 	return (enum sec_mode)(r->protection ? r->protection - 1 : f->protection);
 }
 
+struct tenant {
+	const char *name;
+	uint32_t id;
+	UT_hash_handle hh, hh_id;
+};
+
+/* A tenant's number comes of its name, so that the next configuration has the same: tunnels that
+ * are there when it comes keep theirs.  Two names of one hash are told apart all the same. */
+static uint32_t new_id(struct tenant *ids, const char *name)
+{
+	struct tenant *t;
+	uint32_t id;
+
+	HASH_JEN(name, strlen(name), id);
+	for (;; id++) {
+		id += !id; /* 0 is nobody */
+		HASH_FIND(hh_id, ids, &id, sizeof(id), t);
+		if (!t)
+			return id;
+	}
+}
+
 static void number_tenants(struct ha_conf *c)
 {
-	uint32_t n = 0;
-	struct tenant {
-		const char *name;
-		uint32_t id;
-		UT_hash_handle hh;
-	} *all = NULL, *t, *tmp;
+	struct tenant *all = NULL, *ids = NULL, *t, *tmp;
 
 	for (unsigned i = 0; i < c->n_routers; i++) {
 		struct ha_router *r = &c->routers[i];
@@ -321,11 +346,13 @@ static void number_tenants(struct ha_conf *c)
 			if (!t)
 				abort();
 			t->name = r->tenant;
-			t->id = ++n;
+			t->id = new_id(ids, t->name);
 			HASH_ADD_KEYPTR(hh, all, t->name, strlen(t->name), t);
+			HASH_ADD(hh_id, ids, id, sizeof(t->id), t);
 		}
 		r->tenant_id = t->id;
 	}
+	HASH_CLEAR(hh_id, ids);
 	HASH_ITER (hh, all, t, tmp) {
 		HASH_DEL(all, t);
 		free(t);

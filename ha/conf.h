@@ -20,7 +20,7 @@ struct ha_file {
 	int protection;           /* enum sec_mode: what routers without a word of their own have */
 	unsigned key_port;
 	char user[HA_NAME_SIZE], control_group[HA_NAME_SIZE], control_readers[HA_NAME_SIZE];
-	char replay_file[HA_PATH_SIZE];
+	char state_file[HA_PATH_SIZE], session_file[HA_PATH_SIZE];
 	struct keys *keys;    /* of each router, in the order of core.routers; owned, wiped */
 	unsigned mtu;         /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
 	unsigned encap_limit; /* 1..255; 0 = none is sent */

@@ -86,6 +86,7 @@ void ha_control_revoke(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha
 		ha_note(out, NOTE_HA_BARRED, p, &p->conf->hoa, -1,
 			"registrations get status 129 until: nemoctl ha allow");
 	p->c.barred = true;
+	ha_changed(ha, p);
 	if (p->b.state != BINDING_BOUND || p->c.revoking)
 		return;
 	p->c.revoking = true;
@@ -101,7 +102,7 @@ void ha_control_revoke(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha
 
 void ha_control_allow(struct ha *ha, struct ha_peer *p, struct ha_out *out)
 {
-	(void)ha;
+	ha_changed(ha, p);
 	if (p->c.barred)
 		ha_note(out, NOTE_HA_ALLOWED, p, &p->conf->hoa, -1, "");
 	p->c.barred = false;

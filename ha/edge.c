@@ -10,46 +10,26 @@
 #include <time.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
-#include "common/os/mhio.h"
-#include "common/os/net.h"
-#include "common/os/protect.h"
-#include "common/os/tell.h"
-#include "ha/edge.h"
-#include "ha/home.h"
-#include "ha/homeio.h"
-#include "ha/routeio.h"
+#include "ha/edge_state.h"
 
 #define DEV_NAME    "nemo0"
 #define MAIN_TABLE  254
 #define METRIC_LAST 0xfffffff0u /* of the unreachable aggregate: anything else goes first */
 #define METRIC_HOME 0xffffff00u /* of networks at home: tunnels go first */
 
-struct ha_edge {
-	const struct ha_file *file;
-	sd_event *event;
-	struct ha *ha;
-	struct net *net;
-	struct mhio *io;
-	struct homeio *home; /* NULL: the home link is virtual */
-	struct routeio *routes;
-	struct protect *protect;
-	struct ctl *ctl;
-	const struct tunnel_engine *engine;
-	struct tunnel_set *tunnels;
-	sd_event_source *timer;
-	uint64_t started; /* ms */
-	struct ha_out out;
-};
-
-static void perform(struct ha_edge *e);
-
+/* What has to survive is written first: an answer says that it is kept. */
 static void step(struct ha_edge *e, const struct ha_event *ev)
 {
+	bool order = ev->type == HA_EV_REVOKE || ev->type == HA_EV_ALLOW;
+
 	ha_step(e->ha, ev, daemon_now(), &e->out);
-	perform(e);
+	ha_keep_changed(e, order ? STORE_SYNC : STORE_FAST);
+	if (ev->type == HA_EV_DRAIN || ev->type == HA_EV_UNDRAIN)
+		ha_keep_own(e);
+	ha_edge_do(e);
 }
 
-static void perform(struct ha_edge *e)
+void ha_edge_do(struct ha_edge *e)
 {
 	for (unsigned i = 0; i < e->out.n; i++) {
 		struct ha_action *a = &e->out.v[i];
@@ -96,7 +76,7 @@ static void rearm(struct ha_edge *e)
 	sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
 }
 
-static void run(struct ha_edge *e, const struct ha_event *ev)
+void ha_edge_run(struct ha_edge *e, const struct ha_event *ev)
 {
 	step(e, ev);
 	rearm(e);
@@ -106,12 +86,12 @@ static void on_message(void *arg, const struct mh_env *m)
 {
 	struct ha_event ev = {.type = HA_EV_MH, .mh = *m};
 
-	run(arg, &ev);
+	ha_edge_run(arg, &ev);
 }
 
 static void on_event(void *arg, const struct ha_event *ev)
 {
-	run(arg, ev);
+	ha_edge_run(arg, ev);
 }
 
 /* Networks of routers that are at home, or nowhere (RFC 3963 s3).  While one is bound its tunnel's
@@ -166,7 +146,7 @@ static void on_icmp6(void *arg, const struct icmp6_msg *m)
 {
 	struct ha_event ev = {.type = HA_EV_ICMP6, .icmp6 = *m};
 
-	run(arg, &ev);
+	ha_edge_run(arg, &ev);
 }
 
 static bool on_home_option(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa)
@@ -182,173 +162,9 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
 
 	(void)s;
 	(void)usec;
-	run(arg, &ev);
+	ha_edge_run(arg, &ev);
 	return 0;
 }
-
-/* --- commands --- */
-
-static json_t *cmd_status(void *arg, const json_t *req, char *err)
-{
-	struct ha_edge *e = arg;
-	json_t *aggregates = json_array();
-	char s[PREFIX6_STRLEN];
-
-	(void)req;
-	(void)err;
-	for (unsigned i = 0; i < e->file->core.n_aggregates; i++)
-		json_array_append_new(
-			aggregates, json_string(prefix6_str(&e->file->core.aggregates[i], s)));
-	return json_pack("{ss ss ss ss ss ss sb sI sI so sI}", "daemon", "nemo-ha", "version",
-		NEMO_VERSION, "name", e->file->name, "address",
-		addr6_str(&e->file->core.address, s), "engine", e->engine->name, "protection",
-		sec_modes[e->file->protection], "draining", ha_draining(e->ha), "bindings",
-		(json_int_t)ha_n_bound(e->ha), "routers", (json_int_t)e->file->core.n_routers,
-		"aggregates", aggregates, "uptime_s",
-		(json_int_t)((daemon_now() - e->started) / 1000));
-}
-
-static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
-{
-	struct ha_edge *e = arg;
-	json_t *list = ha_show_bindings(e->ha, daemon_now()), *b;
-	size_t i;
-
-	(void)req;
-	(void)err;
-	json_array_foreach (list, i, b) {
-		struct tunnel_stats st = {0};
-		struct in6_addr id;
-
-		inet_pton(AF_INET6, json_string_value(json_object_get(b, "home_address")), &id);
-		e->engine->stats(e->tunnels, &id, &st);
-		json_object_update_new(b, tell_traffic(&st));
-	}
-	return list;
-}
-
-static json_t *cmd_routers(void *arg, const json_t *req, char *err)
-{
-	struct ha_edge *e = arg;
-	json_t *list = ha_show_routers(e->ha, daemon_now()), *r;
-	size_t i;
-
-	(void)req;
-	(void)err;
-	json_array_foreach (list, i, r)
-		json_object_set_new(r, "protection",
-			json_string(
-				sec_modes[ha_conf_protection(e->file, &e->file->core.routers[i])]));
-	return list;
-}
-
-static json_t *about_router(
-	struct ha_edge *e, const json_t *req, enum ha_event_type type, char *err)
-{
-	const char *name = json_string_value(json_object_get(req, "name"));
-	int i = name ? ha_find_router(e->ha, name) : -1;
-	struct ha_event ev = {.type = type, .router = (unsigned)i};
-
-	if (i < 0) {
-		snprintf(err, 256, "no router is called \"%.64s\"; `nemoctl ha routers` lists them",
-			name ? name : "");
-		return NULL;
-	}
-	run(e, &ev);
-	return json_pack("{ss}", "router", name);
-}
-
-static json_t *cmd_revoke(void *arg, const json_t *req, char *err)
-{
-	return about_router(arg, req, HA_EV_REVOKE, err);
-}
-
-static json_t *cmd_allow(void *arg, const json_t *req, char *err)
-{
-	return about_router(arg, req, HA_EV_ALLOW, err);
-}
-
-static json_t *cmd_drain(void *arg, const json_t *req, char *err)
-{
-	struct ha_edge *e = arg;
-	struct ha_event ev = {.type = HA_EV_DRAIN};
-	json_t *list = json_object_get(req, "home_agents"), *a;
-	size_t i;
-
-	if (json_array_size(list) > MH_MAX_HAS) {
-		snprintf(err, 256, "more than %u home agents", MH_MAX_HAS);
-		return NULL;
-	}
-	json_array_foreach (list, i, a) {
-		struct in6_addr *to = &ev.has.ha[ev.has.n++];
-		const char *s = json_string_value(a);
-
-		if (!s || inet_pton(AF_INET6, s, to) != 1 || !addr6_is_routable(to) ||
-			addr6_eq(to, &e->file->core.address)) {
-			snprintf(err, 256, "%.64s is no other home agent's address", s ? s : "");
-			return NULL;
-		}
-	}
-	run(e, &ev);
-	return json_pack("{sI}", "bindings", (json_int_t)ha_n_bound(e->ha));
-}
-
-static json_t *cmd_undrain(void *arg, const json_t *req, char *err)
-{
-	struct ha_event ev = {.type = HA_EV_UNDRAIN};
-
-	(void)req;
-	(void)err;
-	run(arg, &ev);
-	return json_object();
-}
-
-static json_t *cmd_agents(void *arg, const json_t *req, char *err)
-{
-	struct ha_edge *e = arg;
-
-	(void)req;
-	(void)err;
-	return ha_show_agents(e->ha, daemon_now());
-}
-
-static json_t *cmd_stats(void *arg, const json_t *req, char *err)
-{
-	static const struct {
-		const char *name, *help;
-	} c[] = {
-#define X(name, text) {#name, text},
-		HA_COUNTERS(X)
-#undef X
-	};
-	struct ha_edge *e = arg;
-	json_t *list = json_array();
-
-	(void)req;
-	(void)err;
-	for (unsigned i = 0; i < HA_N_COUNTERS; i++)
-		tell_counter(list, "protocol", c[i].name, ha_counter(e->ha, i), c[i].help);
-	tell_statuses(list, ha_rejects(e->ha));
-	tell_mhio(list, e->io);
-	protect_stats(e->protect, list);
-	tell_tunnel(list, e->engine, e->tunnels);
-	return json_pack("{so}", "counters", list);
-}
-
-static const struct ctl_cmd commands[] = {
-	{"status", "what this daemon is and does", cmd_status, false},
-	{"bindings", "registered routers", cmd_bindings, false},
-	{"routers", "prefix table and last answers", cmd_routers, false},
-	{"revoke", "end the binding of {\"name\": ROUTER} and take no other from it", cmd_revoke,
-		true},
-	{"allow", "take registrations of {\"name\": ROUTER} again", cmd_allow, true},
-	{"drain", "no new bindings; send routers to {\"home_agents\": [ADDRESS...]}", cmd_drain,
-		true},
-	{"undrain", "take new bindings again", cmd_undrain, true},
-	{"agents", "home agents list: what discovery requests are answered", cmd_agents, false},
-	{"stats", "every counter with its meaning", cmd_stats, false},
-	{0},
-};
 
 /* --- start and stop --- */
 
@@ -420,8 +236,6 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 			why[0] ? why : strerror(-r));
 		return r;
 	}
-	/* A killed run's tunnels have no lifetime any more that someone watches. */
-	r = tunnel_sweep(e->engine, e->tunnels, NULL);
 	for (unsigned i = 0; i < e->file->n_interfaces && r == 0; i++)
 		r = e->engine->attach(e->tunnels, if_nametoindex(e->file->interfaces[i]));
 	if (r < 0)
@@ -432,7 +246,8 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 static int open_protection(struct ha_edge *e)
 {
 	const struct ha_file *f = e->file;
-	int r = protect_open(&e->protect, true, (enum sec_mode)f->protection, f->replay_file);
+	int r = protect_open(&e->protect, true, (enum sec_mode)f->protection, e->store,
+		e->kept != STORE_WHOLE, f->session_file);
 
 	bool exchange = f->protection == SEC_ESP;
 
@@ -515,7 +330,7 @@ static int aggregate_routes(
 	return r;
 }
 
-int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *file)
+int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *file, bool flush)
 {
 	struct ha_edge *e = calloc(1, sizeof(*e));
 	unsigned mtu;
@@ -531,7 +346,6 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	e->ha = ha_new(&file->core);
 	if (!e->ha)
 		return -ENOMEM;
-	ha_set_restart(e->ha, daemon_restart_counter());
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
 	ha_seed(e->ha, seed);
@@ -542,7 +356,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	if (r < 0)
 		return r;
 	/* First of all: a second home agent must not take the first one's tunnels. */
-	r = ctl_open(&e->ctl, event, file->control, commands, e);
+	r = ctl_open(&e->ctl, event, file->control, ha_commands, e);
 	if (r < 0) {
 		log_err("control: %s: %s", file->control, strerror(-r));
 		return r;
@@ -551,6 +365,9 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	if (r < 0)
 		return r;
 	r = daemon_lock(DEV_NAME);
+	if (r < 0)
+		return r;
+	r = ha_keep_open(e, flush);
 	if (r < 0)
 		return r;
 	r = net_open(&e->net, NULL, NULL);
@@ -580,26 +397,30 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = routeio_open(&e->routes, event, &file->core, DEV_NAME, on_event, e);
 	if (r < 0)
 		return r;
+	r = ha_keep_restore(e);
+	if (r < 0)
+		return r;
 	rearm(e);
 	log_info("engine %s, device %s, inner MTU %u", e->engine->name, DEV_NAME, mtu);
 	return 0;
 }
 
-void ha_edge_close(struct ha_edge *e)
+void ha_edge_close(struct ha_edge *e, bool keep)
 {
 	if (!e)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	ctl_close(e->ctl);
-	if (e->home && homeio_ifindex(e->home))
+	if (e->home && homeio_ifindex(e->home) && !keep)
 		home_routes(e, net_route_drop);
-	homeio_close(e->home);
+	homeio_close(e->home, keep);
 	routeio_close(e->routes);
 	mhio_close(e->io);
 	protect_close(e->protect);
+	store_close(e->store);
 	if (e->engine)
-		e->engine->close(e->tunnels, false);
-	if (e->net)
+		e->engine->close(e->tunnels, keep);
+	if (e->net && !keep)
 		aggregate_routes(e, net_route_drop);
 	net_close(e->net);
 	ha_free(e->ha);

@@ -4,7 +4,9 @@
 #include "ha/conf.h"
 
 struct ha_edge;
-/* Sets everything up and starts to serve; 'file' is borrowed.  0, or -errno after a line in the
- * log; ha_edge_close() in any case. */
-int ha_edge_open(struct ha_edge **, sd_event *, const struct ha_file *file);
-void ha_edge_close(struct ha_edge *); /* removes tunnels and routes; accepts NULL */
+/* Sets everything up and starts to serve; 'file' is borrowed.  'flush': forgets all bindings.  0,
+ * or -errno after a line in the log; ha_edge_close() in any case. */
+int ha_edge_open(struct ha_edge **, sd_event *, const struct ha_file *file, bool flush);
+/* 'keep': what forwards stays in the kernel, for a run to come; else tunnels and routes go.
+ * Accepts NULL. */
+void ha_edge_close(struct ha_edge *, bool keep);

@@ -69,12 +69,12 @@ struct ha *ha_new(const struct ha_conf *conf)
 void ha_set_restart(struct ha *ha, uint32_t counter)
 {
 	ha->restart = counter;
-	ha->bri_seq = (uint16_t)(counter * 40503u); /* not what the run before used last */
 }
 
 void ha_seed(struct ha *ha, uint64_t seed)
 {
 	ha->rng = seed;
+	ha->bri_seq = (uint16_t)(seed >> 48); /* hardly what the run before used last */
 }
 
 int ha_set_own(struct ha *ha, const struct in6_addr *own, unsigned n)
@@ -98,6 +98,7 @@ void ha_unbind(
 	home_stop(ha, p, out);
 	ha_control_end(ha, p);
 	mpa_end(ha, p);
+	ha_changed(ha, p);
 	ha->n_bound--;
 	int r = binding_enter(p, &ha->timers, to, now);
 
@@ -123,6 +124,7 @@ static void tick(struct ha *ha, uint64_t now, struct ha_out *out)
 			out->v[out->n - 1].note.coa = p->b.coa;
 		} else {
 			binding_enter(p, &ha->timers, BINDING_NONE, now);
+			ha_changed(ha, p);
 		}
 	}
 	ha_control_tick(ha, now, out);
@@ -146,6 +148,7 @@ static void tunnel_failed(struct ha *ha, int error, uint64_t now, struct ha_out 
 	}
 	uint16_t seq = p->b.seq;
 
+	ha_changed(ha, p);
 	ha->counters[HA_C_tunnel_failed]++;
 	ha->counters[HA_C_bu_accepted]--;
 	ha->counters[HA_C_bu_rejected]++;
@@ -243,6 +246,13 @@ bool ha_bound_at(const struct ha *ha, const struct in6_addr *hoa, const struct i
 	const struct ha_peer *p = ha_peer_find(ha, hoa);
 
 	return p && p->b.state == BINDING_BOUND && addr6_eq(&p->b.coa, coa);
+}
+
+bool ha_is_bound(const struct ha *ha, const struct in6_addr *hoa)
+{
+	const struct ha_peer *p = ha_peer_find(ha, hoa);
+
+	return p && p->b.state == BINDING_BOUND;
 }
 
 uint64_t ha_counter(const struct ha *ha, enum ha_counter c)

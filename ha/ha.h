@@ -198,8 +198,8 @@ int ha_set_own(struct ha *, const struct in6_addr *own, unsigned n);
  * caller performs the actions in order.  If a TUNNEL_PUT fails it leaves out the rest and steps at
  * once with HA_EV_TUNNEL_FAILED: the binding is as it was before, the answer is status 130. */
 void ha_step(struct ha *, const struct ha_event *, uint64_t now, struct ha_out *out);
-/* What tells one run of this home agent from the next (RFC 5847 s3.2): greater each time.  Before
- * the first step. */
+/* What tells one run of this home agent from the next that does not know its bindings (RFC 5847
+ * s3.2): greater each time.  Before the first step. */
 void ha_set_restart(struct ha *, uint32_t counter);
 int ha_find_router(const struct ha *, const char *name); /* its index, or -1 */
 bool ha_draining(const struct ha *);
@@ -207,6 +207,7 @@ uint64_t ha_deadline(const struct ha *); /* ms at which HA_EV_TICK is due; UINT6
 unsigned ha_n_bound(const struct ha *);
 /* Is 'hoa' bound to care-of address 'coa' (RFC 6275 s9.3.1)? */
 bool ha_bound_at(const struct ha *, const struct in6_addr *hoa, const struct in6_addr *coa);
+bool ha_is_bound(const struct ha *, const struct in6_addr *hoa);
 uint64_t ha_counter(const struct ha *, enum ha_counter);
 const uint64_t *ha_rejects(const struct ha *); /* bu_rejected by status, 256 of them */
 /* Next bound router in table order from index '*i' on, which is moved past it: its home address and

@@ -92,6 +92,7 @@ static void cut_bindings(struct ha *ha, const struct home_prefix *prefix)
 			continue;
 		p->b.ends = prefix->valid_until;
 		binding_enter(p, &ha->timers, BINDING_BOUND, p->b.ends);
+		ha_changed(ha, p);
 	}
 }
 

@@ -166,11 +166,11 @@ unsigned homeio_ifindex(const struct homeio *h)
 	return h->ifindex;
 }
 
-void homeio_close(struct homeio *h)
+void homeio_close(struct homeio *h, bool keep)
 {
 	if (!h)
 		return;
-	if (h->net && h->ifindex)
+	if (h->net && h->ifindex && !keep)
 		net_proxy_sweep(h->net, h->ifindex);
 	nd_close(h->nd);
 	net_close(h->net);

@@ -21,4 +21,4 @@ int homeio_do(struct homeio *, const struct ha_action *); /* an HA_DO_HOME; 0 or
 /* Makes the kernel answer solicitations for an anycast address there; ends with homeio_close(). */
 int homeio_anycast(struct homeio *, const struct in6_addr *);
 unsigned homeio_ifindex(const struct homeio *); /* 0: no such interface now */
-void homeio_close(struct homeio *);             /* removes the proxy entries; accepts NULL */
+void homeio_close(struct homeio *, bool keep);  /* keeps the proxy entries or not; accepts NULL */

@@ -27,25 +27,31 @@ static void warn_of_clear(const struct ha_file *f)
 /* Netlink, and packet sockets of interfaces that come later. */
 static const int rights[] = {CAP_NET_ADMIN, CAP_NET_RAW, -1};
 
-static int serve(const struct ha_file *file)
+static int run(sd_event *event, const struct ha_file *file)
+{
+	char status[128];
+	int r = privileges_drop(file->user, rights);
+
+	if (r < 0)
+		return r;
+	warn_of_clear(file);
+	snprintf(
+		status, sizeof(status), "%s: serving %u routers", file->name, file->core.n_routers);
+	daemon_ready(status);
+	return sd_event_loop(event);
+}
+
+static int serve(const struct ha_file *file, const struct daemon_opts *opts)
 {
 	struct ha_edge *edge = NULL;
 	sd_event *event = NULL;
-	char status[128];
 	int r = daemon_loop(&event, on_stop, NULL, &event);
 
 	if (r >= 0)
-		r = ha_edge_open(&edge, event, file);
-	if (r >= 0)
-		r = privileges_drop(file->user, rights);
-	if (r >= 0) {
-		warn_of_clear(file);
-		snprintf(status, sizeof(status), "%s: serving %u routers", file->name,
-			file->core.n_routers);
-		daemon_ready(status);
-		r = sd_event_loop(event);
-	}
-	ha_edge_close(edge);
+		r = ha_edge_open(&edge, event, file, opts->flush);
+	if (r >= 0 && !opts->flush)
+		r = run(event, file);
+	ha_edge_close(edge, !opts->flush && (opts->keep || daemon_hands_over()));
 	sd_event_unref(event);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* not 0: an error, or a second signal */
 }
@@ -57,6 +63,9 @@ int main(int argc, char **argv)
 		.summary =
 			"Home agent for mobile networks (RFC 3963): keeps the bindings of mobile "
 			"routers and tunnels their networks' traffic to where they are.",
+		.keep_help =
+			"at SIGTERM leave the tunnels in place and go on forwarding, for a restart",
+		.flush_help = "take away tunnels, routes and bindings of a run that has ended",
 		.keys = ha_conf_keys,
 	};
 	struct daemon_opts opts;
@@ -71,7 +80,7 @@ int main(int argc, char **argv)
 	else if (opts.check)
 		code = EXIT_SUCCESS;
 	else
-		code = serve(&file);
+		code = serve(&file, &opts);
 	ha_conf_free(&file);
 	return code;
 }

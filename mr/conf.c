@@ -216,11 +216,19 @@ const struct conf_key mr_conf_keys[] = {
 		KEY(CONF_STRING, keys_file),
 		.size = 256,
 		.help = "file with the secrets, which nobody else may read (see SECURITY.md)"},
-	{.name = "replay_file",
-		KEY(CONF_STRING, replay_file),
+	{.name = "state_file",
+		KEY(CONF_STRING, state_file),
 		.size = 256,
-		.def = "/var/lib/nemo/mr.replay",
-		.help = "what protection has to remember over a restart"},
+		.def = "/var/lib/nemo/mr.state",
+		.help = "what has to survive a restart: its binding, numbers against replay, "
+			"orders of "
+			"nemoctl"},
+	{.name = "session_file",
+		KEY(CONF_STRING, session_file),
+		.size = 256,
+		.def = "/run/nemo/mr.sessions",
+		.help = "keys made by TLS, for a restart; must be on a tmpfs, else or if empty "
+			"they are made anew"},
 	{.name = "control",
 		KEY(CONF_STRING, control),
 		.size = 108,

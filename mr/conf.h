@@ -12,7 +12,7 @@ struct mr_file {
 	int protection; /* enum sec_mode */
 	unsigned key_port, rekey_s;
 	char user[MR_NAME_SIZE], control_group[MR_NAME_SIZE], control_readers[MR_NAME_SIZE];
-	char keys_file[256], replay_file[256];
+	char keys_file[256], state_file[256], session_file[256];
 	struct keys keys;     /* wiped */
 	unsigned mtu;         /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
 	unsigned encap_limit; /* 1..255; 0 = none is sent */

@@ -247,8 +247,15 @@ static unsigned inner_mtu(const struct mr_file *f)
 static int open_protection(struct mr_edge *e)
 {
 	const struct mr_file *f = e->file;
-	int r = protect_open(&e->protect, false, (enum sec_mode)f->protection, f->replay_file);
+	int r = store_open(&e->store, f->state_file, false, &e->kept);
 
+	if (r < 0) {
+		log_err("state_file: %s: %s", f->state_file,
+			r == -EAGAIN ? "in use by another process" : strerror(-r));
+		return r;
+	}
+	r = protect_open(&e->protect, false, (enum sec_mode)f->protection, e->store,
+		e->kept != STORE_WHOLE, f->session_file);
 	if (r == 0 && f->protection == SEC_ESP)
 		r = protect_keying(e->protect, e->event, NULL, f->key_port);
 	if (r == 0)
@@ -257,6 +264,15 @@ static int open_protection(struct mr_edge *e)
 	return r < 0 ? r
 		     : protect_add_any(e->protect, &f->core.hoa, f->core.name,
 			       (enum sec_mode)f->protection, &f->keys);
+}
+
+static bool is_ours(void *arg, const struct in6_addr *id)
+{
+	struct mr_edge *e = arg;
+	bool ours = addr6_eq(id, &e->file->core.hoa);
+
+	e->left |= ours;
+	return ours;
 }
 
 static int open_tunnel(struct mr_edge *e)
@@ -388,10 +404,10 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	if (r < 0)
 		return r;
 	/* A tunnel of an earlier run (-k) goes on; that of another home address does not. */
-	r = tunnel_sweep(e->engine, e->tunnels, &file->core.hoa);
+	r = tunnel_sweep(e->engine, e->tunnels, is_ours, e);
 	if (r < 0)
 		return r;
-	if (r == 1)
+	if (e->left)
 		mr_adopt(e->mr, daemon_now());
 	return net_dump(e->net);
 }
@@ -413,6 +429,7 @@ void mr_edge_close(struct mr_edge *e)
 	ctl_close(e->ctl);
 	mhio_close(e->io);
 	protect_close(e->protect);
+	store_close(e->store);
 	if (e->engine)
 		e->engine->close(e->tunnels, e->keep);
 	nd_close(e->nd);

@@ -114,6 +114,8 @@ void mr_phases_note(struct mr_edge *e, const struct note *n)
 	case NOTE_HA_ALLOWED:
 	case NOTE_HA_DRAINING:
 	case NOTE_HA_DRAINED:
+	case NOTE_HA_RESTORED:
+	case NOTE_HA_FORGOT:
 	case NOTE_HA_SERVING:
 	case NOTE_PEER_RESTARTED:
 	case NOTE_PEER_SILENT:

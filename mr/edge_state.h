@@ -26,6 +26,9 @@ struct mr_edge {
 	struct net *net;
 	struct nd *nd;
 	struct mhio *io;
+	struct store *store;   /* the state file */
+	enum store_state kept; /* how it was found */
+	bool left;             /* a tunnel of the run before is there */
 	struct protect *protect;
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;

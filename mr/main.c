@@ -19,7 +19,7 @@ static void on_stop(void *arg)
 	struct app *app = arg;
 
 	if (app->edge)
-		mr_edge_stop(app->edge, app->keep);
+		mr_edge_stop(app->edge, app->keep || daemon_hands_over());
 	else
 		sd_event_exit(app->event, 0);
 }

@@ -606,7 +606,7 @@ def test_drain_and_undrain(world):
 def test_a_restarted_home_agent_has_its_binding_back_within_two_seconds(world):
     ha, mr = world.ha1, world.mr
     wait_for(lambda: world.ping(1), 10, "traffic")
-    ha.restart(signal.SIGKILL)
+    ha.restart(signal.SIGKILL, forget=True)
     started = now_ns()
     mr.wait_event("peer.restarted", timeout=3)
     wait_for(lambda: world.bound_at(ha), 3, "registered again")

@@ -88,7 +88,10 @@ def pair(net):
 
 def fails_to_start(net, program, conf, tmp_path, **env):
     """Exit code and messages of one that can't start."""
-    path = conf_file(tmp_path, {"control": str(tmp_path / "other.sock"), **conf})
+    own = {"control": str(tmp_path / "other.sock")}
+    if program != "nemo-nat64":
+        own["state_file"] = str(tmp_path / "other.state")
+    path = conf_file(tmp_path, {**own, **conf})
     done = net[node_of(program)].run(
         [os.path.join(BUILD, program), "-c", path], check=False, timeout=20,
         env={**os.environ, **env})
@@ -113,7 +116,7 @@ def test_help_and_version_go_to_stdout(program):
     assert done.returncode == 0 and done.stderr == ""
     for word in f"usage: {program}", "--config", "--check", "--config-help", "--version":
         assert word in done.stdout
-    assert ("--keep" in done.stdout) == (program == "nemo-mr")
+    assert ("--keep" in done.stdout) == (program in ("nemo-ha", "nemo-mr"))
     done = run(program, "--version")
     assert done.returncode == 0 and re.fullmatch(rf"{program} \d+\.\d+\.\d+\S*\n", done.stdout)
 

@@ -445,6 +445,7 @@ def test_no_proxy_outlives_the_bindings(make_home, sig):
     home.register()
     home.ha.stop(sig)
     if sig == signal.SIGKILL:
+        home.ha.forget()
         home.ha.start()
     left = home.net["ha"].out("ip -6 neigh show proxy")
     assert HOA not in left and "2001:db8:d::77" in left

@@ -30,6 +30,10 @@
 		"no new bindings; bound routers are sent to other home agents") \
 	X(HA_DRAINED, "ha.drained", LOG_WARNING, "the last router has left") \
 	X(HA_SERVING, "ha.serving", LOG_INFO, "bindings are accepted again") \
+	X(HA_RESTORED, "ha.restored", LOG_INFO, "bindings of the run before are served on") \
+	X(HA_FORGOT, "ha.forgot", LOG_WARNING, \
+		"what the run before knew is gone or may be old: routers are told to register " \
+		"anew") \
 	X(PEER_RESTARTED, "peer.restarted", LOG_WARNING, \
 		"router or home agent: the other side lost its state") \
 	X(PEER_SILENT, "peer.silent", LOG_WARNING, "the other side answers no heartbeats") \

@@ -27,6 +27,8 @@ static void usage(FILE *f, const struct daemon_info *info)
 		info->name, info->keep_help ? " [-k]" : "", info->summary, info->name);
 	if (info->keep_help)
 		fprintf(f, "  -k, --keep          %s\n", info->keep_help);
+	if (info->flush_help)
+		fprintf(f, "      --flush         %s\n", info->flush_help);
 	if (info->task.name) {
 		char option[32];
 
@@ -41,7 +43,7 @@ static void usage(FILE *f, const struct daemon_info *info)
 
 int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
 {
-	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_TASK };
+	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_TASK, OPT_FLUSH };
 	struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 't'},
@@ -49,17 +51,20 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, OPT_VERSION},
 		{"config-help", no_argument, NULL, OPT_CONFIG_HELP},
-		{0}, /* --keep, if the daemon has it; its task */
+		{0}, /* --keep, --flush, if the daemon has them; its task */
+		{0},
 		{0},
 		{0},
 	};
 	static char conf[64]; /* one daemon per process; opts borrows it */
-	struct option *optional = &longs[sizeof(longs) / sizeof(*longs) - 3];
+	struct option *optional = &longs[sizeof(longs) / sizeof(*longs) - 4];
 	const char *task = NULL;
 	int o;
 
 	if (info->keep_help)
 		*optional++ = (struct option){"keep", no_argument, NULL, 'k'};
+	if (info->flush_help)
+		*optional++ = (struct option){"flush", no_argument, NULL, OPT_FLUSH};
 	if (info->task.name)
 		*optional = (struct option){info->task.name, required_argument, NULL, OPT_TASK};
 	snprintf(conf, sizeof(conf), "/etc/nemo/%s.conf", info->name);
@@ -74,6 +79,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		case 'h': usage(stdout, info); return 0;
 		case OPT_VERSION: printf("%s %s\n", info->name, NEMO_VERSION); return 0;
 		case OPT_CONFIG_HELP: conf_help(info->keys); return 0;
+		case OPT_FLUSH: opts->flush = true; break;
 		case OPT_TASK: task = optarg; break;
 		default: usage(stderr, info); return EXIT_USAGE;
 		}
@@ -97,7 +103,7 @@ uint64_t daemon_now(void)
 static struct { /* signals are the process's: there is one of it */
 	void (*stop)(void *arg), (*reload)(void *arg);
 	void *arg;
-	bool stopping;
+	bool stopping, hands_over;
 } on;
 
 static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
@@ -108,6 +114,7 @@ static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *
 		return sd_event_exit(sd_event_source_get_event(s), EXIT_FAILURE);
 	}
 	on.stopping = true;
+	on.hands_over = si->ssi_signo == SIGUSR1;
 	log_info("signal %s: stopping", strsignal((int)si->ssi_signo));
 	sd_notify(0, "STOPPING=1");
 	if (on.stop)
@@ -139,10 +146,11 @@ int daemon_loop(sd_event **out, void (*stop)(void *), void (*reload)(void *), vo
 	on.stop = stop;
 	on.reload = reload;
 	on.arg = arg;
-	on.stopping = false;
+	on.stopping = on.hands_over = false;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	/* sd-event reads them from a signalfd: unblocked, they would kill the process */
@@ -153,6 +161,8 @@ int daemon_loop(sd_event **out, void (*stop)(void *), void (*reload)(void *), vo
 	if (r >= 0)
 		r = sd_event_add_signal(e, NULL, SIGINT, on_stop, NULL);
 	if (r >= 0)
+		r = sd_event_add_signal(e, NULL, SIGUSR1, on_stop, NULL);
+	if (r >= 0)
 		r = sd_event_add_signal(e, NULL, SIGHUP, on_reload, NULL);
 	if (r >= 0)
 		r = sd_event_set_watchdog(e, true);
@@ -162,6 +172,11 @@ int daemon_loop(sd_event **out, void (*stop)(void *), void (*reload)(void *), vo
 	}
 	*out = e;
 	return 0;
+}
+
+bool daemon_hands_over(void)
+{
+	return on.hands_over;
 }
 
 int daemon_lock(const char *dev)

@@ -11,13 +11,15 @@
 struct daemon_opts {
 	const char *conf; /* file; "/etc/nemo/NAME.conf" by default */
 	bool check;       /* -t */
-	bool keep; /* -k (if the daemon has it): leave binding and tunnel in place at the end */
+	bool keep;  /* -k (if the daemon has it): leave binding and tunnel in place at the end */
+	bool flush; /* --flush (if the daemon has it): take away what a run left, and end */
 	bool debug;
 };
 struct daemon_info {
-	const char *name;      /* "nemo-ha" */
-	const char *summary;   /* one line for --help */
-	const char *keep_help; /* text of -k, NULL: no such option */
+	const char *name;       /* "nemo-ha" */
+	const char *summary;    /* one line for --help */
+	const char *keep_help;  /* text of -k, NULL: no such option */
+	const char *flush_help; /* text of --flush, likewise */
 	struct { /* an option of its own that does something and exits; name NULL: none */
 		const char *name, *arg, *help;               /* "import", "FILE" */
 		int (*run)(const char *conf, const char *v); /* -c, its argument; the exit code */
@@ -32,9 +34,12 @@ uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
  * hundredths of a second, less than a start takes (RFC 5847 s3.2).  It wraps after 497 days; that
  * it differs is what counts. */
 uint32_t daemon_restart_counter(void);
-/* New loop with SIGTERM, SIGINT (calls 'stop' once; the second ends the loop at once) and SIGHUP
+/* New loop with SIGTERM, SIGINT, SIGUSR1 (calls 'stop' once; the second ends the loop at once) and
+ * SIGHUP
  * ('reload', may be NULL) as sources.  0 or -errno. */
 int daemon_loop(sd_event **, void (*stop)(void *arg), void (*reload)(void *arg), void *arg);
+/* The end was asked for by SIGUSR1, as -k: another run follows at once. */
+bool daemon_hands_over(void);
 /* One daemon a network namespace for device 'dev': holds an abstract socket of that name until the
  * process ends.  0, or -errno after a line in the log. */
 int daemon_lock(const char *dev);

@@ -130,12 +130,13 @@ static void on_neigh(struct nl_object *o, void *arg)
 }
 
 /* False if it is none of the main table, or ours. */
-static bool foreign_route(struct rtnl_route *r, struct prefix6 *dst)
+/* Is it in this table, and ours or not? */
+static bool route_dst(struct rtnl_route *r, uint32_t table, bool ours, struct prefix6 *dst)
 {
 	struct nl_addr *a = rtnl_route_get_dst(r);
 
-	if (rtnl_route_get_family(r) != AF_INET6 || rtnl_route_get_table(r) != RT_TABLE_MAIN ||
-		rtnl_route_get_protocol(r) == NET_PROTO)
+	if (rtnl_route_get_family(r) != AF_INET6 || rtnl_route_get_table(r) != table ||
+		(rtnl_route_get_protocol(r) == NET_PROTO) != ours)
 		return false;
 	*dst = (struct prefix6){.len = a ? (uint8_t)nl_addr_get_prefixlen(a) : 0};
 	return !a || nl_addr_get_len(a) == 0 || addr6_get(&dst->addr, a);
@@ -148,7 +149,7 @@ static void on_route(struct nl_object *o, void *arg)
 	struct in6_addr via = IN6ADDR_ANY_INIT;
 	struct prefix6 dst;
 
-	if (!net->on.route || !foreign_route(r, &dst))
+	if (!net->on.route || !route_dst(r, RT_TABLE_MAIN, false, &dst))
 		return;
 	if (rtnl_route_get_nnexthops(r) == 1)
 		addr6_get(&via, rtnl_route_nh_get_gateway(rtnl_route_nexthop_n(r, 0)));
@@ -523,6 +524,8 @@ int net_route_drop(struct net *net, const struct net_route *route)
 
 struct routes { /* who asked for them */
 	unsigned oif;
+	uint32_t table;
+	bool ours;
 	net_route_fn *fn;
 	void *arg;
 };
@@ -534,11 +537,12 @@ static void on_listed(struct nl_object *o, void *arg)
 	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(r) == 1 ? rtnl_route_nexthop_n(r, 0)
 								    : NULL;
 	struct prefix6 dst;
-	struct in6_addr via;
+	struct in6_addr via = IN6ADDR_ANY_INIT;
 
-	if (hop && rtnl_route_get_type(r) == RTN_UNICAST && foreign_route(r, &dst) &&
+	if (hop && rtnl_route_get_type(r) == RTN_UNICAST &&
+		route_dst(r, want->table, want->ours, &dst) &&
 		(unsigned)rtnl_route_nh_get_ifindex(hop) == want->oif &&
-		addr6_get(&via, rtnl_route_nh_get_gateway(hop)))
+		(addr6_get(&via, rtnl_route_nh_get_gateway(hop)) || want->ours))
 		want->fn(want->arg, &dst, &via);
 }
 
@@ -549,9 +553,10 @@ static int on_listed_message(struct nl_msg *msg, void *arg)
 }
 
 /* The request of net_routes(); a kernel that checks strictly sends only what is asked for. */
-static int ask_routes(struct nl_sock *s, unsigned oif)
+static int ask_routes(struct nl_sock *s, uint32_t table, unsigned oif)
 {
-	struct rtmsg rtm = {.rtm_family = AF_INET6, .rtm_table = RT_TABLE_MAIN};
+	struct rtmsg rtm = {.rtm_family = AF_INET6,
+		.rtm_table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC};
 	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
 	int strict = 1, e = -NLE_NOMEM;
 
@@ -562,25 +567,40 @@ static int ask_routes(struct nl_sock *s, unsigned oif)
 	if (e >= 0)
 		e = nla_put_u32(msg, RTA_OIF, oif);
 	if (e >= 0)
+		e = nla_put_u32(msg, RTA_TABLE, table);
+	if (e >= 0)
 		e = nl_send_auto(s, msg);
 	nlmsg_free(msg);
 	return e;
 }
 
-int net_routes(struct net *net, unsigned oif, net_route_fn *fn, void *arg)
+static int list_routes(struct net *net, struct routes *want)
 {
-	struct routes want = {oif, fn, arg};
 	struct nl_sock *s;
 	int e = sock_open(net, &s);
 
 	if (e >= 0) {
-		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed_message, &want);
-		e = ask_routes(s, oif);
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed_message, want);
+		e = ask_routes(s, want->table, want->oif);
 	}
 	if (e >= 0)
 		e = nl_recvmsgs_default(s);
 	nl_socket_free(s);
 	return result(net, e);
+}
+
+int net_routes(struct net *net, unsigned oif, net_route_fn *fn, void *arg)
+{
+	struct routes want = {oif, RT_TABLE_MAIN, false, fn, arg};
+
+	return list_routes(net, &want);
+}
+
+int net_own_routes(struct net *net, uint32_t table, unsigned oif, net_route_fn *fn, void *arg)
+{
+	struct routes want = {oif, table, true, fn, arg};
+
+	return list_routes(net, &want);
 }
 
 static struct rtnl_rule *rule_of(struct net *net, const struct net_rule *rule)

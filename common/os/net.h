@@ -83,6 +83,8 @@ int net_route_drop(struct net *, const struct net_route *); /* 0 also if it was 
  * on interface 'oif'; those to several are left out.  0 or -errno. */
 typedef void net_route_fn(void *arg, const struct prefix6 *dst, const struct in6_addr *via);
 int net_routes(struct net *, unsigned oif, net_route_fn *, void *arg);
+/* The same of our own ones in a table, with or without a gateway (then via is ::). */
+int net_own_routes(struct net *, uint32_t table, unsigned oif, net_route_fn *, void *arg);
 
 struct net_rule {
 	uint32_t priority;

@@ -1,4 +1,5 @@
-/* protect.c - key files and the replay file. */
+/* protect.c - key files, and what protection keeps over a restart: floors against replay in the
+ * state file, negotiated keys where no disk is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -10,7 +11,6 @@
 #include "common/os/daemon.h"
 #include "common/os/keying.h"
 #include "common/os/log.h"
-#include "common/os/marks.h"
 #include "common/os/protect.h"
 #include "common/os/tell.h"
 
@@ -20,9 +20,11 @@ struct protect {
 	struct sec *sec;
 	struct keying *keying; /* NULL: no key exchange */
 	struct mhio *io;       /* borrowed; NULL: none yet */
-	struct marks *marks;   /* NULL: not needed so far */
-	const char *replay_file;
-	bool told; /* that it can't be written: once is enough */
+	struct store *state;   /* borrowed */
+	const char *session_file;
+	struct store *keys; /* negotiated ones; NULL: they are not kept */
+	bool old;           /* what 'state' had may be old: floors are not to be trusted */
+	bool told;          /* that it can't be written: once is enough */
 	unsigned in_clear;
 	bool esp; /* some pair has it */
 };
@@ -101,25 +103,74 @@ void protect_read_keys(
 	}
 }
 
-/* --- the replay file --- */
+/* --- what is kept --- */
+
+static void not_kept(struct protect *p, int r)
+{
+	if (!p->told)
+		log_err("what protection has to remember can't be written: %s: after a restart old "
+			"messages may be taken for new",
+			strerror(-r));
+	p->told = true;
+}
 
 static void keep(void *arg, const struct sec_mark *m)
 {
 	struct protect *p = arg;
-	int r = p->marks ? marks_put(p->marks, m) : 0;
+	const struct store_key k = {m->kind, m->ha, m->hoa};
+	int r = store_put(p->state, &k, &m->value, sizeof(m->value),
+		m->kind == SEC_MARK_OUT ? STORE_SYNC : STORE_FAST);
 
-	if (r < 0 && !p->told) {
-		p->told = true;
-		log_err("replay_file: %s: %s: after a restart old messages may be taken for new",
-			p->replay_file, strerror(-r));
-	}
+	if (r < 0)
+		not_kept(p, r);
 }
 
 static bool recall(void *arg, struct sec_mark *m)
 {
-	struct protect *p = arg;
+	const struct protect *p = arg;
+	const struct store_key k = {m->kind, m->ha, m->hoa};
 
-	return p->marks && marks_get(p->marks, m);
+	/* Better to ask for a new timestamp than to trust an old floor; of ESP numbers an old floor
+	 * is better than none. */
+	return !(p->old && m->kind == SEC_MARK_FLOOR) &&
+	       store_get(p->state, &k, &m->value, sizeof(m->value));
+}
+
+static void keep_sas(
+	void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, const struct sec_sas *sas)
+{
+	struct protect *p = arg;
+	const struct store_key k = {KEPT_SAS, *ha, *hoa};
+	int r = p->keys ? store_put(p->keys, &k, sas, sizeof(*sas), STORE_FAST) : 0;
+
+	if (r < 0)
+		not_kept(p, r);
+}
+
+static bool recall_sas(
+	void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, struct sec_sas *sas)
+{
+	const struct protect *p = arg;
+	const struct store_key k = {KEPT_SAS, *ha, *hoa};
+
+	return p->keys && store_get(p->keys, &k, sas, sizeof(*sas));
+}
+
+static void open_keys(struct protect *p, const char *path)
+{
+	enum store_state state;
+	int r = store_open(&p->keys, path, true, &state);
+
+	if (r == -EMEDIUMTYPE)
+		log_warn("session_file: %s is not on a tmpfs: negotiated keys are not kept, and "
+			 "made anew after a restart",
+			path);
+	else if (r < 0)
+		log_warn("session_file: %s: %s: negotiated keys are not kept", path, strerror(-r));
+	if (r < 0 || state == STORE_WHOLE)
+		return;
+	/* Numbers that go backwards would be used, or accepted, twice. */
+	store_empty(p->keys);
 }
 
 static void randomize(void *arg, void *out, size_t size)
@@ -137,15 +188,17 @@ static void renew(void *arg)
 		keying_hurry(p->keying);
 }
 
-int protect_open(
-	struct protect **out, bool home_agent, enum sec_mode strangers, const char *replay_file)
+int protect_open(struct protect **out, bool home_agent, enum sec_mode strangers,
+	struct store *state, bool old, const char *session_file)
 {
 	struct protect *p = calloc(1, sizeof(*p));
-	struct sec_hooks hooks = {p, keep, recall, randomize, renew};
+	struct sec_hooks hooks = {p, keep, recall, randomize, renew, keep_sas, recall_sas};
 
 	if (!p)
 		return -ENOMEM;
-	p->replay_file = replay_file;
+	p->state = state;
+	p->old = old;
+	p->session_file = session_file;
 	p->sec = sec_new(home_agent, strangers, &hooks);
 	if (!p->sec) {
 		free(p);
@@ -155,30 +208,18 @@ int protect_open(
 	return 0;
 }
 
-static int need_marks(struct protect *p, enum sec_mode mode)
+static void note_mode(struct protect *p, enum sec_mode mode)
 {
-	int r;
-
 	p->in_clear += mode == SEC_NONE;
 	p->esp |= mode == SEC_ESP || mode == SEC_ESP_STATIC;
-	if (mode == SEC_NONE || mode == SEC_ESP || p->marks)
-		return 0;
-	r = marks_open(&p->marks, p->replay_file);
-	if (r < 0)
-		log_err("replay_file: %s: %s", p->replay_file,
-			r == -EBADMSG  ? "is no such file; move it away"
-			: r == -EAGAIN ? "in use by another process"
-				       : strerror(-r));
-	return r;
 }
 
 int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode mode, const struct keys *k)
 {
-	int r = need_marks(p, mode);
+	int r;
 
-	if (r < 0)
-		return r;
+	note_mode(p, mode);
 	r = sec_add(p->sec, ha, hoa, name, mode, k);
 	if (r == 0 && mode == SEC_ESP)
 		r = keying_add(p->keying, &k->psk, hoa);
@@ -190,9 +231,10 @@ int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_a
 int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *name,
 	enum sec_mode mode, const struct keys *k)
 {
-	int r = need_marks(p, mode);
+	int r = 0;
 
-	if (r == 0 && mode == SEC_ESP)
+	note_mode(p, mode);
+	if (mode == SEC_ESP)
 		r = keying_add(p->keying, &k->psk, hoa);
 	return r < 0 ? r : sec_add_any(p->sec, hoa, name, mode, k);
 }
@@ -221,6 +263,8 @@ int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha
 {
 	int r = keying_open(&p->keying, event, ha, port, on_keys, p);
 
+	if (*p->session_file)
+		open_keys(p, p->session_file);
 	if (r < 0)
 		log_err("key exchange: port %u: %s", port, strerror(-r));
 	return r;
@@ -277,6 +321,6 @@ void protect_close(struct protect *p)
 		return;
 	keying_close(p->keying);
 	sec_free(p->sec);
-	marks_close(p->marks);
+	store_close(p->keys);
 	free(p);
 }

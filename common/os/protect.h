@@ -1,9 +1,10 @@
-/* protect.h - message protection at the edge: key files, the replay file, and the struct sec that
- * mhio.c sends and receives through. */
+/* protect.h - message protection at the edge: key files, what it keeps over a restart, and the
+ * struct sec that mhio.c sends and receives through. */
 #pragma once
 #include <jansson.h>
 #include "common/os/conf.h"
 #include "common/os/mhio.h"
+#include "common/os/store.h"
 #include "common/sec/sec.h"
 
 /* Reads the key file 'path' for 'mode', as part of the configuration: what is wrong is reported
@@ -13,9 +14,11 @@ void protect_read_keys(
 	struct conf *, unsigned line, enum sec_mode, const char *path, struct keys *out);
 
 struct protect;
-/* 'replay_file' is opened when the first pair needs it.  0 or -errno after a line in the log. */
-int protect_open(
-	struct protect **, bool home_agent, enum sec_mode strangers, const char *replay_file);
+/* 'state' (borrowed) keeps the floors of replay protection, kinds SEC_MARK_*; 'old': they may be
+ * older than what was accepted.  'session_file' keeps negotiated keys; "": nothing does.  0 or
+ * -errno after a line in the log. */
+int protect_open(struct protect **, bool home_agent, enum sec_mode strangers, struct store *state,
+	bool old, const char *session_file);
 int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode, const struct keys *);
 /* sec_add_any(): the home agents are to be found. */

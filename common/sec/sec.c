@@ -135,6 +135,21 @@ static void add_esp(struct sec *s, struct peer *p, const struct keys *k)
 		p->esp.out.seq = p->esp.reserved = (uint32_t)m.value;
 }
 
+static void add_negotiated(struct sec *s, struct peer *p)
+{
+	struct sec_sas sas;
+
+	if (!s->hooks.recall_sas || !s->hooks.recall_sas(s->hooks.arg, &p->id.ha, &p->id.hoa, &sas))
+		return;
+	p->esp.in = sas.in;
+	p->esp.out = sas.out;
+	p->esp.next_out = sas.next_out;
+	p->esp.old = sas.old;
+	p->esp.since = sas.since;
+	p->esp.reserved = sas.out.seq;
+	OPENSSL_cleanse(&sas, sizeof(sas));
+}
+
 int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa, const char *name,
 	enum sec_mode mode, const struct keys *k)
 {
@@ -154,6 +169,8 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 		r = add_auth(s, p, k);
 	else if (mode == SEC_ESP_STATIC)
 		add_esp(s, p, k);
+	else if (mode == SEC_ESP)
+		add_negotiated(s, p);
 	if (r < 0) {
 		OPENSSL_clear_free(p, sizeof(*p));
 		return r;
@@ -190,6 +207,17 @@ static void keep(struct sec *s, const struct peer *p, uint8_t kind, uint64_t val
 	struct sec_mark m = {kind, p->id.ha, p->id.hoa, value};
 
 	s->hooks.keep(s->hooks.arg, &m);
+}
+
+static void keep_sas(struct sec *s, const struct peer *p)
+{
+	struct sec_sas sas = {p->esp.in, p->esp.out, p->esp.next_out, p->esp.old, p->esp.since};
+
+	if (!s->hooks.keep_sas || p->mode != SEC_ESP)
+		return;
+	sas.out.seq = p->esp.reserved;
+	s->hooks.keep_sas(s->hooks.arg, &p->id.ha, &p->id.hoa, &sas);
+	OPENSSL_cleanse(&sas, sizeof(sas));
 }
 
 static enum mh_verdict drop(struct sec *s, enum sec_counter c)
@@ -353,6 +381,7 @@ static void use_new(struct peer *p)
 	if (!p->esp.next_out.spi)
 		return;
 	p->esp.out = p->esp.next_out;
+	p->esp.reserved = 0;
 	OPENSSL_cleanse(&p->esp.next_out, sizeof(p->esp.next_out));
 }
 
@@ -377,6 +406,7 @@ static enum mh_verdict open_esp(
 	p->esp.unheard = 0;
 	if (sa == &p->esp.in)
 		use_new(p);
+	keep_sas(s, p);
 	ip->payload = inner;
 	ip->payload_size = size;
 	n = ip->proto == IP6_PROTO_MH || ip->proto == IP6_PROTO_ICMP6
@@ -445,12 +475,14 @@ static int seal_esp(struct sec *s, struct peer *p, struct ip6_pkt *ip, uint8_t *
 		return -ENOKEY;
 	p->esp.unheard++;
 	/* Should the process end before the next write, the numbers in between stay unused. */
-	if (p->mode == SEC_ESP_STATIC && p->esp.out.seq >= p->esp.reserved &&
-		p->esp.out.seq < UINT32_MAX) {
+	if (p->esp.out.seq >= p->esp.reserved && p->esp.out.seq < UINT32_MAX) {
 		p->esp.reserved = p->esp.out.seq > UINT32_MAX - OUT_AHEAD
 					  ? UINT32_MAX
 					  : p->esp.out.seq + OUT_AHEAD;
-		keep(s, p, SEC_MARK_OUT, esp_mark(&p->esp.out, p->esp.reserved));
+		if (p->mode == SEC_ESP_STATIC)
+			keep(s, p, SEC_MARK_OUT, esp_mark(&p->esp.out, p->esp.reserved));
+		else
+			keep_sas(s, p);
 	}
 	s->hooks.random(s->hooks.arg, iv, sizeof(iv));
 	n = esp_seal(&p->esp.out, iv, ip->proto, ip->payload, ip->payload_size, buf, room);
@@ -488,6 +520,9 @@ int sec_install(struct sec *s, const struct in6_addr *ha, const struct in6_addr 
 	*(s->home_agent && p->esp.out.spi ? &p->esp.next_out : &p->esp.out) = *out;
 	p->esp.unheard = 0;
 	p->esp.since = now_ms;
+	if (!p->esp.next_out.spi)
+		p->esp.reserved = 0;
+	keep_sas(s, p);
 	return 0;
 }
 

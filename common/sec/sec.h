@@ -60,6 +60,12 @@ struct sec_mark {
 	struct in6_addr ha, hoa;
 	uint64_t value;
 };
+struct sec_sas {                /* of a SEC_ESP pair; spi = 0: none */
+	struct esp_sa in, out;  /* out.seq: numbers up to it may have been used */
+	struct esp_sa next_out; /* the new one, until the router has been heard under its own */
+	struct esp_sa old;      /* 'in' before the last keys */
+	uint64_t since;         /* ms; when the keys were made */
+};
 struct sec_hooks { /* copied; called from within the functions below */
 	void *arg;
 	void (*keep)(void *arg, const struct sec_mark *); /* keeps it before anything goes on */
@@ -69,6 +75,11 @@ struct sec_hooks { /* copied; called from within the functions below */
 	/* The home agent may have started anew: the next exchange of keys need not wait.  NULL: no
 	 * matter. */
 	void (*renew)(void *arg);
+	/* The same for negotiated associations, secrets included; NULL: they are not kept. */
+	void (*keep_sas)(void *arg, const struct in6_addr *ha, const struct in6_addr *hoa,
+		const struct sec_sas *);
+	bool (*recall_sas)(
+		void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, struct sec_sas *);
 };
 
 struct sec;

@@ -174,6 +174,25 @@ struct entry *book_entry(const struct book *b, const struct tunnel *t)
 	return e;
 }
 
+static bool has_key(const struct entry *e, const struct key *key)
+{
+	for (unsigned i = 0; i < e->n_keys; i++)
+		if (memcmp(&e->keys[i], key, sizeof(*key)) == 0)
+			return true;
+	return false;
+}
+
+bool entry_same(const struct entry *a, const struct entry *b)
+{
+	if (a->number != b->number || a->n_keys != b->n_keys ||
+		memcmp(&a->info, &b->info, sizeof(a->info)) != 0)
+		return false;
+	for (unsigned i = 0; i < a->n_keys; i++)
+		if (!has_key(b, &a->keys[i]) || !has_key(a, &b->keys[i]))
+			return false;
+	return true;
+}
+
 void book_enter(struct book *b, struct entry *e, struct entry *old)
 {
 	if (old)

@@ -25,6 +25,7 @@ struct entry { /* one tunnel */
 	 * CLOCK_BOOTTIME); 0: nothing. */
 	uint32_t told_mtu;
 	uint64_t told_until;
+	bool incomplete; /* the engine's: taken over from an earlier run, but not all was there */
 	UT_hash_handle hh;
 	unsigned n_keys;
 	struct key keys[];
@@ -56,6 +57,7 @@ struct entry *book_find(const struct book *, const struct in6_addr *id); /* NULL
 struct entry *entry_new(const struct map_info *, uint32_t number, unsigned room);
 /* The same from an engine's order; takes over the number of the tunnel it is to replace. */
 struct entry *book_entry(const struct book *, const struct tunnel *);
+bool entry_same(const struct entry *, const struct entry *); /* but for what the engine keeps */
 /* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel (or
  * its outer addresses, if unique_pairs). */
 int book_hold(struct book *, const struct entry *e);

@@ -34,7 +34,7 @@ int ebpf_map_fd(const struct tunnel_set *set, enum key_table table)
 	return bpf_map__fd(maps[table]);
 }
 
-static struct net_route route_of(const struct tunnel_set *set, const struct key *key)
+struct net_route ebpf_route_of(const struct tunnel_set *set, const struct key *key)
 {
 	struct prefix6 dst = {.len = (uint8_t)key->prefix.len};
 
@@ -65,7 +65,7 @@ static void on_key_gone(struct tunnel_set *set, const struct key *key, const str
 {
 	(void)e;
 	if (key->table == KEY_ROUTES) {
-		struct net_route r = route_of(set, key);
+		struct net_route r = ebpf_route_of(set, key);
 
 		net_route_drop(set->dev.net, &r);
 	}
@@ -107,7 +107,7 @@ int ebpf_routes_put(struct tunnel_set *set, const struct entry *e)
 
 		if (e->keys[i].table != KEY_ROUTES)
 			continue;
-		r = route_of(set, &e->keys[i]);
+		r = ebpf_route_of(set, &e->keys[i]);
 		r.mtu = ebpf_route_mtu(set, e);
 		rc = net_route_put(set->dev.net, &r);
 	}
@@ -147,7 +147,7 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 	if (rc >= 0)
 		rc = ebpf_info_put(set, e);
 	/* They lead to the device: a handover does not change them. */
-	if (rc >= 0 && !(old && same_routes(set, e, old)))
+	if (rc >= 0 && !(old && !old->incomplete && same_routes(set, e, old)))
 		rc = ebpf_routes_put(set, e);
 	if (rc >= 0)
 		return 0;
@@ -167,6 +167,10 @@ static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 	if (!e)
 		return -ENOMEM;
 	ebpf_path_set(set, e, old);
+	if (old && !old->incomplete && entry_same(e, old)) {
+		free(e);
+		return 0;
+	}
 	rc = install(set, e, old);
 	if (rc < 0) {
 		free(e);
@@ -289,14 +293,28 @@ static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 
 /* --- open and close --- */
 
+static bool is_allowed(const struct tunnel_conf *conf, const struct map_allow *key)
+{
+	for (unsigned i = 0; i < conf->n_allow; i++)
+		if (conf->allow[i].from == key->from && conf->allow[i].to == key->to)
+			return true;
+	return false;
+}
+
+/* An earlier run's traffic goes on meanwhile. */
 static int allowed_set(struct tunnel_set *set, const struct tunnel_conf *conf)
 {
 	int fd = bpf_map__fd(set->bpf->maps.allowed);
-	struct map_allow key;
+	struct map_allow key, next;
 	uint32_t yes = 1;
+	bool more = bpf_map_get_next_key(fd, NULL, &next) == 0;
 
-	while (bpf_map_get_next_key(fd, NULL, &key) == 0 && bpf_map_delete_elem(fd, &key) == 0)
-		;
+	while (more) {
+		key = next;
+		more = bpf_map_get_next_key(fd, &key, &next) == 0;
+		if (!is_allowed(conf, &key))
+			bpf_map_delete_elem(fd, &key);
+	}
 	for (unsigned i = 0; i < conf->n_allow; i++) {
 		key = (struct map_allow){conf->allow[i].from, conf->allow[i].to};
 		if (bpf_map_update_elem(fd, &key, &yes, BPF_ANY) < 0)

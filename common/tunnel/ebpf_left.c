@@ -122,6 +122,73 @@ static void read_prefixes(struct tunnel_set *set, enum key_table table, struct e
 	}
 }
 
+/* --- the kernel's routes --- */
+
+struct routes { /* through the device, sorted by their octets */
+	size_t n, room;
+	struct key *v;
+	bool failed;
+};
+
+static int by_octets(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct key));
+}
+
+static void on_route(void *arg, const struct prefix6 *dst, const struct in6_addr *via)
+{
+	struct routes *r = arg;
+
+	(void)via;
+	if (r->n == r->room) {
+		struct key *more = realloc(r->v, (r->room * 2 + 64) * sizeof(*more));
+
+		if (!more) {
+			r->failed = true;
+			return;
+		}
+		r->v = more;
+		r->room = r->room * 2 + 64;
+	}
+	r->v[r->n++] = key_prefix(KEY_ROUTES, dst);
+}
+
+/* Which tunnels lack a route: their put makes it again.  Routes of no tunnel go. */
+static void check_routes(struct tunnel_set *set, struct entry **v, size_t n)
+{
+	struct routes r = {0};
+	bool *used;
+
+	if (net_own_routes(set->dev.net, set->table, set->dev.ifindex, on_route, &r) < 0)
+		r.failed = true;
+	if (r.n)
+		qsort(r.v, r.n, sizeof(*r.v), by_octets);
+	used = calloc(r.n + 1, sizeof(*used));
+	for (size_t i = 0; i < n; i++) {
+		for (unsigned k = 0; k < v[i]->n_keys; k++) {
+			const struct key *key = &v[i]->keys[k], *at = NULL;
+
+			if (key->table != KEY_ROUTES)
+				continue;
+			if (r.n && used)
+				at = bsearch(key, r.v, r.n, sizeof(*key), by_octets);
+			if (at)
+				used[at - r.v] = true;
+			else
+				v[i]->incomplete = true;
+		}
+	}
+	for (size_t i = 0; i < r.n && used && !r.failed; i++) {
+		struct net_route gone = ebpf_route_of(set, &r.v[i]);
+
+		gone.via = in6addr_any; /* whatever it has */
+		if (!used[i])
+			net_route_drop(set->dev.net, &gone);
+	}
+	free(used);
+	free(r.v);
+}
+
 void ebpf_take_over(struct tunnel_set *set)
 {
 	size_t n;
@@ -129,6 +196,7 @@ void ebpf_take_over(struct tunnel_set *set)
 
 	read_prefixes(set, KEY_ROUTES, v, n);
 	read_prefixes(set, KEY_INNER, v, n);
+	check_routes(set, v, n);
 	for (size_t i = 0; i < n; i++) {
 		if (book_hold(&set->book, v[i]) >= 0) {
 			book_enter(&set->book, v[i], NULL);

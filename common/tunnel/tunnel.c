@@ -61,8 +61,8 @@ const char *tunnel_count_text(enum tunnel_count count)
 #define SWEEP_BATCH 256 /* a tunnel can't be dropped while the audit walks over it */
 
 struct sweep {
-	const struct in6_addr *keep;
-	bool kept;
+	tunnel_wanted_fn *wanted;
+	void *arg;
 	unsigned n;
 	struct in6_addr drop[SWEEP_BATCH];
 };
@@ -71,16 +71,14 @@ static void sweep_seen(void *arg, const struct in6_addr *id)
 {
 	struct sweep *s = arg;
 
-	if (s->keep && addr6_eq(id, s->keep))
-		s->kept = true;
-	else if (s->n < SWEEP_BATCH)
+	if (s->n < SWEEP_BATCH && !s->wanted(s->arg, id))
 		s->drop[s->n++] = *id;
 }
 
-int tunnel_sweep(
-	const struct tunnel_engine *engine, struct tunnel_set *set, const struct in6_addr *keep)
+int tunnel_sweep(const struct tunnel_engine *engine, struct tunnel_set *set,
+	tunnel_wanted_fn *wanted, void *arg)
 {
-	struct sweep s = {.keep = keep};
+	struct sweep s = {.wanted = wanted, .arg = arg};
 	int r;
 
 	do {
@@ -89,5 +87,5 @@ int tunnel_sweep(
 		for (unsigned i = 0; i < s.n && r == 0; i++)
 			r = engine->drop(set, &s.drop[i]);
 	} while (r == 0 && s.n == SWEEP_BATCH);
-	return r < 0 ? r : s.kept;
+	return r;
 }

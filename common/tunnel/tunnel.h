@@ -99,9 +99,9 @@ static inline unsigned tunnel_mtu(unsigned mtu)
  * 'why' (256 octets) filled for the log. */
 int tunnel_open(const char *name, const struct tunnel_conf *, const struct tunnel_engine **engine,
 	struct tunnel_set **, char *why);
-/* Drops every tunnel installed but the one of 'keep' (may be NULL): what an earlier run left and
- * nobody wants.  1 if 'keep' is installed, 0 if not, or -errno. */
-int tunnel_sweep(const struct tunnel_engine *, struct tunnel_set *, const struct in6_addr *keep);
+/* Drops every tunnel installed that is not wanted: what an earlier run left.  0 or -errno. */
+typedef bool tunnel_wanted_fn(void *arg, const struct in6_addr *id);
+int tunnel_sweep(const struct tunnel_engine *, struct tunnel_set *, tunnel_wanted_fn *, void *arg);
 const char *tunnel_drop_name(enum tunnel_drop); /* "rx_inner_source" */
 const char *tunnel_drop_text(enum tunnel_drop);
 const char *tunnel_count_name(enum tunnel_count); /* "tx_fragmented" */

@@ -95,6 +95,12 @@ class Events:
             self._read(0)
         return self.seen
 
+    def keep_sessions(self, folder):
+        """Negotiated keys are kept over a restart; 'folder' is on a tmpfs."""
+        path = os.path.join(folder, f"{os.path.basename(self.net.dir)}-{self.name}.sessions")
+        self.conf = with_settings(self.conf, {"session_file": path})
+        self.session_path = path
+
     def forget(self):
         """The next wait() sees only what comes from now on."""
         self.at = len(self.poll())
@@ -129,7 +135,9 @@ class Daemon:
         self.conf_path, self.log_path = base + ".conf", base + ".log"
         own = {"control": self.control}
         if program in PROTECTED:
-            own["replay_file"] = base + ".replay"
+            own["state_file"] = self.state_path = base + ".state"
+            # Where it is kept only if a test says so: it has to be a tmpfs.
+            own["session_file"] = self.session_path = base + ".sessions"
         if isinstance(conf, str):
             self.conf = with_settings(conf, own)
         else:
@@ -172,8 +180,8 @@ class Daemon:
         self.events = Events(self.control)
         return self
 
-    def ask(self, cmd, **fields):
-        return ask(self.control, cmd, **fields)
+    def ask(self, cmd, timeout=5, **fields):
+        return ask(self.control, cmd, timeout, **fields)
 
     def status(self):
         return self.ask("status")
@@ -212,8 +220,22 @@ class Daemon:
             self.events = None
         return stop(self.proc, sig, 10) if self.proc else None
 
-    def restart(self, sig=signal.SIGTERM):
+    def keep_sessions(self, folder):
+        """Negotiated keys are kept over a restart; 'folder' is on a tmpfs."""
+        path = os.path.join(folder, f"{os.path.basename(self.net.dir)}-{self.name}.sessions")
+        self.conf = with_settings(self.conf, {"session_file": path})
+        self.session_path = path
+
+    def forget(self):
+        """What it would know after a restart is gone.  Only while it does not run."""
+        for path in self.state_path, self.session_path:
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def restart(self, sig=signal.SIGTERM, forget=False):
         self.stop(sig)
+        if forget:
+            self.forget()
         return self.start()
 
     def report(self):

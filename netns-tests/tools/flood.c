@@ -313,7 +313,7 @@ static void give_up_old(struct honest *h)
 static int be_honest(char **argv)
 {
 	static struct honest h;
-	struct sec_hooks hooks = {NULL, keep, recall, randomize, NULL};
+	struct sec_hooks hooks = {.keep = keep, .recall = recall, .random = randomize};
 	uint64_t per_s = (uint64_t)atoll(argv[2]), next = now_ns();
 
 	h.ha = address(argv[0]);

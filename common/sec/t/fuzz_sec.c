@@ -30,7 +30,7 @@ static void fill(void *arg, void *out, size_t size)
 
 static struct sec *make(bool home_agent, enum sec_mode mode)
 {
-	struct sec_hooks hooks = {NULL, keep, recall, fill, NULL};
+	struct sec_hooks hooks = {.keep = keep, .recall = recall, .random = fill};
 	struct sec *s = sec_new(home_agent, mode, &hooks);
 	struct keys k = {.n_auth = 1,
 		.auth[0] = {256, 32, {1, 2, 3}},

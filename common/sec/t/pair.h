@@ -63,7 +63,11 @@ static inline void end_renew(void *arg)
 static inline void end_start(
 	struct end *e, bool home_agent, enum sec_mode mode, const struct keys *k)
 {
-	struct sec_hooks hooks = {e, end_keep, end_recall, end_random, end_renew};
+	struct sec_hooks hooks = {.arg = e,
+		.keep = end_keep,
+		.recall = end_recall,
+		.random = end_random,
+		.renew = end_renew};
 	struct in6_addr ha = A(HA_ADDR), hoa = A(HOA_ADDR);
 
 	sec_free(e->sec);

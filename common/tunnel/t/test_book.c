@@ -185,9 +185,40 @@ static void a_home_agent_keeps_its_address(void **state)
 	book_free(&b);
 }
 
+static void the_same_order_is_known_as_the_same(void **state)
+{
+	struct tunnel_set set = {0};
+	struct book b = {.set = &set, .add = on_add, .del = on_del};
+	struct tunnel t = tunnel("2001:db8:d::1", "2001:db8:a::2", "2001:db8:d:1::/64");
+	struct entry *again;
+
+	(void)state;
+	t.routes[t.n_routes++] = (struct prefix6){.addr.s6_addr = {0x20, 1}, .len = 16};
+	assert_int_equal(put(&b, &t), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		struct tunnel other = t;
+
+		if (i == 1)
+			other.remote.s6_addr[15]++;
+		else if (i == 2)
+			other.n_routes--;
+		else if (i == 3)
+			other.routes[1].len++;
+		else if (i == 4) { /* another order of the same */
+			other.routes[0] = t.routes[1];
+			other.routes[1] = t.routes[0];
+		}
+		again = book_entry(&b, &other);
+		assert_int_equal(entry_same(again, book_find(&b, &t.id)), i == 0 || i == 4);
+		free(again);
+	}
+	book_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_same_order_is_known_as_the_same),
 		cmocka_unit_test(shared_keys_stay_until_the_last_tunnel),
 		cmocka_unit_test(a_change_keeps_number_and_common_keys),
 		cmocka_unit_test(a_prefix_has_one_tunnel),

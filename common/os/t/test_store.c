@@ -1,0 +1,273 @@
+/* test_store.c - the state file: what was put is there again whoever ended the process, and a file
+ * that is torn, old or something else is told from one that is whole. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "common/os/store.h"
+
+static char dir[] = "/tmp/test_store.XXXXXX", path[64], bad[72], copy[72];
+
+static struct store_key key(uint8_t kind, unsigned n)
+{
+	struct store_key k = {.kind = kind};
+
+	memcpy(&k.a, &n, sizeof(n));
+	return k;
+}
+
+static struct store *open_as(enum store_state want)
+{
+	enum store_state state;
+	struct store *s = NULL;
+
+	assert_int_equal(store_open(&s, path, false, &state), 0);
+	assert_int_equal(state, want);
+	return s;
+}
+
+static void put(struct store *s, uint8_t kind, unsigned n, const void *value, size_t size)
+{
+	const struct store_key k = key(kind, n);
+
+	assert_int_equal(store_put(s, &k, value, size, STORE_FAST), 0);
+}
+
+static void has(struct store *s, uint8_t kind, unsigned n, const void *value, size_t size)
+{
+	const struct store_key k = key(kind, n);
+	uint8_t got[STORE_MAX];
+
+	assert_true(store_get(s, &k, got, size));
+	assert_memory_equal(got, value, size);
+	assert_false(store_get(s, &k, got, size + 1));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	unlink(path);
+	unlink(bad);
+	unlink(copy);
+	return 0;
+}
+
+static void records_of_all_sizes_come_back(void **state)
+{
+	static const size_t sizes[] = {1, 8, 16, 17, 80, 81, 208, 209, STORE_MAX};
+	uint8_t value[STORE_MAX];
+	struct store *s = open_as(STORE_NEW);
+
+	(void)state;
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			memset(value, (int)(i + round), sizeof(value));
+			put(s, 'x', i, value, sizes[i]);
+		}
+		store_close(s);
+		s = open_as(STORE_WHOLE);
+		for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			memset(value, (int)(i + round), sizeof(value));
+			has(s, 'x', i, value, sizes[i]);
+		}
+	}
+	put(s, 'x', 3, NULL, 0);
+	store_close(s);
+	s = open_as(STORE_WHOLE);
+	const struct store_key gone = key('x', 3);
+
+	assert_false(store_get(s, &gone, value, sizes[3]));
+	assert_int_equal(store_put(s, &gone, value, STORE_MAX + 1, STORE_FAST), -EMSGSIZE);
+	store_close(s);
+}
+
+static void count(void *arg, const struct store_key *k, const void *value, size_t size)
+{
+	unsigned *sum = arg, n;
+
+	assert_int_equal(size, sizeof(n));
+	memcpy(&n, value, sizeof(n));
+	assert_memory_equal(&k->a, &n, sizeof(n));
+	*sum += n;
+}
+
+static void only_records_of_the_kind_are_called_for(void **state)
+{
+	struct store *s = open_as(STORE_NEW);
+	unsigned sum = 0;
+
+	(void)state;
+	for (unsigned i = 1; i <= 1000; i++)
+		put(s, i % 2 ? 'a' : 'b', i, &i, sizeof(i));
+	assert_int_equal(store_each(s, 'a', count, &sum), 0);
+	assert_int_equal(sum, 250000);
+	assert_int_equal(store_empty(s), 0);
+	assert_int_equal(store_each(s, 'b', count, &sum), 0);
+	assert_int_equal(sum, 250000);
+	store_close(s);
+}
+
+static void a_killed_process_loses_nothing(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0) {
+		struct store *s = open_as(STORE_NEW);
+
+		for (unsigned i = 0; i < 500; i++)
+			put(s, 'k', i, &i, sizeof(i));
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	struct store *s = open_as(STORE_WHOLE);
+
+	for (unsigned i = 0; i < 500; i++)
+		has(s, 'k', i, &i, sizeof(i));
+	assert_true(store_same_boot(s));
+	store_close(s);
+}
+
+static void change(off_t at, const char *what, size_t size)
+{
+	int fd = open(path, O_WRONLY);
+
+	assert_int_equal(pwrite(fd, what, size, at), (ssize_t)size);
+	close(fd);
+}
+
+static void a_torn_record_is_gone_and_told_the_rest_stays(void **state)
+{
+	struct store *s = open_as(STORE_NEW);
+	char value[100] = "bindings";
+	uint8_t got[100];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		put(s, 'b', i, value, sizeof(value));
+	store_close(s);
+	change(512 + 256 + 100, "?", 1); /* in the middle of the second one */
+	s = open_as(STORE_TORN);
+	has(s, 'b', 0, value, sizeof(value));
+	has(s, 'b', 2, value, sizeof(value));
+	const struct store_key k = key('b', 1);
+
+	assert_false(store_get(s, &k, got, sizeof(got)));
+	put(s, 'b', 1, value, sizeof(value));
+	store_close(s);
+	s = open_as(STORE_WHOLE); /* torn once is told once */
+	has(s, 'b', 1, value, sizeof(value));
+	store_close(s);
+	assert_int_equal(truncate(path, 512 + 512 + 200), 0); /* in the last one */
+	s = open_as(STORE_TORN);
+	has(s, 'b', 0, value, sizeof(value));
+	store_close(s);
+}
+
+static void after_a_boot_without_a_close_records_may_be_old(void **state)
+{
+	struct store *s = open_as(STORE_NEW), *other;
+	enum store_state how;
+	unsigned n = 7;
+
+	(void)state;
+	put(s, 'n', n, &n, sizeof(n));
+	assert_int_equal(store_open(&other, path, false, &how), -EAGAIN);
+	store_close(s);
+	change(8, "another boot", 12);
+	s = open_as(STORE_WHOLE); /* closed in order before */
+	assert_false(store_same_boot(s));
+	store_close(s);
+	change(8, "another boot", 12);
+	change(44, "\0", 1); /* not closed */
+	s = open_as(STORE_OLD);
+	has(s, 'n', n, &n, sizeof(n));
+	store_close(s);
+}
+
+static void a_copy_may_be_old(void **state)
+{
+	struct store *s = open_as(STORE_NEW);
+	char command[400];
+	unsigned n = 7;
+
+	(void)state;
+	put(s, 'n', n, &n, sizeof(n));
+	store_close(s);
+	snprintf(command, sizeof(command), "cp %s %s && mv %s %s", path, copy, copy, path);
+	assert_int_equal(system(command), 0);
+	s = open_as(STORE_OLD);
+	has(s, 'n', n, &n, sizeof(n));
+	store_close(s);
+}
+
+static void something_else_is_set_aside(void **state)
+{
+	static const char text[] = "address = \"2001:db8::1\";\n";
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	char got[sizeof(text)];
+
+	(void)state;
+	assert_int_equal(write(fd, text, sizeof(text)), sizeof(text));
+	close(fd);
+	struct store *s = open_as(STORE_ASIDE);
+
+	put(s, 'n', 1, text, sizeof(text));
+	store_close(s);
+	s = open_as(STORE_WHOLE);
+	has(s, 'n', 1, text, sizeof(text));
+	store_close(s);
+	fd = open(bad, O_RDONLY);
+	assert_int_equal(read(fd, got, sizeof(got)), sizeof(got));
+	assert_memory_equal(got, text, sizeof(text));
+	close(fd);
+}
+
+static void secrets_go_to_no_disk(void **state)
+{
+	enum store_state how;
+	struct store *s = NULL;
+	int r = store_open(&s, path, true, &how);
+
+	(void)state;
+	if (r == 0) { /* /tmp may be a tmpfs */
+		store_close(s);
+		skip();
+	}
+	assert_int_equal(r, -EMEDIUMTYPE);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(records_of_all_sizes_come_back, setup),
+		cmocka_unit_test_setup(only_records_of_the_kind_are_called_for, setup),
+		cmocka_unit_test_setup(a_killed_process_loses_nothing, setup),
+		cmocka_unit_test_setup(a_torn_record_is_gone_and_told_the_rest_stays, setup),
+		cmocka_unit_test_setup(after_a_boot_without_a_close_records_may_be_old, setup),
+		cmocka_unit_test_setup(a_copy_may_be_old, setup),
+		cmocka_unit_test_setup(something_else_is_set_aside, setup),
+		cmocka_unit_test_setup(secrets_go_to_no_disk, setup),
+	};
+	int r;
+
+	if (!mkdtemp(dir))
+		return 1;
+	snprintf(path, sizeof(path), "%s/state", dir);
+	snprintf(bad, sizeof(bad), "%s.bad", path);
+	snprintf(copy, sizeof(copy), "%s.copy", path);
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	setup(NULL);
+	rmdir(dir);
+	return r;
+}

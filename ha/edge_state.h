@@ -1,0 +1,46 @@
+/* edge_state.h - between the parts of the edge: edge.c (events in, actions out, start and stop),
+ * edge_keep.c (the state file), edge_cmd.c (commands); nobody else's. */
+#pragma once
+#include "common/os/mhio.h"
+#include "common/os/net.h"
+#include "common/os/protect.h"
+#include "common/os/store.h"
+#include "common/os/tell.h"
+#include "ha/edge.h"
+#include "ha/home.h"
+#include "ha/homeio.h"
+#include "ha/routeio.h"
+
+struct ha_edge {
+	const struct ha_file *file;
+	sd_event *event;
+	struct ha *ha;
+	struct net *net;
+	struct mhio *io;
+	struct homeio *home; /* NULL: the home link is virtual */
+	struct routeio *routes;
+	struct store *store;   /* the state file */
+	enum store_state kept; /* how it was found */
+	bool keep_failed;      /* told that it can't be written */
+	struct protect *protect;
+	struct ctl *ctl;
+	const struct tunnel_engine *engine;
+	struct tunnel_set *tunnels;
+	sd_event_source *timer;
+	uint64_t started; /* ms */
+	struct ha_out out;
+};
+
+/* One step, what it asks for, and the timer. */
+void ha_edge_run(struct ha_edge *, const struct ha_event *);
+void ha_edge_do(struct ha_edge *); /* performs e->out */
+extern const struct ctl_cmd ha_commands[];
+
+/* edge_keep.c */
+/* Opens the state file; 'forget': drops the bindings in it.  0, or -errno after a line in the log.
+ */
+int ha_keep_open(struct ha_edge *, bool forget);
+void ha_keep_changed(struct ha_edge *, enum store_how); /* writes what the last step changed */
+void ha_keep_own(struct ha_edge *);                     /* the same of the home agent's own */
+/* Takes over what an earlier run knew and puts the kernel's state right.  0 or -errno. */
+int ha_keep_restore(struct ha_edge *);

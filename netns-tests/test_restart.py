@@ -1,0 +1,252 @@
+"""Daemons that are killed, stopped or replaced under traffic, and what they know afterwards.
+
+    client  2001:db8:c::2
+      |
+    eth1  2001:db8:c::1
+    ha    home agent 2001:db8:a::1, home network 2001:db8:d::/64
+    eth0  2001:db8:a::1      the visited link, too: radvd
+      |
+    eth0
+    mr    home address 2001:db8:d::1, mobile network 2001:db8:d:1::/64
+    eth1  2001:db8:d:1::1
+      |
+    host  2001:db8:d:1::2
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+from lib.daemon import BUILD, Daemon
+from lib.mipv6 import Wire, bu, echo, in_tunnel, mac_of
+from lib.topo import Link, Node, Radvd, Topology
+from lib.traffic import Server, UdpProbe, now_ns
+from lib.wait import Timeout, wait_for
+
+HA, HOA, NET, HOST = "2001:db8:a::1", "2001:db8:d::1", "2001:db8:d:1::/64", "2001:db8:d:1::2"
+TMPFS = "/dev/shm"
+TOPOLOGY = Topology(
+    nodes=[
+        Node("client", routes=["default via 2001:db8:c::1"]),
+        Node("ha", forward=True),
+        Node("mr", forward=True),
+        Node("host", routes=["default via 2001:db8:d:1::1"]),
+    ],
+    links=[
+        Link("client:eth0", "ha:eth1", ["2001:db8:c::2/64"], ["2001:db8:c::1/64"]),
+        Link("mr:eth0", "ha:eth0", [], [f"{HA}/64"], real_dad=True),
+        Link("host:eth0", "mr:eth1", [f"{HOST}/64"], ["2001:db8:d:1::1/64"]),
+    ],
+    radvds=[Radvd("ha:eth0", "2001:db8:a::/64")],
+)
+
+
+def counters(daemon):
+    return {c["name"]: c["value"] for c in daemon.ask("stats")["counters"]}
+
+
+class Pair:
+    """A router bound to its home agent by ESP with keys by TLS, and traffic through the tunnel."""
+
+    def __init__(self, net, tmp_path, engine):
+        self.net = net
+        keys = tmp_path / "keys"
+        keys.write_text(f"psk blue {bytes(range(32)).hex()}\n")
+        keys.chmod(0o600)
+        common = {"protection": "esp", "engine": engine}
+        self.ha = Daemon(net, "ha", "nemo-ha", {
+            "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"], **common,
+            "routers": [{"name": "MR-1", "home_address": HOA, "prefixes": [NET], "tenant": "red",
+                         "keys": str(keys)}]})
+        self.mr = Daemon(net, "mr", "nemo-mr", {
+            "name": "MR-1", "home_address": HOA, "home_agents": [HA], "keys": str(keys), **common,
+            "uplinks": [{"interface": "eth0"}], "networks": [{"prefix": NET, "interface": "eth1"}]})
+        for d in self.ha, self.mr:
+            if os.path.isdir(TMPFS):
+                d.keep_sessions(TMPFS)
+        self.ha.start()
+        self.mr.start().wait_bound()
+        self.probe = UdpProbe(net, "client", HOST, Server(net, "host"))
+        self.probe.wait_flowing()
+
+    def binding(self):
+        return self.ha.ask("bindings")[0]
+
+    def lost(self, since):
+        """Datagrams and echoes that were sent since then and never came."""
+        self.probe.wait_flowing()
+        self.probe.stop()
+        return [self.probe.flow(way).lost(since) for way in ("down", "up")]
+
+
+@pytest.fixture
+def pair(make_net, tmp_path, engine):
+    p = Pair(make_net(TOPOLOGY), tmp_path, engine)
+    yield p
+    for d in p.ha, p.mr:
+        d.stop()
+        d.forget()
+
+
+def test_a_killed_home_agent_goes_on_with_all_it_knew(pair):
+    """RFC 6275 s10.3.1, s15.3, RFC 5847 s3.2: no datagram, no binding, no key is lost, nobody is
+    told of a restart; the next update's number is right, and an old one's is not."""
+    before, routes, since = pair.binding(), pair.net["ha"].out("ip -6 route"), now_ns()
+    pair.ha.stop(signal.SIGKILL)
+    pair.probe.wait_flowing()  # while nobody is there
+    pair.ha.start()
+    after = pair.binding()
+    for changing in "remaining_s", "registered_s", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes":
+        assert after[changing] >= 0
+        before.pop(changing), after.pop(changing)
+    assert after == before
+    assert pair.net["ha"].out("ip -6 route") == routes
+    heartbeats = counters(pair.mr)["hb_tx"]
+    wait_for(lambda: counters(pair.mr)["hb_tx"] > heartbeats + 1, 10, "two heartbeats more")
+    assert pair.lost(since) == [0, 0]
+    log = pair.mr.log()
+    assert "peer.restarted" not in log and "peer.silent" not in log
+    pair.mr.restart(signal.SIGKILL).wait_bound()
+    wait_for(lambda: pair.binding()["sequence"] != before["sequence"], 20, "another update")
+    if os.path.isdir(TMPFS):
+        assert counters(pair.ha)["key_ok"] == 0, "the keys of before are good"
+        assert counters(pair.ha)["esp_ok"] >= 1 and counters(pair.ha)["esp_spi"] == 0
+
+
+@pytest.mark.parametrize("how", ["handover", "upgrade -k"])
+def test_a_home_agent_that_hands_over_keeps_the_tunnels(pair, how, tmp_path):
+    """SIGUSR1 is what the unit sends for a restart; -k makes SIGTERM the same."""
+    if how != "handover":
+        script = tmp_path / "keeping"
+        script.write_text(f'#!/bin/sh\nexec {os.path.join(BUILD, "nemo-ha")} -k "$@"\n')
+        script.chmod(0o755)
+        pair.ha.program = str(script)
+        pair.ha.restart(signal.SIGKILL)
+    since = now_ns()
+    assert pair.ha.stop(signal.SIGUSR1 if how == "handover" else signal.SIGTERM) == 0
+    pair.probe.wait_flowing()
+    pair.ha.start()
+    assert pair.lost(since) == [0, 0]
+
+
+def test_a_stopped_home_agent_is_gone_but_remembers(pair):
+    """SIGTERM: nothing stays in the kernel; what was bound is again with the next start."""
+    assert pair.ha.stop() == 0
+    assert "nemo0" not in pair.net["ha"].out("ip link")
+    assert NET not in pair.net["ha"].out("ip -6 route")
+    pair.ha.start()
+    pair.probe.wait_flowing()
+    assert pair.binding()["state"] == "bound"
+    assert "ha.restored" in pair.ha.log() and "ha.forgot" not in pair.ha.log()
+
+
+def test_flush_takes_away_what_a_killed_one_left(pair):
+    pair.ha.stop(signal.SIGKILL)
+    run = pair.net["ha"].run([os.path.join(BUILD, "nemo-ha"), "-c", pair.ha.conf_path, "--flush"])
+    assert run.returncode == 0
+    assert "nemo0" not in pair.net["ha"].out("ip link")
+    pair.ha.start()
+    # The router is told that its binding is gone, and has it back.
+    wait_for(lambda: pair.ha.ask("bindings"), 10, "bound again")
+    assert "ha.restored" not in pair.ha.log()
+
+
+@pytest.mark.parametrize("how", ["torn", "something else"])
+def test_a_damaged_state_file_is_told_and_routers_register_anew(pair, how):
+    """A power failure: what is readable is used, and the routers are told that it may be old."""
+    pair.ha.stop(signal.SIGKILL)
+    with open(pair.ha.state_path, "r+b") as f:
+        f.seek(512 + 100 if how == "torn" else 0)
+        f.write(b"power failure")
+    pair.ha.start()
+    log = pair.ha.log()
+    assert "ha.forgot" in log and ("torn" if how == "torn" else "set aside as *.bad") in log
+    assert os.path.exists(pair.ha.state_path + ".bad") == (how != "torn")
+    pair.mr.wait_event("peer.restarted", timeout=10)
+    wait_for(lambda: pair.ha.ask("bindings"), 10, "bound again")
+    pair.probe.wait_flowing()
+
+
+# --- many ---
+
+WIRE = Topology(
+    nodes=[Node("wire"), Node("ha", forward=True), Node("client", routes=["default via 2001:db8:c::1"])],
+    links=[
+        Link("wire:eth0", "ha:eth0", [], [f"{HA}/64"]),
+        Link("client:eth0", "ha:eth1", ["2001:db8:c::2/64"], ["2001:db8:c::1/64"]),
+    ],
+)
+COA, MANY, BATCH = "2001:db8:a::77", 10000, 250
+
+
+def hoa(n):
+    return f"2001:db8:d::{n:x}"  # as `ip` writes it
+
+
+def updates(numbers, seq):
+    """Binding Updates of these routers, one packet with another home address and its sum."""
+    packet = bytearray(bytes(bu(COA, HA, hoa(0), seq, alt=COA)))
+    at = packet.index(socket.inet_pton(socket.AF_INET6, hoa(0))) + 14
+    sum_at = 40 + (packet[41] + 1) * 8 + 4
+    base = ~struct.unpack_from("!H", packet, sum_at)[0] & 0xffff
+    for n in numbers:
+        s = base + n
+        s = (s & 0xffff) + (s >> 16)
+        struct.pack_into("!H", packet, at, n)
+        struct.pack_into("!H", packet, sum_at, ~s & 0xffff)
+        yield bytes(packet)
+
+
+def register(ha, wire, numbers):
+    """As routers do: those without an answer try again."""
+    for seq in range(1, 10):
+        for packet in updates(numbers, seq):
+            wire.send(packet)
+        with contextlib.suppress(Timeout):
+            wait_for(lambda: ha.status()["bindings"] == numbers[-1], 2, f"{numbers[-1]} bindings")
+            return
+    raise Timeout(f"not {numbers[-1]} bindings")
+
+
+@pytest.mark.novm("ten thousand bindings take long under emulation")
+def test_ten_thousand_bindings_outlive_a_kill(make_net):
+    """All of them are there at once; of the kernel's state what is missing is made, what nobody wants
+    goes, and the rest is not touched."""
+    net = make_net(WIRE)
+    net["ha"].batch([f"neigh add {COA} lladdr {mac_of(net, 'wire', 'eth0')} dev eth0 nud permanent"])
+    wire = Wire(net, "wire", "eth0", mac_of(net, "ha", "eth0"))
+    client = Wire(net, "client", "eth0", mac_of(net, "ha", "eth1"))
+    conf = {"address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"], "engine": "ebpf",
+            "routers": [{"name": f"MR-{n}", "home_address": hoa(n), "tenant": "red",
+                         "prefixes": [f"2001:dba:0:{n:x}::/64"]}
+                        for n in range(1, MANY + 1)]}
+    ha = Daemon(net, "ha", "nemo-ha", conf).start()
+    for first in range(1, MANY + 1, BATCH):
+        register(ha, wire, range(first, first + BATCH))
+    before = net["ha"].out("ip -6 route show proto 139").splitlines()
+    assert len(before) >= 2 * MANY
+    ha.stop(signal.SIGKILL)
+    net["ha"].batch([f"route del {hoa(5)} dev nemo0", "route add 2001:db8:d:ffff::/64 dev nemo0 proto 139"])
+    changes = net["ha"].popen(["ip", "monitor", "route"], stdout=open(net.dir + "/routes", "w"))
+    net.started(changes)
+    ha.conf = ha.conf.replace(f'name = "MR-{MANY}"', 'name = "other"').replace(
+        f'"{hoa(MANY)}"', f'"{hoa(MANY + 1)}"')
+    ha.start()
+    bindings = ha.ask("bindings", timeout=20)
+    assert len(bindings) == MANY - 1 and all(b["state"] == "bound" for b in bindings)
+    after = net["ha"].out("ip -6 route show proto 139").splitlines()
+    gone = {hoa(MANY), f"2001:dba:0:{MANY:x}::/64"}
+    assert sorted(after) == sorted(r for r in before if r.split()[0] not in gone)
+    touched = open(net.dir + "/routes").read().splitlines()
+    assert len([line for line in touched if "nemo0" in line]) <= 6, touched[:10]
+    for n in 1, 5, MANY - 1:
+        mark = wire.mark()
+        client.send(echo("2001:db8:c::2", hoa(n)))
+        assert wire.wait("in the tunnel", mark, proto=41).ip.payload.dst == hoa(n)
+        mark = client.mark()
+        wire.send(in_tunnel(COA, HA, echo(hoa(n), "2001:db8:c::2")))
+        client.wait("out of the tunnel", mark, src=hoa(n))
