@@ -24,6 +24,7 @@ void mr_edge_run(struct mr_edge *e, const struct mr_event *ev)
 	mr_step(e->mr, ev, daemon_now(), &e->out);
 	for (unsigned i = 0; i < e->out.n; i++)
 		mr_edge_do(e, &e->out.v[i]);
+	mr_tell_due(e);
 	at = mr_deadline(e->mr);
 	if (at != UINT64_MAX)
 		sd_event_source_set_time(e->timer, at * 1000);
@@ -70,6 +71,7 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 static void on_link(void *arg, const struct net_link *l)
 {
 	struct mr_edge *e = arg;
+	bool uplink = false;
 
 	for (unsigned i = 0; i < e->file->core.n_uplinks; i++) {
 		struct uplink *u = &e->uplinks[i];
@@ -77,6 +79,7 @@ static void on_link(void *arg, const struct net_link *l)
 
 		if (l->gone ? u->ifindex != l->ifindex : strcmp(u->name, l->name) != 0)
 			continue;
+		uplink = true;
 		memcpy(ev.link.mac, l->mac, 6);
 		/* Down in between: another interface of that name, or a flap short enough for the
 		 * kernel to tell of both ends in one message. */
@@ -85,6 +88,7 @@ static void on_link(void *arg, const struct net_link *l)
 			mr_edge_run(e, &ev);
 		u->carrier_downs = l->carrier_downs;
 		memcpy(u->mac, l->mac, 6);
+		u->mtu = l->mtu;
 		if (!l->gone && u->ifindex != l->ifindex) {
 			u->ifindex = l->ifindex;
 			u->lladdr = in6addr_any;
@@ -97,6 +101,12 @@ static void on_link(void *arg, const struct net_link *l)
 			u->ifindex = 0;
 			u->lladdr = in6addr_any;
 		}
+	}
+	/* A guest's interfaces are told one after the other, tens of milliseconds apart. */
+	if (!uplink && l->notify_peers) {
+		struct mr_event ev = {.type = MR_EV_MIGRATED};
+
+		mr_edge_run(e, &ev);
 	}
 }
 
@@ -380,6 +390,8 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	if (r < 0)
 		return r;
 	r = mr_phases_open(e);
+	if (r == 0)
+		r = mr_tell_open(e);
 	if (r < 0)
 		return r;
 	/* First of all: a second mobile router must not take the first one's tunnels. */
@@ -426,6 +438,9 @@ void mr_edge_close(struct mr_edge *e)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	sd_event_source_disable_unref(e->watch);
+	if (e->later.timer)
+		mr_tell_release(e);
+	sd_event_source_disable_unref(e->later.timer);
 	ctl_close(e->ctl);
 	mhio_close(e->io);
 	protect_close(e->protect);

@@ -61,7 +61,7 @@ static int put_router(struct mr_edge *e, const struct mr_action *a)
 		.metric = a->metric,
 		.src = a->addr,
 		/* More than the device takes would be believed. */
-		.mtu = a->mtu < net_mtu(e->uplinks[a->uplink].name) ? a->mtu : 0,
+		.mtu = a->mtu < e->uplinks[a->uplink].mtu ? a->mtu : 0,
 	};
 
 	net_neigh_put(e->net, ifindex, &a->router, a->mac);
@@ -173,7 +173,7 @@ static int perform(struct mr_edge *e, struct mr_action *a)
 	case MR_DO_PREFIXES: return hook_prefixes(e->file, a->withdraw);
 	case MR_DO_NOTE:
 		mr_phases_note(e, &a->note);
-		tell_note(e->ctl, "nemo-mr", &a->note);
+		mr_tell(e, &a->note);
 		return 0;
 	case MR_DO_EXIT: e->exiting = true; return sd_event_exit(e->event, 0);
 	}

@@ -1,11 +1,12 @@
 /* edge_phases.c - what the phases of a handover took: marked as their notes come, the first packet
- * seen by a look at the tunnel's counters each millisecond. */
+ * first packet seen by looks at the tunnel's counters. */
 #include <stdio.h>
 #include <time.h>
 #include "mr/edge_state.h"
 
-#define WATCH_US  1000    /* how often the tunnel is looked at for the first packet */
-#define WATCH_MAX 3000000 /* and how long after the move, microseconds */
+#define WATCH_US    1000 /* how soon the tunnel is looked at for the first packet, microseconds */
+#define WATCH_SHARE 10   /* then always after a tenth more of the time that it has taken */
+#define WATCH_MAX   3000000 /* and how long after the move, microseconds */
 
 uint64_t mr_now_us(void)
 {
@@ -45,7 +46,8 @@ static void tell_handover(struct mr_edge *e)
 
 	handover_text(v, n.text, sizeof(n.text));
 	handover_count(&e->handovers);
-	tell_note(e->ctl, "nemo-mr", &n);
+	mr_tell(e, &n);
+	mr_tell_due(e);
 }
 
 static int on_watch(sd_event_source *s, uint64_t usec, void *arg)
@@ -60,7 +62,9 @@ static int on_watch(sd_event_source *s, uint64_t usec, void *arg)
 	} else if (now >= e->watch_until) {
 		tell_handover(e); /* nobody talks to the network */
 	} else {
-		sd_event_source_set_time(s, now + WATCH_US);
+		uint64_t wait = (now + WATCH_MAX - e->watch_until) / WATCH_SHARE;
+
+		sd_event_source_set_time(s, now + (wait > WATCH_US ? wait : WATCH_US));
 		sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 	}
 	return 0;

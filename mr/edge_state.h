@@ -1,6 +1,6 @@
 /* edge_state.h - between the parts of the edge: edge.c (events in, start and stop), edge_do.c
- * (actions out), edge_phases.c (what a handover's phases took), edge_cmd.c (commands); nobody
- * else's. */
+ * (actions out), edge_phases.c (what a handover's phases took), edge_tell.c (notes), edge_cmd.c
+ * (commands); nobody else's. */
 #pragma once
 #include "common/os/mhio.h"
 #include "common/os/nd.h"
@@ -16,7 +16,20 @@ struct uplink {
 	struct in6_addr lladdr; /* own link-local address; :: = none yet */
 	bool optimistic; /* it is; then it may not be the source of a probe (RFC 4429 s3.2) */
 	uint8_t mac[6];
+	unsigned mtu;
 	uint32_t carrier_downs; /* as last told */
+};
+
+#define MR_LATER 32
+
+struct later { /* notes that wait */
+	sd_event_source *timer;
+	bool held; /* not told at the end of this step: a move is under way */
+	unsigned n;
+	struct {
+		struct note note;
+		struct timespec at; /* CLOCK_REALTIME */
+	} v[MR_LATER];
 };
 
 struct mr_edge {
@@ -35,6 +48,7 @@ struct mr_edge {
 	struct tunnel_set *tunnels;
 	struct uplink uplinks[MR_MAX_UPLINKS];
 	sd_event_source *timer, *watch;
+	struct later later;
 	struct handovers handovers;
 	uint64_t watch_rx;      /* packets received through the tunnel when the watch began */
 	uint64_t watch_until;   /* us */
@@ -54,3 +68,9 @@ extern const struct ctl_cmd mr_commands[];
 uint64_t mr_now_us(void); /* CLOCK_BOOTTIME */
 int mr_phases_open(struct mr_edge *);
 void mr_phases_note(struct mr_edge *, const struct note *); /* begins a handover, or marks one */
+
+/* edge_tell.c */
+int mr_tell_open(struct mr_edge *);
+void mr_tell(struct mr_edge *, const struct note *); /* at the end of this step, or of the move */
+void mr_tell_due(struct mr_edge *);                  /* a step ends */
+void mr_tell_release(struct mr_edge *);              /* tells what waits */

@@ -161,6 +161,10 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		if (ev->link.notify_peers)
 			link_hint(mr, l, true, "migration event");
 		break;
+	case MR_EV_MIGRATED:
+		for (unsigned i = 0; i < mr->n_links; i++)
+			link_hint(mr, &mr->links[i], true, "migration event");
+		break;
 	case MR_EV_ND: receive_nd(mr, l, ev); break;
 	case MR_EV_SOURCE: link_source(mr, l); break;
 	case MR_EV_ADDR: link_dad_failed(mr, l, &ev->addr); break;

@@ -115,11 +115,12 @@ enum mr_counter {
 };
 
 enum mr_event_type {
-	MR_EV_LINK,   /* interface state, or NOTIFY_PEERS */
-	MR_EV_ND,     /* router or neighbour advertisement */
-	MR_EV_SOURCE, /* the uplink has a link-local address to send from */
-	MR_EV_ADDR,   /* duplicate address detection of a care-of address failed */
-	MR_EV_NEIGH,  /* the kernel could not reach the default router */
+	MR_EV_LINK,     /* interface state, or NOTIFY_PEERS */
+	MR_EV_MIGRATED, /* NOTIFY_PEERS of an interface that is no uplink: may be the whole guest */
+	MR_EV_ND,       /* router or neighbour advertisement */
+	MR_EV_SOURCE,   /* the uplink has a link-local address to send from */
+	MR_EV_ADDR,     /* duplicate address detection of a care-of address failed */
+	MR_EV_NEIGH,    /* the kernel could not reach the default router */
 	MR_EV_MH,
 	MR_EV_ICMP6,
 	MR_EV_ERROR,  /* an ICMPv6 error about an update; protection may have sent that */

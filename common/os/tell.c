@@ -16,16 +16,14 @@ static void set_addr(json_t *o, const char *key, const struct in6_addr *a)
 		json_object_set_new(o, key, json_string(addr6_str(a, s)));
 }
 
-static json_t *note_json(const char *daemon, const struct note *n)
+static json_t *note_json(const char *daemon, const struct note *n, const struct timespec *at)
 {
-	struct timespec ts;
 	struct tm tm;
 	char date[32], time[48];
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
+	gmtime_r(&at->tv_sec, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(time, sizeof(time), "%s.%03ldZ", date, ts.tv_nsec / 1000000);
+	snprintf(time, sizeof(time), "%s.%03ldZ", date, at->tv_nsec / 1000000);
 	json_t *o = json_pack("{ss ss ss ss ss ss}", "time", time, "daemon", daemon, "name",
 		n->name, "event", note_event(n->type), "level", levels[note_level(n->type)], "text",
 		n->text);
@@ -49,6 +47,15 @@ static int print_addr(char *buf, size_t size, const char *label, const struct in
 
 void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	tell_note_at(ctl, daemon, n, &now);
+}
+
+void tell_note_at(
+	struct ctl *ctl, const char *daemon, const struct note *n, const struct timespec *at)
+{
 	char line[512];
 	int k = snprintf(line, sizeof(line), "%s %s", note_event(n->type), n->name);
 
@@ -59,7 +66,7 @@ void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
 		k += snprintf(line + k, sizeof(line) - (size_t)k, " for %u s", n->lifetime_s);
 	log_msg(note_level(n->type), "%s%s%s", line, n->text[0] ? ": " : "", n->text);
 	if (ctl_listened(ctl))
-		ctl_publish(ctl, note_json(daemon, n));
+		ctl_publish(ctl, note_json(daemon, n, at));
 }
 
 void tell_counter(

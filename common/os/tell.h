@@ -1,6 +1,7 @@
 /* tell.h - what the daemons tell: notes as log lines and monitor events, counters as JSON. */
 #pragma once
 #include <jansson.h>
+#include <time.h>
 #include "common/core/note.h"
 #include "common/os/ctl.h"
 #include "common/os/mhio.h"
@@ -8,6 +9,9 @@
 
 /* Renders 'n' once for the log and once for the subscribers of 'ctl' (may be NULL). */
 void tell_note(struct ctl *, const char *daemon, const struct note *n);
+/* The same for one that came earlier: 'at', CLOCK_REALTIME, is its time for the subscribers. */
+void tell_note_at(
+	struct ctl *, const char *daemon, const struct note *n, const struct timespec *at);
 /* Adds {"name", "value", "group", "help"} to the list. */
 void tell_counter(
 	json_t *list, const char *group, const char *name, uint64_t value, const char *help);

@@ -21,15 +21,20 @@ static size_t iv_size(const struct esp_sa *sa)
 	return sizes[sa->cipher];
 }
 
+/* Fetched once: EVP_aes_256_gcm() and the like are looked up anew with each use, which costs more
+ * than a message's encryption. */
 static const EVP_CIPHER *cipher(const struct esp_sa *sa)
 {
-	if (sa->cipher == ESP_GCM)
-		return sa->enc_size == 32   ? EVP_aes_256_gcm()
-		       : sa->enc_size == 24 ? EVP_aes_192_gcm()
-					    : EVP_aes_128_gcm();
-	return sa->enc_size == 32   ? EVP_aes_256_cbc()
-	       : sa->enc_size == 24 ? EVP_aes_192_cbc()
-				    : EVP_aes_128_cbc();
+	static const char *const names[2][3] = {
+		{"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"},
+		{"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"},
+	};
+	static EVP_CIPHER *fetched[2][3]; /* kept */
+	unsigned gcm = sa->cipher == ESP_GCM, i = (unsigned)(sa->enc_size - 16) / 8;
+
+	if (!fetched[gcm][i])
+		fetched[gcm][i] = EVP_CIPHER_fetch(NULL, names[gcm][i], NULL);
+	return fetched[gcm][i];
 }
 
 /* GCM: salt and IV (RFC 4106 s4); CBC: the IV. */

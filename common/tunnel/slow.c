@@ -418,15 +418,12 @@ unsigned slow_path_mtu(struct slow *s, const struct ip6 *remote, unsigned oif)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = in6_of(remote)};
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
-	char ifname[IFNAMSIZ] = "";
 	socklen_t size = sizeof(int);
-	int mtu = 0;
+	int mtu = 0, ifindex = (int)oif; /* 0: any */
 
 	to.sin6_port = htons(9); /* nothing is sent */
-	if (oif)
-		if_indextoname(oif, ifname);
-	if (oif != s->probe_oif && setsockopt(s->probe, SOL_SOCKET, SO_BINDTODEVICE, ifname,
-					   (socklen_t)strlen(ifname)) == 0)
+	if (oif != s->probe_oif &&
+		setsockopt(s->probe, SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, sizeof(ifindex)) == 0)
 		s->probe_oif = oif;
 	if (oif != s->probe_oif || connect(s->probe, (struct sockaddr *)&to, sizeof(to)) < 0 ||
 		getsockopt(s->probe, IPPROTO_IPV6, IPV6_MTU, &mtu, &size) < 0)

@@ -100,9 +100,9 @@ static void make_control(const uint8_t *b, struct mh_msg *m)
 
 static void make_event(const uint8_t *b, struct mr_event *ev)
 {
-	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_ND, MR_EV_ND, MR_EV_MH,
-		MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH, MR_EV_ICMP6,
-		MR_EV_ERROR};
+	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_MIGRATED, MR_EV_ND, MR_EV_ND,
+		MR_EV_MH, MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH,
+		MR_EV_ICMP6, MR_EV_ERROR};
 
 	memset(ev, 0, sizeof(*ev));
 	ev->type = types[(b[0] & 0x7f) % (sizeof(types) / sizeof(types[0]))];

@@ -170,6 +170,22 @@ static void an_answer_of_another_known_router_is_enough_to_move(void **state) /*
 	assert_at(LINK_B);
 }
 
+static void the_whole_guest_was_migrated(void **state) /* told of an inside interface first */
+{
+	struct mr_event ev = {.type = MR_EV_MIGRATED};
+
+	(void)state;
+	know_a_and_b();
+	step(&ev);
+	assert_int_equal(count(MR_DO_SEND_RS), 1);
+	assert_int_equal(count(MR_DO_SEND_PROBE), 2);
+	run(10);
+	migrated(0); /* the uplink's own event says nothing new */
+	assert_int_equal(count(MR_DO_SEND_RS), 1);
+	na(0, 2, 0xb1);
+	assert_at(LINK_B);
+}
+
 static void a_configured_link_needs_no_first_visit(void **state) /* RFC 6059, extended */
 {
 	struct mr_known_conf k = {.uplink = "eth0", .mac = {2, 0, 0, 0, 0, 0xb1}};
@@ -523,6 +539,7 @@ int main(void)
 		DRIVE_TEST(a_router_that_was_only_heard_of_is_not_probed),
 		DRIVE_TEST(an_answer_of_the_current_router_makes_it_a_false_alarm),
 		DRIVE_TEST(an_answer_of_another_known_router_is_enough_to_move),
+		DRIVE_TEST(the_whole_guest_was_migrated),
 		DRIVE_TEST_CONF(a_configured_link_needs_no_first_visit),
 		DRIVE_TEST(answers_that_prove_nothing_are_ignored),
 		DRIVE_TEST(a_duplicate_address_is_replaced_and_registered),

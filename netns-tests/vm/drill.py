@@ -50,9 +50,9 @@ class Traffic:
             probe.wait_flowing(timeout)
 
     def gap(self, family, start, end):
-        """(ms, its end) of the longest time without an echo between two moments."""
-        times = [r[2] for r in self.probes[family].echoes() if start <= r[2] <= end]
-        gaps = [(b - a, b) for a, b in zip(times, times[1:])]
+        """(ms, its end) of the longest time without an echo that ends between two moments."""
+        times = [r[2] for r in self.probes[family].echoes() if r[2] <= end]
+        gaps = [(b - a, b) for a, b in zip(times, times[1:]) if b >= start]
         longest, at = max(gaps, default=(end - start, end))
         return longest / MS, at
 
@@ -86,10 +86,11 @@ def one_move(lab, traffic):
     to_monotonic = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - time.time_ns()
     pause = union_ms([(f["stopped"], f["resumed"]) for f in figures.values()])
     resumed = max(f["resumed"] for f in figures.values()) + to_monotonic
+    stopped = min(f["stopped"] for f in figures.values()) + to_monotonic
     move = {"to": lab.at, "guests": figures, "pause_ms": round(pause, 1), "start": start, "end": end,
             "resumed": resumed}  # fmt: skip
     for family in FAMILIES:
-        gap, at = traffic.gap(family, start, end)
+        gap, at = traffic.gap(family, stopped, end)
         move[family] = {"gap_ms": round(gap, 1), "network_ms": round(gap - pause, 1),
                         "after_resume_ms": round((at - resumed) / MS, 1)}  # fmt: skip
     return move
