@@ -61,6 +61,15 @@ struct ha_refusals {    /* of updates: how many were spent, less those that time
 	unsigned n;
 };
 
+struct ha_twin {               /* signs of a second router with this identity; twin.c */
+	struct in6_addr stale; /* where the last update came from, if its number was an old one */
+	uint32_t spi;          /* of the ESP of the last update; 0 = none */
+	unsigned claims;       /* of the binding, in a row, after such an update or with new keys */
+	uint64_t claimed;      /* ms; the last of them, */
+	struct in6_addr last;  /* to where, */
+	struct in6_addr other; /* and from where */
+};
+
 struct ha_peer { /* a configured router and what is known of it; one per table line, never freed
 		    alone */
 	const struct ha_router *conf;
@@ -72,6 +81,7 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	uint64_t last_seen;     /* ms; with last_status >= 0 */
 	struct ha_control c;
 	struct ha_refusals answers;
+	struct ha_twin twin;
 	struct learned *learned; /* owned; NULL: may announce nothing */
 	bool changed;            /* in the list of those whose record is to be written */
 	struct ha_peer *next_changed;
@@ -143,6 +153,15 @@ void bu_resume(struct ha *, const struct mh_env *bu, int status, uint64_t now, s
 bool bu_misplaced(struct ha *, struct ha_peer *, uint64_t now);
 void bu_answer(struct ha *, const struct mh_env *bu, int status, uint16_t seq, uint32_t lifetime_s,
 	uint64_t now, struct ha_out *);
+
+/* twin.c */
+void ha_twin_refused(
+	struct ha_peer *, const struct in6_addr *coa); /* with status 135, from there */
+/* An update that came in ESP with 'spi' was; the binding had 'from' before.  May tell. */
+void ha_twin_accepted(struct ha *, struct ha_peer *, const struct in6_addr *from, uint32_t spi,
+	uint64_t now, struct ha_out *);
+/* The other care-of address, if there is a second router with this identity; else NULL. */
+const struct in6_addr *ha_twin_at(const struct ha_peer *, uint64_t now);
 
 /* control.c: revocation and home agent switch (RFC 5846, RFC 5142). */
 void ha_control_init(struct ha_peer *);

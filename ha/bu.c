@@ -323,6 +323,8 @@ static void reject(struct bu *u, int status, uint64_t now, struct ha_out *out)
 
 	ha->counters[HA_C_bu_rejected]++;
 	ha->rejects[status & 0xff]++;
+	if (status == MH_ST_SEQ_WINDOW)
+		ha_twin_refused(u->peer, &u->coa);
 	if (spend(u->peer ? &u->peer->answers : &ha->answers, now))
 		bu_answer(ha, u->e, status, seq, 0, now, out);
 	else
@@ -410,6 +412,7 @@ static void enter_binding(struct bu *u, uint64_t now, struct ha_out *out)
 	n->lifetime_s = b->lifetime_s;
 	if (moved)
 		n->old_coa = before.coa;
+	ha_twin_accepted(ha, p, was_bound ? &before.coa : &b->coa, u->e->spi, now, out);
 }
 
 /* A newer update takes back the one that waits for the home link. */

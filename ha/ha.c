@@ -308,6 +308,13 @@ static json_t *json_learned(const struct ha_peer *p)
 	return a;
 }
 
+static json_t *json_twin(const struct ha_peer *p, uint64_t now)
+{
+	const struct in6_addr *at = ha_twin_at(p, now);
+
+	return at ? json_addr(at) : json_null();
+}
+
 json_t *ha_show_agents(struct ha *ha, uint64_t now)
 {
 	json_t *list = json_array();
@@ -344,9 +351,10 @@ json_t *ha_show_bindings(const struct ha *ha, uint64_t now)
 		if (b->state == BINDING_NONE)
 			continue;
 		json_array_append_new(list,
-			json_pack("{ss ss so so ss so so ss sI sI sI sI sI}", "name", p->conf->name,
-				"tenant", p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
-				"care_of", json_addr(&b->coa), "state",
+			json_pack("{ss ss so so so ss so so ss sI sI sI sI sI}", "name",
+				p->conf->name, "tenant", p->conf->tenant, "home_address",
+				json_addr(&p->conf->hoa), "care_of", json_addr(&b->coa),
+				"contested_by", json_twin(p, now), "state",
 				!bound ? "closing" : (p->c.revoking ? "revoking" : "bound"),
 				"prefixes", json_prefixes(p->conf, bound ? b->mnps : 0), "learned",
 				json_learned(p), "mode",
@@ -369,11 +377,12 @@ json_t *ha_show_routers(const struct ha *ha, uint64_t now)
 		bool bound = p->b.state == BINDING_BOUND, seen = p->last_status >= 0;
 
 		json_array_append_new(list,
-			json_pack("{ss ss so so sb sb so so so so}", "name", p->conf->name,
+			json_pack("{ss ss so so sb sb so so so so so}", "name", p->conf->name,
 				"tenant", p->conf->tenant, "home_address", json_addr(&p->conf->hoa),
 				"prefixes", json_prefixes(p->conf, UINT32_MAX), "bound", bound,
 				"barred", p->c.barred, "care_of",
-				bound ? json_addr(&p->b.coa) : json_null(), "last_status",
+				bound ? json_addr(&p->b.coa) : json_null(), "contested_by",
+				json_twin(p, now), "last_status",
 				seen ? json_integer(p->last_status) : json_null(),
 				"last_status_text",
 				seen ? json_string(mh_status_str((unsigned)p->last_status))

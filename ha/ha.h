@@ -88,6 +88,7 @@ struct ha_conf { /* borrowed by the core: must outlive it */
 	X(control_foreign, "Heartbeats and revocation answers ignored: not from a known router's " \
 			   "care-of address, or to nothing that was asked") \
 	X(expired, "bindings that ended without a refresh") \
+	X(contested, "bindings taken by one of two routers with the same identity from the other") \
 	X(dad, "duplicate address detections begun on the home link") \
 	X(dad_failed, "home addresses refused because they are in use there (status 134)") \
 	X(home_conflicts, "advertisements of others for a bound home address on the home link") \

@@ -109,6 +109,7 @@ void mr_phases_note(struct mr_edge *e, const struct note *n)
 	case NOTE_BINDING_CLOSED:
 	case NOTE_BINDING_EXPIRED:
 	case NOTE_BINDING_REJECTED:
+	case NOTE_BINDING_CONTESTED:
 	case NOTE_ROUTE_LEARNED:
 	case NOTE_ROUTE_WITHDRAWN:
 	case NOTE_ROUTE_REFUSED:

@@ -15,6 +15,8 @@
 	X(BINDING_EXPIRED, "binding.expired", LOG_WARNING, "a lifetime ended without a refresh") \
 	X(BINDING_REJECTED, "binding.rejected", LOG_WARNING, \
 		"a registration was refused; a live binding stays") \
+	X(BINDING_CONTESTED, "binding.contested", LOG_ERR, \
+		"two routers with one identity take the binding from each other") \
 	X(ROUTE_LEARNED, "route.learned", LOG_INFO, \
 		"a routing daemon told of networks behind a router") \
 	X(ROUTE_WITHDRAWN, "route.withdrawn", LOG_INFO, "it took some of them back") \

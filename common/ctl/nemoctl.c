@@ -23,10 +23,12 @@
 
 /* What the tables show: keys of the daemons' data. */
 #define BINDING_KEYS \
-	"name tenant home_address care_of state prefixes learned mode remaining_s moves rx_bytes " \
+	"name tenant home_address care_of contested_by state prefixes learned mode remaining_s " \
+	"moves rx_bytes " \
 	"tx_bytes"
 #define ROUTER_KEYS \
-	"name tenant home_address prefixes bound barred care_of last_seen_s last_status " \
+	"name tenant home_address prefixes bound barred care_of contested_by last_seen_s " \
+	"last_status " \
 	"last_status_text"
 #define MR_KEYS \
 	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "common/os/daemon.h"
@@ -173,10 +173,12 @@ static void open_keys(struct protect *p, const char *path)
 	store_empty(p->keys);
 }
 
+/* The kernel's, not a generator of this process: a clone of a virtual machine would go on with the
+ * same numbers. */
 static void randomize(void *arg, void *out, size_t size)
 {
 	(void)arg;
-	if (RAND_bytes(out, (int)size) != 1)
+	if (getrandom(out, size, 0) != (ssize_t)size)
 		abort(); /* nothing may be sent with an IV that can be guessed */
 }
 

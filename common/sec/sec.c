@@ -391,7 +391,7 @@ static enum mh_verdict open_esp(
 {
 	uint8_t inner[IP6_SIG_MAX];
 	struct esp_sa *sa = find_sa(p, ip);
-	uint32_t top = sa->seq;
+	uint32_t top = sa->seq, spi = sa->spi;
 	enum mh_verdict v;
 	size_t size;
 	int n;
@@ -417,6 +417,7 @@ static enum mh_verdict open_esp(
 	out->pkt = out->buf;
 	out->size = (size_t)n;
 	out->esp = true;
+	out->spi = spi;
 	return MH_OK;
 }
 
@@ -577,8 +578,10 @@ enum mh_verdict sec_open(struct sec *s, const struct sec_clear *c, uint64_t now,
 	struct ip6_pkt ip;
 	struct peer *p;
 
-	if (c->esp)
+	if (c->esp) {
+		out->spi = c->spi;
 		return check_inner(s, v, out);
+	}
 	if (v != MH_OK || ip6_decode(c->pkt, c->size, &ip) != IP6_OK)
 		return v;
 	p = find_sender(s, &ip);

@@ -97,7 +97,8 @@ int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum
 struct sec_clear { /* a packet that came, as it was before ESP */
 	const void *pkt;
 	size_t size;
-	bool esp;                      /* it was under ESP, and authentic */
+	bool esp;                      /* it was under ESP, and authentic: */
+	uint32_t spi;                  /* that one's */
 	bool tell;                     /* dropped; its sender is to be told that there are no */
 	struct in6_addr src, dst, hoa; /* keys: a Binding Error 1 from dst to src about hoa */
 	uint8_t buf[IP6_SIG_MAX];

@@ -204,6 +204,7 @@ struct mh_env {
 	struct mh_msg m;
 	unsigned refuse; /* received: status that message protection wants answered, 144..146, or 0
 			  */
+	uint32_t spi;    /* received: of the ESP that it came in; 0 = none */
 };
 
 /* Decodes a complete packet: chain, checksum over the home addresses, message.  '*where' is the

@@ -239,6 +239,88 @@ static void ten_thousand_bindings_expire_in_one_moment(void **state) /* RFC 6275
 	free(mnps);
 }
 
+/* Refused for its number, and taken with the one that the answer told. */
+static void claim(const char *coa)
+{
+	struct mh_env e = update(TWO, coa, ha->peers[TWO].b.seq);
+	const struct mh_env *ba = answered(&e, MH_ST_SEQ_WINDOW);
+
+	e = update(TWO, coa, (uint16_t)(ba->m.ba.seq + 1));
+	answered(&e, 0);
+	now += 5000;
+}
+
+static const char *contested_by(void)
+{
+	static char at[INET6_ADDRSTRLEN];
+	const struct in6_addr *other = ha_twin_at(&ha->peers[TWO], now);
+
+	return other ? addr6_str(other, at) : NULL;
+}
+
+static void two_routers_with_one_identity_are_told(void **state) /* RFC 6275 s9.5.1 */
+{
+	(void)state;
+	bind_two(1);
+	claim("2001:db8:b::2"); /* restarted elsewhere, perhaps */
+	claim("2001:db8:a::2"); /* twice? */
+	assert_null(contested_by());
+	claim("2001:db8:b::2");
+	assert_int_equal(count(HA_DO_NOTE), 2);
+	assert_int_equal(out.v[out.n - 1].note.type, NOTE_BINDING_CONTESTED);
+	assert_string_equal(contested_by(), "2001:db8:a::2");
+	claim("2001:db8:a::2"); /* told once, counted and shown on */
+	assert_int_equal(count(HA_DO_NOTE), 1);
+	assert_string_equal(contested_by(), "2001:db8:b::2");
+	assert_int_equal(ha_counter(ha, HA_C_contested), 2);
+	now += 600000;
+	assert_null(contested_by());
+}
+
+static void a_router_that_moves_to_and_fro_is_one_router(void **state)
+{
+	const char *const at[] = {"2001:db8:a::2", "2001:db8:b::2"};
+
+	(void)state;
+	bind_two(1);
+	for (unsigned i = 1; i < 20; i++) {
+		uint16_t seq = (uint16_t)(2 * i);
+		struct mh_env e = update(TWO, at[i % 2], seq);
+		struct mh_env late = update(TWO, at[!(i % 2)], (uint16_t)(seq - 1));
+		struct mh_env refresh = update(TWO, at[i % 2], (uint16_t)(seq + 1));
+
+		answered(&e, 0);
+		answered(&late, MH_ST_SEQ_WINDOW); /* overtaken by the newer one */
+		answered(&refresh, 0);
+		now += 1000;
+	}
+	assert_null(contested_by());
+	assert_int_equal(ha_counter(ha, HA_C_contested), 0);
+}
+
+static void a_twin_with_keys_of_its_own_is_told(void **state) /* its numbers may be new ones */
+{
+	const char *const at[] = {"2001:db8:a::2", "2001:db8:b::2"};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct mh_env e = update(TWO, at[i % 2], (uint16_t)(i + 1));
+
+		e.spi = 0x1000 + i;
+		answered(&e, 0);
+		assert_int_equal(contested_by() != NULL, i == 3);
+	}
+}
+
+static void a_router_restarted_where_it_is_claims_nothing(void **state)
+{
+	(void)state;
+	bind_two(1);
+	for (unsigned i = 0; i < 5; i++)
+		claim("2001:db8:a::2");
+	assert_null(contested_by());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +333,10 @@ int main(void)
 		TEST(the_home_address_as_care_of_address_deregisters),
 		TEST(a_binding_ends_exactly_with_its_lifetime),
 		TEST(a_refresh_moves_the_end),
+		TEST(two_routers_with_one_identity_are_told),
+		TEST(a_router_that_moves_to_and_fro_is_one_router),
+		TEST(a_twin_with_keys_of_its_own_is_told),
+		TEST(a_router_restarted_where_it_is_claims_nothing),
 		TEST(ten_thousand_bindings_expire_in_one_moment),
 	};
 
