@@ -9,7 +9,7 @@ prefix  ?= /usr/local
 
 # Debian packages: to build, to test, and for the virtual machine of check-vm.
 DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format linux-libc-dev \
-	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libssl-dev libcap-ng-dev zlib1g-dev \
+	libbpf-dev bpftool libnl-3-dev libnl-route-3-dev libnftables-dev libmnl-dev libssl-dev libcap-ng-dev zlib1g-dev \
 	libconfig-dev libsystemd-dev libjansson-dev libmicrohttpd-dev uthash-dev libcmocka-dev \
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-pytest-xdist python3-scapy python3-cryptography tayga bird2 \
@@ -30,7 +30,7 @@ export ASAN_OPTIONS := detect_leaks=0
 else
 OUT     := $(B)
 endif
-LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lssl -lcrypto -lcap-ng -lz
+LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lmnl -lssl -lcrypto -lcap-ng -lz
 
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev engine_tun engine_ebpf

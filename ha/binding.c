@@ -27,6 +27,7 @@ void binding_tunnel(const struct ha_peer *p, struct tunnel *t)
 	t->id = r->hoa;
 	t->local = p->b.local;
 	t->remote = p->b.coa;
+	t->seq = p->b.seq;
 	t->tenant = r->tenant_id;
 	t->routes[t->n_routes++] = prefix6_host(&r->hoa);
 	for (unsigned i = 0; i < r->n_prefixes; i++)

@@ -60,6 +60,11 @@ static const struct conf_key router_keys[] = {
 		ROUTER(CONF_STRING, keys),
 		.size = HA_PATH_SIZE,
 		.help = "file with its secrets, which nobody else may read (see SECURITY.md)"},
+	{.name = "identity",
+		ROUTER(CONF_STRING, identity),
+		.size = HA_PATH_SIZE,
+		.def = "",
+		.help = "DNS name or URI of its certificate, for protection = \"esp\""},
 	{.name = CONF_LINE_KEY, ROUTER(CONF_UINT, line), .size = 1},
 	{.name = NULL},
 };
@@ -261,6 +266,14 @@ const struct conf_key ha_conf_keys[] = {
 		.help = "of the signalling; esp: keys by TLS; esp-static: RFC 3776, auth-option: "
 			"RFC "
 			"4285, keys by hand; none: in clear, anyone can register"},
+	CERTS_KEYS(struct ha_file, certs),
+	{.name = "payload",
+		KEY(CONF_ENUM, payload),
+		.def = "none",
+		.choices = sec_payloads,
+		.help = "protection of what the tunnel carries; esp: by the kernel, needs "
+			"protection "
+			"= \"esp\", engine ip6tnl and the same at the routers"},
 	{.name = "state_file",
 		KEY(CONF_STRING, state_file),
 		.size = HA_PATH_SIZE,
@@ -433,7 +446,7 @@ static void free_seen(struct seen *all)
 /* An identity stands for one home address. */
 static void read_keys(struct conf *conf, struct ha_file *f)
 {
-	struct seen *ids = NULL;
+	struct seen *ids = NULL, *names = NULL;
 
 	f->keys = OPENSSL_zalloc((f->core.n_routers + 1) * sizeof(*f->keys));
 	if (!f->keys)
@@ -444,11 +457,20 @@ static void read_keys(struct conf *conf, struct ha_file *f)
 		const char *id = f->keys[i].psk.id;
 
 		r->no_mpd = mode == SEC_AUTH;
-		protect_read_keys(conf, r->line, mode, r->keys, &f->keys[i]);
+		protect_read_keys(conf, r->line, mode, r->keys, *r->identity, &f->keys[i]);
+		memcpy(f->keys[i].cert_id, r->identity, strlen(r->identity));
 		if (mode == SEC_ESP && *id)
 			check_twice(conf, &ids, id, strlen(id), r->line, "keys: psk identity");
+		if (*r->identity)
+			check_twice(conf, &names, r->identity, strlen(r->identity), r->line,
+				"identity");
+		if (*r->identity && (mode != SEC_ESP || !*f->certs.certificate))
+			conf_error(conf, r->line, "identity",
+				"needs protection = \"esp\" and the home agent's certificate");
 	}
 	free_seen(ids);
+	free_seen(names);
+	certs_check(conf, &f->certs);
 }
 
 static void check_routers(struct conf *conf, const struct ha_conf *c)
@@ -534,6 +556,20 @@ static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 	table_free(&t);
 }
 
+static void check_payload(struct conf *conf, const struct ha_file *f)
+{
+	enum sec_mode mode = (enum sec_mode)f->protection;
+	unsigned line = 0;
+
+	if (f->payload != SEC_PAYLOAD_ESP)
+		return;
+	for (unsigned i = 0; i < f->core.n_routers && mode == SEC_ESP; i++) {
+		line = f->core.routers[i].line;
+		mode = ha_conf_protection(f, &f->core.routers[i]);
+	}
+	protect_check_payload(conf, ha_conf_engine(f), line, mode);
+}
+
 static void check_agents(struct conf *conf, const struct ha_conf *c)
 {
 	for (unsigned i = 0; i < c->n_agents; i++) {
@@ -572,6 +608,7 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 	number_tenants(&f->core);
 	check_allow(&conf, f);
 	read_keys(&conf, f);
+	check_payload(&conf, f);
 	return conf.n_errors;
 }
 

@@ -1,5 +1,6 @@
 /* conf.h - the home agent's configuration file. */
 #pragma once
+#include "common/os/certs.h"
 #include "common/os/conf.h"
 #include "common/sec/sec.h"
 #include "ha/ha.h"
@@ -18,9 +19,11 @@ struct ha_file {
 	char home_link[IFNAMSIZ]; /* "": the home link is virtual */
 	int engine;               /* index into conf_engines */
 	int protection;           /* enum sec_mode: what routers without a word of their own have */
+	int payload;              /* enum sec_payload */
 	unsigned key_port;
 	char user[HA_NAME_SIZE], control_group[HA_NAME_SIZE], control_readers[HA_NAME_SIZE];
 	char state_file[HA_PATH_SIZE], session_file[HA_PATH_SIZE];
+	struct certs_files certs;
 	struct keys *keys;    /* of each router, in the order of core.routers; owned, wiped */
 	unsigned mtu;         /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
 	unsigned encap_limit; /* 1..255; 0 = none is sent */

@@ -17,6 +17,21 @@
 #define METRIC_LAST 0xfffffff0u /* of the unreachable aggregate: anything else goes first */
 #define METRIC_HOME 0xffffff00u /* of networks at home: tunnels go first */
 
+static int put_tunnel(struct ha_edge *e, const struct tunnel *t)
+{
+	struct esptun_put p = {t->local, t->id, t->remote, in6addr_any, t->seq};
+	int r = e->esptun ? esptun_put(e->esptun, &p) : 0;
+
+	return r < 0 ? r : e->engine->put(e->tunnels, t);
+}
+
+static int drop_tunnel(struct ha_edge *e, const struct in6_addr *id)
+{
+	int r = e->engine->drop(e->tunnels, id), r2 = e->esptun ? esptun_drop(e->esptun, id) : 0;
+
+	return r < 0 ? r : r2;
+}
+
 /* What has to survive is written first: an answer says that it is kept. */
 static void step(struct ha_edge *e, const struct ha_event *ev)
 {
@@ -44,10 +59,10 @@ void ha_edge_do(struct ha_edge *e)
 			if (e->home)
 				r = homeio_do(e->home, a);
 			break;
-		case HA_DO_TUNNEL_DROP: r = e->engine->drop(e->tunnels, &a->tunnel.id); break;
+		case HA_DO_TUNNEL_DROP: r = drop_tunnel(e, &a->tunnel.id); break;
 		case HA_DO_NOTE: tell_note(e->ctl, "nemo-ha", &a->note); break;
 		case HA_DO_TUNNEL_PUT:
-			r = e->engine->put(e->tunnels, &a->tunnel);
+			r = put_tunnel(e, &a->tunnel);
 			if (r < 0) {
 				struct ha_event failed = {.type = HA_EV_TUNNEL_FAILED, .error = r};
 
@@ -187,6 +202,8 @@ static int check_interfaces(const struct ha_file *f, unsigned *mtu)
 		if (m < least)
 			least = m;
 	}
+	if (f->payload == SEC_PAYLOAD_ESP)
+		least -= ESPTUN_OVERHEAD;
 	*mtu = f->mtu ? f->mtu : tunnel_mtu(least);
 	return bad;
 }
@@ -227,6 +244,7 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 		.mtu = mtu,
 		.n_allow = e->file->n_allow,
 		.allow = e->file->allow_ids,
+		.esp = e->file->payload == SEC_PAYLOAD_ESP,
 	};
 	char why[256] = "";
 	int r = tunnel_open(ha_conf_engine(e->file), &tc, &e->engine, &e->tunnels, why);
@@ -253,8 +271,10 @@ static int open_protection(struct ha_edge *e)
 
 	for (unsigned i = 0; i < f->core.n_routers; i++)
 		exchange |= ha_conf_protection(f, &f->core.routers[i]) == SEC_ESP;
+	if (r == 0 && f->payload == SEC_PAYLOAD_ESP)
+		r = protect_open_payload(e->protect, &e->esptun);
 	if (r == 0 && exchange)
-		r = protect_keying(e->protect, e->event, &f->core.address, f->key_port);
+		r = protect_keying(e->protect, e->event, &f->core.address, f->key_port, &f->certs);
 	for (unsigned i = 0; i < f->core.n_routers && r == 0; i++) {
 		const struct ha_router *m = &f->core.routers[i];
 
@@ -420,6 +440,7 @@ void ha_edge_close(struct ha_edge *e, bool keep)
 	store_close(e->store);
 	if (e->engine)
 		e->engine->close(e->tunnels, keep);
+	esptun_close(e->esptun, keep);
 	if (e->net && !keep)
 		aggregate_routes(e, net_route_drop);
 	net_close(e->net);

@@ -15,13 +15,13 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	for (unsigned i = 0; i < e->file->core.n_aggregates; i++)
 		json_array_append_new(
 			aggregates, json_string(prefix6_str(&e->file->core.aggregates[i], s)));
-	return json_pack("{ss ss ss ss ss ss sb sI sI so sI}", "daemon", "nemo-ha", "version",
+	return json_pack("{ss ss ss ss ss ss ss sb sI sI so sI}", "daemon", "nemo-ha", "version",
 		NEMO_VERSION, "name", e->file->name, "address",
 		addr6_str(&e->file->core.address, s), "engine", e->engine->name, "protection",
-		sec_modes[e->file->protection], "draining", ha_draining(e->ha), "bindings",
-		(json_int_t)ha_n_bound(e->ha), "routers", (json_int_t)e->file->core.n_routers,
-		"aggregates", aggregates, "uptime_s",
-		(json_int_t)((daemon_now() - e->started) / 1000));
+		sec_modes[e->file->protection], "payload", sec_payloads[e->file->payload],
+		"draining", ha_draining(e->ha), "bindings", (json_int_t)ha_n_bound(e->ha),
+		"routers", (json_int_t)e->file->core.n_routers, "aggregates", aggregates,
+		"uptime_s", (json_int_t)((daemon_now() - e->started) / 1000));
 }
 
 static json_t *cmd_bindings(void *arg, const json_t *req, char *err)

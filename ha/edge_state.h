@@ -23,6 +23,7 @@ struct ha_edge {
 	enum store_state kept; /* how it was found */
 	bool keep_failed;      /* told that it can't be written */
 	struct protect *protect;
+	struct esptun *esptun; /* NULL: payload = "none" */
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;

@@ -31,8 +31,9 @@ struct ha_router { /* a line of the prefix table (RFC 3963 s6.1.2) */
 	bool no_mpd;             /* no prefix discovery: it can't be protected (RFC 4285 s2) */
 	int protection;          /* of its signalling, for the edge: 0 = the home agent's */
 	char keys[HA_PATH_SIZE]; /* key file, for the edge */
-	unsigned line;           /* of the configuration file */
-	uint32_t tenant_id;      /* >= 1, one number per tenant name; set by ha_new()'s caller */
+	char identity[HA_PATH_SIZE]; /* of its certificate, for the edge; "" = none */
+	unsigned line;               /* of the configuration file */
+	uint32_t tenant_id; /* >= 1, one number per tenant name; set by ha_new()'s caller */
 };
 
 struct ha_agent_conf { /* another home agent of the home link */

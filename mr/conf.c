@@ -216,6 +216,20 @@ const struct conf_key mr_conf_keys[] = {
 		KEY(CONF_STRING, keys_file),
 		.size = 256,
 		.help = "file with the secrets, which nobody else may read (see SECURITY.md)"},
+	CERTS_KEYS(struct mr_file, certs),
+	{.name = "home_agent_identity",
+		KEY(CONF_STRING, ha_identity),
+		.size = KEYS_CERT_SIZE,
+		.def = "",
+		.help = "DNS name or URI that the home agent's certificate has to have; without it "
+			"its address (IP)"},
+	{.name = "payload",
+		KEY(CONF_ENUM, payload),
+		.def = "none",
+		.choices = sec_payloads,
+		.help = "protection of what the tunnel carries; esp: by the kernel, needs "
+			"protection "
+			"= \"esp\", engine ip6tnl and the same at the home agent"},
 	{.name = "state_file",
 		KEY(CONF_STRING, state_file),
 		.size = 256,
@@ -415,8 +429,13 @@ unsigned mr_conf_read(const char *path, struct mr_file *f)
 	check_announce(&conf, &f->core);
 	check_known(&conf, &f->core);
 	f->core.no_mpd = f->protection == SEC_AUTH;
-	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file, &f->keys);
+	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file,
+		*f->certs.certificate, &f->keys);
+	memcpy(f->keys.cert_id, f->ha_identity, sizeof(f->keys.cert_id));
+	certs_check(&conf, &f->certs);
 	check_home(&conf, &f->core);
+	if (f->payload == SEC_PAYLOAD_ESP)
+		protect_check_payload(&conf, mr_conf_engine(f), 0, (enum sec_mode)f->protection);
 	return conf.n_errors;
 }
 

@@ -1,5 +1,6 @@
 /* conf.h - the mobile router's configuration file. */
 #pragma once
+#include "common/os/certs.h"
 #include "common/os/conf.h"
 #include "common/sec/sec.h"
 #include "mr/mr.h"
@@ -10,13 +11,16 @@ struct mr_file {
 	char prefix_hook[128]; /* "" = none */
 	int engine;
 	int protection; /* enum sec_mode */
+	int payload;    /* enum sec_payload */
 	unsigned key_port, rekey_s;
 	char user[MR_NAME_SIZE], control_group[MR_NAME_SIZE], control_readers[MR_NAME_SIZE];
 	char keys_file[256], state_file[256], session_file[256];
-	struct keys keys;     /* wiped */
-	unsigned mtu;         /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
-	unsigned encap_limit; /* 1..255; 0 = none is sent */
-	unsigned table;       /* kernel table of the reverse-tunnelled traffic */
+	struct certs_files certs;
+	char ha_identity[KEYS_CERT_SIZE]; /* "" = its address */
+	struct keys keys;                 /* wiped */
+	unsigned mtu;                     /* 0 = the smallest uplink MTU less TUNNEL_OVERHEAD */
+	unsigned encap_limit;             /* 1..255; 0 = none is sent */
+	unsigned table;                   /* kernel table of the reverse-tunnelled traffic */
 };
 
 extern const struct conf_key mr_conf_keys[];

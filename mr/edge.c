@@ -251,6 +251,8 @@ static unsigned inner_mtu(const struct mr_file *f)
 		if (m < least)
 			least = m;
 	}
+	if (f->payload == SEC_PAYLOAD_ESP)
+		least -= ESPTUN_OVERHEAD;
 	return f->mtu ? f->mtu : tunnel_mtu(least);
 }
 
@@ -266,8 +268,10 @@ static int open_protection(struct mr_edge *e)
 	}
 	r = protect_open(&e->protect, false, (enum sec_mode)f->protection, e->store,
 		e->kept != STORE_WHOLE, f->session_file);
+	if (r == 0 && f->payload == SEC_PAYLOAD_ESP)
+		r = protect_open_payload(e->protect, &e->esptun);
 	if (r == 0 && f->protection == SEC_ESP)
-		r = protect_keying(e->protect, e->event, NULL, f->key_port);
+		r = protect_keying(e->protect, e->event, NULL, f->key_port, &f->certs);
 	if (r == 0)
 		protect_rekey(e->protect, f->rekey_s);
 	/* Of every home agent: they may be found later. */
@@ -294,6 +298,7 @@ static int open_tunnel(struct mr_edge *e)
 		.dev = DEV_NAME,
 		.table = e->file->table,
 		.mtu = inner_mtu(e->file),
+		.esp = e->file->payload == SEC_PAYLOAD_ESP,
 	};
 	enum sig_mode mode;
 	char why[256] = "";
@@ -447,6 +452,7 @@ void mr_edge_close(struct mr_edge *e)
 	store_close(e->store);
 	if (e->engine)
 		e->engine->close(e->tunnels, e->keep);
+	esptun_close(e->esptun, e->keep);
 	nd_close(e->nd);
 	net_close(e->net);
 	mr_free(e->mr);

@@ -16,6 +16,7 @@ static json_t *cmd_status(void *arg, const json_t *req, char *err)
 	json_object_set_new(s, "version", json_string(NEMO_VERSION));
 	json_object_set_new(s, "engine", json_string(e->engine->name));
 	json_object_set_new(s, "protection", json_string(sec_modes[e->file->protection]));
+	json_object_set_new(s, "payload", json_string(sec_payloads[e->file->payload]));
 	json_object_set_new(
 		s, "uptime_s", json_integer((json_int_t)((daemon_now() - e->started) / 1000)));
 	e->engine->stats(e->tunnels, &e->file->core.hoa, &st);

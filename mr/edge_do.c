@@ -136,15 +136,30 @@ static int home(struct mr_edge *e, const struct mr_action *a)
 
 static int put_tunnel(struct mr_edge *e, struct mr_action *a)
 {
+	const struct tunnel *t = &a->tunnel;
+	struct esptun_put p = {t->remote, t->id, t->local, t->old_local, 0};
+	int r = e->esptun ? esptun_put(e->esptun, &p) : 0;
+
 	a->tunnel.oif = e->uplinks[a->tunnel.oif].ifindex;
-	return e->engine->put(e->tunnels, &a->tunnel);
+	return r < 0 ? r : e->engine->put(e->tunnels, t);
+}
+
+static int drop_tunnel(struct mr_edge *e, const struct in6_addr *id)
+{
+	int r = e->engine->drop(e->tunnels, id), r2 = e->esptun ? esptun_drop(e->esptun, id) : 0;
+
+	return r < 0 ? r : r2;
 }
 
 static int send_mh(struct mr_edge *e, const struct mr_action *a)
 {
-	int r = mhio_send(e->io, &a->mh, e->uplinks[a->uplink].ifindex);
+	const struct mh_env *m = &a->mh;
+	int r;
 
-	if (a->mh.m.type == MH_BU) {
+	if (m->m.type == MH_BU && e->esptun)
+		esptun_update(e->esptun, &m->dst, &e->file->core.hoa, &m->src, m->m.bu.seq);
+	r = mhio_send(e->io, m, e->uplinks[a->uplink].ifindex);
+	if (m->m.type == MH_BU) {
 		e->bu_us = mr_now_us();
 		handover_mark(&e->handovers, HANDOVER_bu, e->bu_us);
 	}
@@ -169,7 +184,7 @@ static int perform(struct mr_edge *e, struct mr_action *a)
 	case MR_DO_ROUTER_DROP: return drop_router(e, a);
 	case MR_DO_HOME: return home(e, a);
 	case MR_DO_TUNNEL_PUT: return put_tunnel(e, a);
-	case MR_DO_TUNNEL_DROP: return e->engine->drop(e->tunnels, &a->tunnel.id);
+	case MR_DO_TUNNEL_DROP: return drop_tunnel(e, &a->tunnel.id);
 	case MR_DO_PREFIXES: return hook_prefixes(e->file, a->withdraw);
 	case MR_DO_NOTE:
 		mr_phases_note(e, &a->note);

@@ -43,6 +43,7 @@ struct mr_edge {
 	enum store_state kept; /* how it was found */
 	bool left;             /* a tunnel of the run before is there */
 	struct protect *protect;
+	struct esptun *esptun; /* NULL: payload = "none" */
 	struct ctl *ctl;
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;

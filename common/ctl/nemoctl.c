@@ -32,7 +32,8 @@
 	"last_status_text"
 #define MR_KEYS \
 	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \
-	"refresh_in_s last_status last_status_text handovers engine protection uptime_s version"
+	"refresh_in_s last_status last_status_text handovers engine protection payload " \
+	"uptime_s version"
 #define UPLINK_KEYS "interface preference state care_of router router_mac known_links"
 #define NAT64_KEYS \
 	"name engine why_tun interfaces interfaces_awaited forward prefixes mappings routes4 " \

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include "common/os/log.h"
 
 #define LABEL       "EXPORTER-nemo-signalling"
+#define LABEL_DATA  "EXPORTER-nemo-payload"
 #define VERSION     1
 #define HELLO_SIZE  24
 #define KEY_SIZE    36 /* AES-256 key and salt */
@@ -24,10 +26,12 @@
 #define TIMEOUT_US  5000000
 #define WAIT_MIN_MS 500 /* between two tries of a router, doubling */
 #define WAIT_MAX_MS 16000
+#define REASON      256   /* octets of a reason for the log */
 #define QUIET_MS    10000 /* between two complaints in the log */
 
 struct who {
-	struct keys_psk psk;
+	struct keys_psk psk; /* id "": none */
+	char cert_id[KEYS_CERT_SIZE];
 	struct in6_addr hoa;
 	struct who *next;
 };
@@ -40,6 +44,7 @@ struct conn {
 	bool shaken, sent;
 	const struct who *who; /* whose identity the other end has shown (home agent) */
 	struct in6_addr ha, hoa, coa;
+	char subject[CERTS_ID_SIZE]; /* of the certificate that was shown; "": none yet */
 	uint32_t spi_in;
 	uint8_t out[HELLO_SIZE], in[HELLO_SIZE];
 	size_t n_in;
@@ -54,11 +59,14 @@ struct keying {
 	int fd;
 	sd_event_source *listen;
 	SSL_CTX *ctx;
+	const struct certs_files *files; /* borrowed; NULL: no certificates */
+	uint64_t stamp;                  /* of these when they were read */
 	struct who *who;
 	struct conn *conns;
 	unsigned n_conns;
 	uint64_t wait_until, wait_ms; /* a router's next try, ms */
 	uint64_t quiet_until;         /* no complaint before, ms */
+	uint32_t last_spi;            /* a home agent's; 0: none yet */
 	keying_done_fn *done;
 	void *arg;
 	uint64_t counters[KEYING_N_COUNTERS];
@@ -76,20 +84,45 @@ static void conn_free(struct conn *c)
 	OPENSSL_clear_free(c, sizeof(*c));
 }
 
+/* What is wrong with the other end's certificate, or with whose it is; NULL: nothing. */
+static const char *judge_certificate(
+	const struct conn *c, enum keying_counter why, char text[REASON])
+{
+	long v = c->ssl ? SSL_get_verify_result(c->ssl) : X509_V_OK;
+	const char *what;
+
+	if (!*c->subject)
+		return NULL;
+	if (v != X509_V_OK)
+		what = X509_verify_cert_error_string(v);
+	else if (why != KEY_C_key_identity)
+		return NULL;
+	else if (c->k->server)
+		what = "is no router's identity";
+	else
+		what = *c->who->cert_id ? "has not home_agent_identity"
+					: "is not for the home agent's address";
+	snprintf(text, REASON, "certificate %.100s: %s", c->subject, what);
+	return text;
+}
+
 /* Says why there are no keys, by OpenSSL's record or errno (0: neither knows); once in a while
  * only, as the other end may be anybody. */
 static void complain(struct conn *c, enum keying_counter why)
 {
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error()), *certificate;
 	uint64_t now = daemon_now();
-	char s[INET6_ADDRSTRLEN];
+	char s[INET6_ADDRSTRLEN], text[REASON];
 	int e = errno;
 
 	ERR_clear_error();
 	if (now < c->k->quiet_until)
 		return;
 	c->k->quiet_until = now + QUIET_MS;
-	if (why == KEY_C_key_home_address)
+	certificate = judge_certificate(c, why, text);
+	if (certificate)
+		reason = certificate;
+	else if (why == KEY_C_key_home_address)
 		reason = "the identity is not this home address's";
 	else if (!reason)
 		reason = e ? strerror(e) : "cut off";
@@ -128,12 +161,12 @@ static int find_session(SSL *ssl, const unsigned char *id, size_t size, SSL_SESS
 
 	*out = NULL;
 	for (struct who *w = c->k->who; w && !*out; w = w->next) {
-		if (strlen(w->psk.id) != size || memcmp(w->psk.id, id, size) != 0)
+		if (!size || strlen(w->psk.id) != size || memcmp(w->psk.id, id, size) != 0)
 			continue;
 		c->who = w;
 		*out = session_of(ssl, w);
 	}
-	return 1; /* without a session the handshake fails: there is no certificate */
+	return 1; /* without a session there have to be certificates */
 }
 
 static int use_session(
@@ -142,7 +175,7 @@ static int use_session(
 	struct conn *c = SSL_get_app_data(ssl);
 
 	*out = NULL;
-	if (md && !EVP_MD_is_a(md, "SHA2-384"))
+	if (!*c->who->psk.id || (md && !EVP_MD_is_a(md, "SHA2-384")))
 		return 1;
 	*id = (const unsigned char *)c->who->psk.id;
 	*size = strlen(c->who->psk.id);
@@ -150,16 +183,62 @@ static int use_session(
 	return *out != NULL;
 }
 
+/* --- certificates --- */
+
+/* Changes no verdict: the subject is for the log. */
+static int on_certificate(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct conn *c = SSL_get_app_data(ssl);
+	const X509 *cert = X509_STORE_CTX_get0_cert(store);
+
+	if (cert && !*c->subject)
+		certs_subject(cert, c->subject);
+	return ok;
+}
+
+/* Whose the other end's certificate, which has passed all checks, is: 0, or what is wrong. */
+static int identify(struct conn *c)
+{
+	const X509 *cert = SSL_get0_peer_certificate(c->ssl);
+
+	if (!c->k->files || !cert || SSL_get_verify_result(c->ssl) != X509_V_OK)
+		return KEY_C_key_failed;
+	if (c->k->server) {
+		for (c->who = c->k->who; c->who; c->who = c->who->next)
+			if (certs_has_id(cert, c->who->cert_id))
+				return 0;
+		return KEY_C_key_identity;
+	}
+	if (*c->who->cert_id)
+		return certs_has_id(cert, c->who->cert_id) ? 0 : KEY_C_key_identity;
+	return X509_check_ip((X509 *)(uintptr_t)cert, c->ha.s6_addr, sizeof(c->ha.s6_addr), 0) == 1
+		       ? 0
+		       : KEY_C_key_identity;
+}
+
 /* --- the exchange --- */
+
+/* At random, but a home agent's for another router each time: they tell the kernel's apart. */
+static uint32_t choose_spi(struct keying *k)
+{
+	uint32_t spi = k->last_spi + 1;
+
+	if (!k->server || !k->last_spi)
+		if (RAND_bytes((uint8_t *)&spi, sizeof(spi)) != 1)
+			abort();
+	spi &= ~PAYLOAD_SPI;
+	if (spi < ESP_MIN_SPI)
+		spi += ESP_MIN_SPI;
+	k->last_spi = spi;
+	return spi;
+}
 
 static void make_hello(struct conn *c)
 {
 	struct wr w = wr_init(c->out, sizeof(c->out));
 
-	do {
-		if (RAND_bytes((uint8_t *)&c->spi_in, sizeof(c->spi_in)) != 1)
-			abort();
-	} while (c->spi_in < ESP_MIN_SPI);
+	c->spi_in = choose_spi(c->k);
 	wr_u8(&w, VERSION);
 	wr_zero(&w, 3);
 	wr_u32(&w, c->spi_in);
@@ -177,7 +256,15 @@ static void make_sa(struct esp_sa *sa, uint32_t spi, const uint8_t key[KEY_SIZE]
 	memcpy(sa->salt, key + 32, 4);
 }
 
-static bool derive(struct conn *c, uint32_t spi_out, struct esp_sa *in, struct esp_sa *out)
+static bool export(
+	struct conn *c, const char *label, const uint8_t context[40], void *out, size_t size)
+{
+	return SSL_export_keying_material(
+		       c->ssl, out, size, label, strlen(label), context, 40, 1) == 1;
+}
+
+static bool derive(struct conn *c, uint32_t spi_out, struct esp_sa *in, struct esp_sa *out,
+	struct payload_secret *payload)
 {
 	uint8_t context[40], keys[2 * KEY_SIZE];
 	struct wr w = wr_init(context, sizeof(context));
@@ -185,10 +272,12 @@ static bool derive(struct conn *c, uint32_t spi_out, struct esp_sa *in, struct e
 
 	wr_addr6(&w, &c->ha);
 	wr_addr6(&w, &c->hoa);
-	wr_u32(&w, server ? c->spi_in : spi_out); /* to the home agent */
-	wr_u32(&w, server ? spi_out : c->spi_in);
-	ok = SSL_export_keying_material(c->ssl, keys, sizeof(keys), LABEL, strlen(LABEL), context,
-		     sizeof(context), 1) == 1;
+	payload->spi_to_ha = server ? c->spi_in : spi_out;
+	payload->spi_to_mr = server ? spi_out : c->spi_in;
+	wr_u32(&w, payload->spi_to_ha);
+	wr_u32(&w, payload->spi_to_mr);
+	ok = export(c, LABEL, context, keys, sizeof(keys)) &&
+	     export(c, LABEL_DATA, context, payload->secret, sizeof(payload->secret));
 	make_sa(in, c->spi_in, keys + (server ? 0 : KEY_SIZE));
 	make_sa(out, spi_out, keys + (server ? KEY_SIZE : 0));
 	OPENSSL_cleanse(keys, sizeof(keys));
@@ -200,19 +289,21 @@ static void finish(struct conn *c)
 	struct rd r = rd_init(c->in, sizeof(c->in));
 	struct keying *k = c->k;
 	struct in6_addr ha = c->ha, hoa = c->hoa;
+	struct payload_secret payload = {0};
 	struct esp_sa in, out;
 	bool ok;
 
 	rd_skip(&r, 4);
-	ok = derive(c, rd_u32(&r), &in, &out);
+	ok = derive(c, rd_u32(&r), &in, &out, &payload);
 	SSL_shutdown(c->ssl);
 	k->counters[ok ? KEY_C_key_ok : KEY_C_key_failed]++;
 	k->wait_ms = 0;
 	conn_free(c);
 	if (ok)
-		k->done(k->arg, &ha, &hoa, &in, &out);
+		k->done(k->arg, &ha, &hoa, &in, &out, &payload);
 	OPENSSL_cleanse(&in, sizeof(in));
 	OPENSSL_cleanse(&out, sizeof(out));
+	OPENSSL_cleanse(&payload, sizeof(payload));
 }
 
 /* The other end's hello is complete: 0, or what is wrong with it. */
@@ -253,8 +344,12 @@ static int drive(struct conn *c)
 		if (r != 1)
 			return wants(c, r) ? 0 : KEY_C_key_failed + 1;
 		c->shaken = true;
-		if (!SSL_session_reused(c->ssl) || !c->who) /* not by our pre-shared key */
-			return KEY_C_key_failed + 1;
+		/* By our pre-shared key, or who is it? */
+		wrong = SSL_session_reused(c->ssl) && c->who ? 0 : identify(c);
+		if (SSL_session_reused(c->ssl) && !c->who)
+			wrong = KEY_C_key_failed;
+		if (wrong)
+			return wrong + 1;
 		if (!c->k->server)
 			make_hello(c);
 	}
@@ -307,6 +402,47 @@ static int on_timeout(sd_event_source *s, uint64_t usec, void *arg)
 	return 0;
 }
 
+/* A new context, with the certificates if there are any.  0 or -errno with 'why'; then the old one
+ * stays. */
+static int open_tls(struct keying *k, char *why)
+{
+	SSL_CTX *ctx = SSL_CTX_new(k->server ? TLS_server_method() : TLS_client_method());
+	int r = -EIO;
+
+	snprintf(why, CERTS_WHY_SIZE, "TLS 1.3 can't be set up");
+	if (ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
+		SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") == 1 &&
+		SSL_CTX_set_num_tickets(ctx, 0) == 1)
+		r = k->files ? certs_load(ctx, k->files, why) : 0;
+	if (r < 0) {
+		SSL_CTX_free(ctx);
+		return r;
+	}
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	if (k->server)
+		SSL_CTX_set_psk_find_session_callback(ctx, find_session);
+	else
+		SSL_CTX_set_psk_use_session_callback(ctx, use_session);
+	SSL_CTX_free(k->ctx);
+	k->ctx = ctx;
+	return 0;
+}
+
+/* Certificates are renewed every now and then, revocation lists more often. */
+static void look_again(struct keying *k)
+{
+	uint64_t stamp = k->files ? certs_stamp(k->files) : k->stamp;
+	char why[CERTS_WHY_SIZE];
+
+	if (stamp == k->stamp)
+		return;
+	k->stamp = stamp;
+	if (open_tls(k, why) < 0)
+		log_warn("certificates: %s: those read before stay in use", why);
+	else
+		log_info("certificates: read again, for they have changed");
+}
+
 /* Takes 'fd' over in any case. */
 static struct conn *conn_new(struct keying *k, int fd)
 {
@@ -316,6 +452,7 @@ static struct conn *conn_new(struct keying *k, int fd)
 		close(fd);
 		return NULL;
 	}
+	look_again(k);
 	c->k = k;
 	c->fd = fd;
 	DL_APPEND(k->conns, c);
@@ -329,6 +466,8 @@ static struct conn *conn_new(struct keying *k, int fd)
 		fail(c, KEY_C_key_failed);
 		return NULL;
 	}
+	if (k->files)
+		SSL_set_verify(c->ssl, SSL_get_verify_mode(c->ssl), on_certificate);
 	if (k->server)
 		SSL_set_accept_state(c->ssl);
 	else
@@ -433,19 +572,17 @@ void keying_hurry(struct keying *k)
 
 /* --- start and stop --- */
 
-static int open_tls(struct keying *k)
+int keying_certify(struct keying *k, const struct certs_files *files)
 {
-	k->ctx = SSL_CTX_new(k->server ? TLS_server_method() : TLS_client_method());
-	if (!k->ctx || SSL_CTX_set_min_proto_version(k->ctx, TLS1_3_VERSION) != 1 ||
-		SSL_CTX_set_ciphersuites(k->ctx, "TLS_AES_256_GCM_SHA384") != 1 ||
-		SSL_CTX_set_num_tickets(k->ctx, 0) != 1)
-		return -EIO;
-	SSL_CTX_set_session_cache_mode(k->ctx, SSL_SESS_CACHE_OFF);
-	if (k->server)
-		SSL_CTX_set_psk_find_session_callback(k->ctx, find_session);
-	else
-		SSL_CTX_set_psk_use_session_callback(k->ctx, use_session);
-	return 0;
+	char why[CERTS_WHY_SIZE];
+	int r;
+
+	k->files = files;
+	k->stamp = certs_stamp(files);
+	r = open_tls(k, why);
+	if (r < 0)
+		log_err("certificates: %s", why);
+	return r;
 }
 
 static int open_listener(struct keying *k)
@@ -467,6 +604,7 @@ int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha,
 	keying_done_fn *done, void *arg)
 {
 	struct keying *k = calloc(1, sizeof(*k));
+	char why[CERTS_WHY_SIZE];
 	int r;
 
 	if (!k)
@@ -475,7 +613,7 @@ int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha,
 		.event = event, .server = ha, .port = port, .fd = -1, .done = done, .arg = arg};
 	if (ha)
 		k->ha = *ha;
-	r = open_tls(k);
+	r = open_tls(k, why);
 	if (r == 0 && ha)
 		r = open_listener(k);
 	if (r < 0) {
@@ -486,13 +624,14 @@ int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha,
 	return 0;
 }
 
-int keying_add(struct keying *k, const struct keys_psk *psk, const struct in6_addr *hoa)
+int keying_add(struct keying *k, const struct keys *keys, const struct in6_addr *hoa)
 {
 	struct who *w = OPENSSL_zalloc(sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	w->psk = *psk;
+	w->psk = keys->psk;
+	memcpy(w->cert_id, keys->cert_id, sizeof(w->cert_id));
 	w->hoa = *hoa;
 	LL_PREPEND(k->who, w);
 	return 0;

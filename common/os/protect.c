@@ -22,31 +22,44 @@ struct protect {
 	struct mhio *io;       /* borrowed; NULL: none yet */
 	struct store *state;   /* borrowed */
 	const char *session_file;
-	struct store *keys; /* negotiated ones; NULL: they are not kept */
-	bool old;           /* what 'state' had may be old: floors are not to be trusted */
-	bool told;          /* that it can't be written: once is enough */
+	struct store *keys;     /* negotiated ones; NULL: they are not kept */
+	bool old;               /* what 'state' had may be old: floors are not to be trusted */
+	bool told;              /* that it can't be written: once is enough */
+	struct esptun *tunnels; /* borrowed; NULL: their packets are in clear */
 	unsigned in_clear;
 	bool esp; /* some pair has it */
+	bool home_agent;
 };
 
 /* --- key files --- */
+
+const char *protect_secret_file(int fd)
+{
+	static char text[80];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode))
+		return "is not a file";
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return "belongs to another user; chown it to root";
+	if (!(st.st_mode & (S_IRWXG | S_IRWXO)))
+		return NULL;
+	snprintf(text, sizeof(text), "others can get at it (mode %04o); chmod 600 it",
+		st.st_mode & 07777);
+	return text;
+}
 
 /* Its text in 'buf'; false: reported. */
 static bool read_file(struct conf *c, unsigned line, const char *path, char *buf, size_t room)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
+	const char *bad = fd < 0 ? strerror(errno) : protect_secret_file(fd);
 	ssize_t n = -1;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		conf_error(c, line, "keys", "%s: %s", path, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		conf_error(c, line, "keys", "%s: is not a file", path);
-	else if (st.st_uid != 0 && st.st_uid != geteuid())
-		conf_error(c, line, "keys", "%s: belongs to another user; chown it to root", path);
-	else if (st.st_mode & (S_IRWXG | S_IRWXO))
-		conf_error(c, line, "keys", "%s: others can get at it (mode %04o); chmod 600 it",
-			path, st.st_mode & 07777);
+	if (bad)
+		conf_error(c, line, "keys", "%s: %s", path, bad);
 	else if ((n = read(fd, buf, room)) < 0)
 		conf_error(c, line, "keys", "%s: %s", path, strerror(errno));
 	else if (n == (ssize_t)room)
@@ -59,7 +72,7 @@ static bool read_file(struct conf *c, unsigned line, const char *path, char *buf
 	return true;
 }
 
-static const char *missing(enum sec_mode mode, const struct keys *k)
+static const char *missing(enum sec_mode mode, const struct keys *k, bool certified)
 {
 	switch (mode) {
 	case SEC_AUTH: return k->n_auth ? NULL : "has no auth line";
@@ -67,26 +80,26 @@ static const char *missing(enum sec_mode mode, const struct keys *k)
 		return k->esp[KEYS_TO_HA].spi && k->esp[KEYS_TO_MR].spi
 			       ? NULL
 			       : "has no esp line for each of to-ha and to-mr";
-	case SEC_ESP: return k->psk.id[0] ? NULL : "has no psk line";
+	case SEC_ESP: return k->psk.id[0] || certified ? NULL : "has no psk line";
 	case SEC_NONE:
 	case SEC_N_MODES: break;
 	}
 	return NULL;
 }
 
-void protect_read_keys(
-	struct conf *c, unsigned line, enum sec_mode mode, const char *path, struct keys *out)
+void protect_read_keys(struct conf *c, unsigned line, enum sec_mode mode, const char *path,
+	bool certified, struct keys *out)
 {
 	char text[MAX_KEY_FILE];
 	const char *file = c->file, *wrong;
 	unsigned at;
 
 	memset(out, 0, sizeof(*out));
-	if (mode == SEC_NONE)
+	if (mode == SEC_NONE || (mode == SEC_ESP && certified && !*path))
 		return;
 	if (!*path) {
-		conf_error(c, line, "keys", "is missing: protection = \"%s\" needs a key file",
-			sec_modes[mode]);
+		conf_error(c, line, "keys", "is missing: protection = \"%s\" needs a key file%s",
+			sec_modes[mode], mode == SEC_ESP ? ", or certificates" : "");
 		return;
 	}
 	if (!read_file(c, line, path, text, sizeof(text)))
@@ -97,10 +110,26 @@ void protect_read_keys(
 		c->file = path;
 		conf_error(c, at, NULL, "%s", wrong);
 		c->file = file;
-	} else if ((wrong = missing(mode, out))) {
+	} else if ((wrong = missing(mode, out, certified))) {
 		conf_error(c, line, "keys", "%s: %s, which protection = \"%s\" needs", path, wrong,
 			sec_modes[mode]);
 	}
+}
+
+void protect_check_payload(struct conf *c, const char *engine, unsigned line, enum sec_mode mode)
+{
+	char why[256];
+
+	if (strcmp(engine, "ebpf") == 0)
+		conf_error(c, 0, "payload",
+			"\"esp\" needs engine = \"ip6tnl\" (or \"auto\"): what engine ebpf sends "
+			"passes the kernel's IPsec by");
+	if (mode != SEC_ESP)
+		conf_error(c, line, "payload",
+			"\"esp\" needs protection = \"esp\", whose keys it uses, not \"%s\"",
+			sec_modes[mode]);
+	if (c->n_errors == 0 && xfrm_probe(why) < 0)
+		conf_error(c, 0, "payload", "\"esp\": %s", why);
 }
 
 /* --- what is kept --- */
@@ -201,6 +230,7 @@ int protect_open(struct protect **out, bool home_agent, enum sec_mode strangers,
 	p->state = state;
 	p->old = old;
 	p->session_file = session_file;
+	p->home_agent = home_agent;
 	p->sec = sec_new(home_agent, strangers, &hooks);
 	if (!p->sec) {
 		free(p);
@@ -224,7 +254,7 @@ int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_a
 	note_mode(p, mode);
 	r = sec_add(p->sec, ha, hoa, name, mode, k);
 	if (r == 0 && mode == SEC_ESP)
-		r = keying_add(p->keying, &k->psk, hoa);
+		r = keying_add(p->keying, k, hoa);
 	if (r < 0)
 		log_err("protection of %s: %s", name, strerror(-r));
 	return r;
@@ -237,12 +267,12 @@ int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *n
 
 	note_mode(p, mode);
 	if (mode == SEC_ESP)
-		r = keying_add(p->keying, &k->psk, hoa);
+		r = keying_add(p->keying, k, hoa);
 	return r < 0 ? r : sec_add_any(p->sec, hoa, name, mode, k);
 }
 
 static void on_keys(void *arg, const struct in6_addr *ha, const struct in6_addr *hoa,
-	const struct esp_sa *in, const struct esp_sa *out)
+	const struct esp_sa *in, const struct esp_sa *out, const struct payload_secret *payload)
 {
 	struct protect *p = arg;
 	char s[INET6_ADDRSTRLEN];
@@ -252,6 +282,8 @@ static void on_keys(void *arg, const struct in6_addr *ha, const struct in6_addr 
 		log_err("keys for %s: %s", addr6_str(hoa, s), strerror(-r));
 	else
 		log_info("keys: new ones for home address %s", addr6_str(hoa, s));
+	if (r == 0 && p->tunnels)
+		esptun_keys(p->tunnels, ha, hoa, payload);
 	if (p->io)
 		mhio_resend(p->io);
 }
@@ -261,14 +293,18 @@ void protect_rekey(struct protect *p, unsigned interval_s)
 	sec_rekey(p->sec, (uint64_t)interval_s * 1000);
 }
 
-int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha, unsigned port)
+int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha, unsigned port,
+	const struct certs_files *files)
 {
 	int r = keying_open(&p->keying, event, ha, port, on_keys, p);
 
-	if (*p->session_file)
+	/* Kept keys have no secret for payload with them: it begins with a new exchange. */
+	if (*p->session_file && !p->tunnels)
 		open_keys(p, p->session_file);
 	if (r < 0)
 		log_err("key exchange: port %u: %s", port, strerror(-r));
+	if (r == 0 && *files->certificate)
+		r = keying_certify(p->keying, files);
 	return r;
 }
 
@@ -280,6 +316,17 @@ static void need_keys(void *arg, const struct mh_env *e)
 	keying_start(p->keying, &e->src, &e->dst, addr6_is_any(&e->hoa) ? &e->src : &e->hoa);
 }
 
+int protect_open_payload(struct protect *p, struct esptun **tunnels)
+{
+	char why[256] = "";
+	int r = esptun_open(&p->tunnels, p->home_agent, why);
+
+	if (r < 0)
+		log_err("payload = \"esp\": %s", why[0] ? why : strerror(-r));
+	*tunnels = p->tunnels;
+	return r;
+}
+
 void protect_attach(struct protect *p, struct mhio *io)
 {
 	p->io = io;
@@ -287,7 +334,7 @@ void protect_attach(struct protect *p, struct mhio *io)
 	if (p->keying)
 		mhio_on_keys(io, need_keys, p);
 	if (p->esp)
-		sig_take(mhio_sig(io), SIG_TAKE_ESP);
+		sig_take(mhio_sig(io), p->tunnels ? SIG_TAKE_ESP_LOW : SIG_TAKE_ESP);
 }
 
 void protect_stats(struct protect *p, json_t *list)

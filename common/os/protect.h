@@ -2,16 +2,26 @@
  * struct sec that mhio.c sends and receives through. */
 #pragma once
 #include <jansson.h>
+#include "common/os/certs.h"
 #include "common/os/conf.h"
+#include "common/os/esptun.h"
 #include "common/os/mhio.h"
 #include "common/os/store.h"
 #include "common/sec/sec.h"
 
+/* May a file with a secret, opened as 'fd', be used: a regular one of root's or this user's that
+ * nobody else has access to?  NULL, or what is wrong (valid until the next call). */
+const char *protect_secret_file(int fd);
 /* Reads the key file 'path' for 'mode', as part of the configuration: what is wrong is reported
  * with the key file's line, or as a mistake of "keys" in 'line'.  It must belong to root or to this
- * user, and nobody else may have access to it. */
-void protect_read_keys(
-	struct conf *, unsigned line, enum sec_mode, const char *path, struct keys *out);
+ * user, and nobody else may have access to it.
+ * 'certified': there are certificates, so SEC_ESP needs no psk line. */
+void protect_read_keys(struct conf *, unsigned line, enum sec_mode, const char *path,
+	bool certified, struct keys *out);
+
+/* payload = "esp": do engine, 'mode' (which 'line' is about) and kernel go with it?  What does not
+ * is reported. */
+void protect_check_payload(struct conf *, const char *engine, unsigned line, enum sec_mode mode);
 
 struct protect;
 /* 'state' (borrowed) keeps the floors of replay protection, kinds SEC_MARK_*; 'old': they may be
@@ -24,9 +34,15 @@ int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_ad
 /* sec_add_any(): the home agents are to be found. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
-/* SEC_ESP's key exchange: 'ha' is the home agent's own address, NULL at a router.  Before the pairs
- * are added.  0 or -errno after a line in the log. */
-int protect_keying(struct protect *, sd_event *, const struct in6_addr *ha, unsigned port);
+/* SEC_ESP's key exchange: 'ha' is the home agent's own address, NULL at a router; 'files' is
+ * borrowed.  Before the pairs are added.  0 or -errno after a line in the log. */
+int protect_keying(struct protect *, sd_event *, const struct in6_addr *ha, unsigned port,
+	const struct certs_files *files);
+/* payload = "esp": opens '*tunnels', the caller's to close after this, and tells it of new keys.
+ * Before protect_keying(), whose keys then begin anew (kept ones are not enough), and
+ * protect_attach(): ESP under SPIs of payload is left to the kernel then.  0, or -errno
+ * after a line in the log. */
+int protect_open_payload(struct protect *, struct esptun **tunnels);
 /* A router's keys of SEC_ESP are not to get older than this; 0: they may. */
 void protect_rekey(struct protect *, unsigned interval_s);
 void protect_attach(struct protect *, struct mhio *); /* its messages go through here from now on */

@@ -180,7 +180,8 @@ static bool is_signalling(const uint8_t *pkt, size_t size, uint32_t take)
 		if (next == IP6_PROTO_MH)
 			return true;
 		if (next == IP6_PROTO_ESP)
-			return found || (take & SIG_TAKE_ESP);
+			return found || (take & SIG_TAKE_ESP) ||
+			       ((take & SIG_TAKE_ESP_LOW) && off < size && !(pkt[off] & 0x80));
 		if (next == IPPROTO_ICMPV6 && off < size && pkt[off] >= ICMP_FIRST &&
 			pkt[off] <= ICMP_LAST)
 			return true;
@@ -469,6 +470,9 @@ int sig_home_put(struct sig *sig, const struct in6_addr *hoa)
 	"counter drop\n"
 
 #define NFT_ESP "add rule ip6 nemo_sig prerouting ip6 daddr @locals meta l4proto 50 counter drop\n"
+#define NFT_ESP_LOW \
+	"add rule ip6 nemo_sig prerouting ip6 daddr @locals meta l4proto 50 @th,0,1 0 counter " \
+	"drop\n"
 
 int sig_take(struct sig *sig, uint32_t what)
 {
@@ -483,6 +487,8 @@ int sig_take(struct sig *sig, uint32_t what)
 		rc = nft(sig, NFT_RH2);
 	if (sig->mode == SIG_PACKET && rc == 0 && (what & SIG_TAKE_ESP))
 		rc = nft(sig, NFT_ESP);
+	if (sig->mode == SIG_PACKET && rc == 0 && (what & SIG_TAKE_ESP_LOW))
+		rc = nft(sig, NFT_ESP_LOW);
 	return rc;
 }
 

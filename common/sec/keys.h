@@ -20,7 +20,8 @@
 #define KEYS_MAX_SECRET 64 /* octets */
 #define KEYS_MIN_SECRET 16
 
-#define KEYS_ID_SIZE 64 /* of an identity, with its NUL */
+#define KEYS_ID_SIZE   64  /* of an identity, with its NUL */
+#define KEYS_CERT_SIZE 256 /* of a certificate's */
 
 enum keys_dir { KEYS_TO_HA, KEYS_TO_MR, KEYS_N_DIRS };
 
@@ -39,6 +40,9 @@ struct keys {
 	struct keys_auth auth[KEYS_MAX_AUTH];
 	struct esp_sa esp[KEYS_N_DIRS]; /* spi = 0: no such line */
 	struct keys_psk psk;
+	/* Not of the file: identity of the other end's certificate; "" = none, or, at a router, the
+	 * home agent's address. */
+	char cert_id[KEYS_CERT_SIZE];
 };
 
 /* Reads 'text' (a string; it is cut to pieces) into '*out'.  NULL, or what is wrong: a static text

@@ -23,6 +23,7 @@ const char *const sec_modes[] = {[SEC_NONE] = "none",
 	[SEC_ESP_STATIC] = "esp-static",
 	[SEC_ESP] = "esp",
 	NULL};
+const char *const sec_payloads[] = {[SEC_PAYLOAD_NONE] = "none", [SEC_PAYLOAD_ESP] = "esp", NULL};
 
 struct pair { /* hash key: no padding */
 	struct in6_addr ha, hoa;

@@ -12,6 +12,8 @@
 
 enum sec_mode { SEC_NONE, SEC_AUTH, SEC_ESP_STATIC, SEC_ESP, SEC_N_MODES };
 extern const char *const sec_modes[]; /* names, ends with NULL */
+enum sec_payload { SEC_PAYLOAD_NONE, SEC_PAYLOAD_ESP };
+extern const char *const sec_payloads[]; /* the same for what the tunnel carries */
 
 #define SEC_COUNTERS(X) \
 	X(sec_clear, "silently dropped: in clear, though its home address has protection") \

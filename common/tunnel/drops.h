@@ -20,7 +20,9 @@
 		"inner destination belongs to another tenant and the policy does not allow it") \
 	X(rx_bad_inner, "inner packet truncated or not IPv6") \
 	X(rx_fragment, "fragment of a tunnel packet that nobody puts together here") \
-	X(rx_options, "tunnel packet with extension headers that are not handled")
+	X(rx_options, "tunnel packet with extension headers that are not handled") \
+	X(rx_clear, "tunnel packet without ESP, and payload = \"esp\"") \
+	X(tx_clear, "packet for a tunnel without keys, and payload = \"esp\"")
 enum tunnel_drop {
 #define X(name, text) TUNNEL_DROP_##name,
 	TUNNEL_DROPS(X)

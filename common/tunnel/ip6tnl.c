@@ -380,7 +380,7 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_IP6TNL, conf->dev, conf->mtu, why);
 	if (rc < 0)
 		return rc;
-	rc = ip6tnl_nft_open(&set->nft, conf->role, conf->dev, &left, why);
+	rc = ip6tnl_nft_open(&set->nft, conf, &left, why);
 	if (rc < 0)
 		return rc;
 	rc = left ? ip6tnl_nft_left(set->nft, on_left, set) : tunnel_dev_flush(&set->dev);

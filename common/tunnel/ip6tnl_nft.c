@@ -19,7 +19,7 @@ struct ip6tnl_nft {
 	size_t size;
 };
 
-/* Three times the device's name, and the role's own check. */
+/* Three times the device's name, the role's own check, and those of payload = "esp". */
 static const char rules[] =
 	"	set locals { type ipv6_addr; }\n"
 	"	map pairs { type ipv6_addr . ipv6_addr : mark; }\n"
@@ -32,6 +32,7 @@ static const char rules[] =
 	"	set reachable { type mark . ipv6_addr; flags interval; }\n"
 	"	set inner { type ipv6_addr; flags interval; }\n"
 	"	chain tunnel {\n"
+	"		%s\n"
 	"		ip6 nexthdr != { 41, 60 } counter name rx_options drop\n"
 	"		ip6 nexthdr 60 dst hdrlength != 0 counter name rx_options drop\n"
 	"		ip6 nexthdr 60 @nh,336,8 != { 0, 1, 4 } counter name rx_options drop\n"
@@ -62,6 +63,7 @@ static const char rules[] =
 	"	}\n"
 	"	chain postrouting {\n"
 	"		type filter hook postrouting priority raw; policy accept;\n"
+	"		%s\n"
 	"		oifname != \"%s\" accept\n"
 	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit "
 	"drop\n"
@@ -81,6 +83,11 @@ static const char defragment[] = "table " TABLE " {\n"
 static const char ha_check[] = "meta mark set meta mark map @tenants meta mark != 0 "
 			       "ip6 daddr @isolated meta mark . ip6 daddr != @reachable "
 			       "counter name rx_tenant drop";
+/* Both next to the kernel's own policies, which say the same of each tunnel: here it is counted,
+ * and true also while there is no policy. */
+static const char esp_rx[] = "meta ipsec missing counter name rx_clear drop";
+static const char esp_tx[] =
+	"ip6 saddr @locals meta l4proto 41 rt ipsec missing counter name tx_clear drop";
 static const char mr_check[] = "ip6 daddr != @inner counter name rx_inner_dest drop";
 
 void ip6tnl_nft_add(struct ip6tnl_nft *n, const char *fmt, ...)
@@ -291,15 +298,17 @@ int ip6tnl_nft_left(struct ip6tnl_nft *n,
 
 /* --- open and close --- */
 
-static int set_up(struct ip6tnl_nft *n, enum tunnel_role role, const char *dev)
+static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf)
 {
+	const char *dev = conf->dev;
 	int rc;
 
 	fprintf(n->batch, "table " TABLE " {\n");
 	for (int d = 0; d < TUNNEL_N_DROPS; d++)
 		fprintf(n->batch, "	counter %s { }\n", tunnel_drop_name((enum tunnel_drop)d));
-	fprintf(n->batch, rules, role == TUNNEL_HA ? ha_check : mr_check,
-		role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, dev, dev);
+	fprintf(n->batch, rules, conf->esp ? esp_rx : "",
+		conf->role == TUNNEL_HA ? ha_check : mr_check,
+		conf->role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, conf->esp ? esp_tx : "", dev, dev);
 	rc = ip6tnl_nft_run(n);
 	if (rc < 0)
 		return rc;
@@ -309,8 +318,7 @@ static int set_up(struct ip6tnl_nft *n, enum tunnel_role role, const char *dev)
 	return 0;
 }
 
-int ip6tnl_nft_open(
-	struct ip6tnl_nft **out, enum tunnel_role role, const char *dev, bool *left, char *why)
+int ip6tnl_nft_open(struct ip6tnl_nft **out, const struct tunnel_conf *conf, bool *left, char *why)
 {
 	struct ip6tnl_nft *n = calloc(1, sizeof(*n));
 	json_t *old;
@@ -331,11 +339,11 @@ int ip6tnl_nft_open(
 		if (*left)
 			fprintf(n->batch, "flush table " TABLE "\nflush set " TABLE
 					  " isolated\nflush set " TABLE " reachable\n");
-		rc = set_up(n, role, dev);
+		rc = set_up(n, conf);
 		if (rc < 0 && *left) {
 			*left = false;
 			fprintf(n->batch, "delete table " TABLE "\n");
-			rc = set_up(n, role, dev);
+			rc = set_up(n, conf);
 		}
 		if (rc < 0)
 			snprintf(why, WHY_SIZE, "nftables: %.200s",

@@ -7,7 +7,7 @@ struct ip6tnl_nft;
 
 /* Sets the table up with today's rules.  '*left': there was one, and its sets were kept.  0 or
  * -errno with 'why' (256 octets). */
-int ip6tnl_nft_open(struct ip6tnl_nft **, enum tunnel_role, const char *dev, bool *left, char *why);
+int ip6tnl_nft_open(struct ip6tnl_nft **, const struct tunnel_conf *, bool *left, char *why);
 /* Adds a command to the batch; the word T stands for the table. */
 void ip6tnl_nft_add(struct ip6tnl_nft *, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -18,7 +18,13 @@ int tunnel_open(const char *name, const struct tunnel_conf *conf,
 	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
 		if (any ? engines[i] == &tunnel_fake : strcmp(name, engines[i]->name) != 0)
 			continue;
-		rc = engines[i]->open(set, conf, reason);
+		/* Its packets leave by bpf_redirect, which IPsec of the kernel never sees. */
+		if (conf->esp && engines[i] == &tunnel_ebpf) {
+			rc = -EOPNOTSUPP;
+			snprintf(reason, sizeof(reason), "can't do payload = \"esp\"");
+		} else {
+			rc = engines[i]->open(set, conf, reason);
+		}
 		if (rc >= 0) {
 			*engine = engines[i];
 			return 0;

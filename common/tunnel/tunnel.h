@@ -33,7 +33,8 @@ struct tunnel_conf { /* borrowed during open() only */
 	/* Encapsulation limit sent with packets that bring none (RFC 2473 s4.1.1): 1..255; 0: none.
 	 * Engine ebpf only. */
 	unsigned encap_limit;
-	sd_event *event;  /* for what takes user space; NULL: none of that is done */
+	bool esp;        /* its packets have to be under ESP, or are dropped.  Engine ip6tnl only */
+	sd_event *event; /* for what takes user space; NULL: none of that is done */
 	unsigned n_allow; /* TUNNEL_HA only; tenant 0 is never isolated */
 	const struct tunnel_allow *allow;
 };
@@ -44,7 +45,8 @@ struct tunnel {                        /* one bidirectional tunnel */
 	struct in6_addr old_local;     /* still accepted as outer destination; :: = none */
 	unsigned oif;                  /* underlay interface index to send on; 0: by routing */
 	uint32_t tenant;               /* number of the tenant, >= 1 at the HA, 0 at the MR */
-	unsigned n_routes;             /* prefixes behind 'remote': kernel routes via dev */
+	uint16_t seq; /* TUNNEL_HA: of the Binding Update that it stands for; engines ignore it */
+	unsigned n_routes; /* prefixes behind 'remote': kernel routes via dev */
 	struct prefix6 routes[TUNNEL_MAX_ROUTES]; /* HA: MNPs and home address; MR: ::/0 */
 	unsigned n_inner;                         /* MR: own MNPs and home address; HA: 0 */
 	struct prefix6 inner[TUNNEL_MAX_ROUTES];

@@ -17,7 +17,7 @@ PURE = re.compile(
     r"^(mem\w+|str(len|cmp|ncmp|error|chr|nlen|spn|cspn)|(v?snprintf)|__\w*(snprintf|memcpy|memmove|memset|stack_chk_fail|assert_fail)\w*"
     r"|malloc|calloc|realloc|reallocarray|free|abort|exit|qsort|bsearch|htons|htonl|ntohs|ntohl|inet_ntop|inet_pton|in6addr_any"
     r"|gmtime_r|strftime|__errno_location|json_\w+|(EVP|OSSL|OPENSSL|CRYPTO)_\w+|HMAC|_GLOBAL_OFFSET_TABLE_)$")
-OURS = re.compile(r"^(addr4|addr6|prefix4|prefix6|rd|wr|heap|note|ip6|quote|mh|ndp|icmp6|keys|auth|esp|sec|binding|bu|ha|home|table|agents|mpa|mr|link|bul|athome|dhaad|mps|handover|handovers|nat64)_\w+$")
+OURS = re.compile(r"^(addr4|addr6|prefix4|prefix6|rd|wr|heap|note|ip6|quote|mh|ndp|icmp6|keys|auth|esp|sec|payload|binding|bu|ha|home|table|agents|mpa|mr|link|bul|athome|dhaad|mps|handover|handovers|nat64)_\w+$")
 
 
 def layer(path):

@@ -15,6 +15,9 @@
 #define SIG_TAKE_HAO 1u
 #define SIG_TAKE_RH2 2u
 #define SIG_TAKE_ESP 4u /* ESP without such a header: of a router that is at home */
+/* The same but for SPIs with the highest bit, which are the tunnel's packets and the kernel's
+ * business; SIG_PACKET only. */
+#define SIG_TAKE_ESP_LOW 8u
 
 struct sig_home {
 	__u64 since; /* ns; start of the SIG_HOME_NS that 'n' counts */
