@@ -43,18 +43,39 @@ static json_t *cmd_bindings(void *arg, const json_t *req, char *err)
 	return list;
 }
 
+static void on_refused(void *arg, const struct in6_addr *id, const uint64_t drop[TUNNEL_N_DROPS])
+{
+	json_t *by_address = arg, *o = json_object();
+	char s[INET6_ADDRSTRLEN];
+
+	for (unsigned i = 0; i < TUNNEL_N_DROPS; i++)
+		if (drop[i])
+			json_object_set_new(o, tunnel_drop_name((enum tunnel_drop)i),
+				json_integer((json_int_t)drop[i]));
+	json_object_set_new(by_address, addr6_str(id, s), o);
+}
+
 static json_t *cmd_routers(void *arg, const json_t *req, char *err)
 {
 	struct ha_edge *e = arg;
-	json_t *list = ha_show_routers(e->ha, daemon_now()), *r;
+	json_t *list = ha_show_routers(e->ha, daemon_now()), *r, *drops = json_object();
 	size_t i;
 
 	(void)req;
 	(void)err;
-	json_array_foreach (list, i, r)
+	e->engine->refused(e->tunnels, on_refused, drops);
+	json_array_foreach (list, i, r) {
+		const char *hoa = json_string_value(json_object_get(r, "home_address"));
+
 		json_object_set_new(r, "protection",
 			json_string(
 				sec_modes[ha_conf_protection(e->file, &e->file->core.routers[i])]));
+		if (json_object_get(drops, hoa))
+			json_object_set(r, "drops", json_object_get(drops, hoa));
+		else
+			json_object_set_new(r, "drops", json_object());
+	}
+	json_decref(drops);
 	return list;
 }
 

@@ -47,6 +47,7 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 		const char *key, *value;
 	} sysctls[] = {
 		{"accept_ra", "0"},
+		{"accept_redirects", "0"}, /* of anybody's who can use the router's address */
 		{"autoconf", "0"},
 		{"forwarding", "0"},
 		{"optimistic_dad", "1"},

@@ -114,6 +114,7 @@ HA = {
             "last_status_text": "mobile router operation not permitted",
             "last_seen_s": 61,
             "protection": "none",
+            "drops": {"rx_inner_source": 1, "rx_tenant": 3},
         }
     ],
     "revoke": {"router": "van"},
@@ -411,6 +412,7 @@ def test_routers(fake, ctl):
     head, row = ctl("ha", "routers").splitlines()
     assert "no" in row.split() and "140" in row and "1 min 1 s" in row
     assert row[head.index("CARE OF")] == "-" and row[head.index("PREFIXES")] == "-"
+    assert row[head.index("DROPS"):] == "rx_inner_source 1, rx_tenant 3"
 
 
 def test_agents(fake, ctl):

@@ -23,7 +23,7 @@ from scapy.packet import Raw
 from conftest import ENGINES
 from lib.capture import LeakCheck
 from lib.daemon import Daemon
-from lib.mipv6 import TUNNEL, Wire, echo, in_tunnel, mac_of
+from lib.mipv6 import TUNNEL, Wire, echo, hao, in_tunnel, mac_of, rh2
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import PATIENCE, wait_for
 
@@ -115,6 +115,14 @@ class Lab:
         """All counters of the home agent, or of MR-n."""
         daemon = self.mr[n] if n else self.ha
         return {c["name"]: c["value"] for c in daemon.ask("stats")["counters"]}
+
+
+    def all_drops(self):
+        """By router: what the home agent dropped of it."""
+        return {r["name"]: r["drops"] for r in self.ha.ask("routers")}
+
+    def drops(self, name):
+        return self.all_drops()[name]
 
 
 def start(engine):
@@ -292,6 +300,8 @@ BAD_AT_HA = {
     "not a care-of address": ("rx_outer_source", None, lambda: echo(host(1), CLIENT, b"bad")),
     "a tunnel without a binding in the tunnel": ("rx_outer_source", 1, lambda: in_tunnel(
         host(1), HA, echo(host(1), CLIENT, b"bad"))),
+    "another's source in a tunnel in one's own": ("rx_outer_source", 1, lambda: in_tunnel(
+        host(1), HA, echo(host(1), host(2), b"bad"))),
     "destination link-local": ("rx_inner_dest", 1, lambda: echo(host(1), "fe80::1", b"bad")),
     "destination multicast": ("rx_inner_dest", 1, lambda: echo(host(1), "ff0e::1", b"bad")),
     "destination of another tenant": ("rx_tenant", 1, lambda: echo(host(1), host(2), b"bad")),
@@ -310,7 +320,7 @@ def test_the_home_agent_drops_and_counts(lab, why):
         pytest.skip("the kernel's tunnel drops it without a counter of ours")
     if lab.engine == "ip6tnl" and counter == "rx_outer_source" and n:
         counter = "rx_inner_dest"  # no tunnel in a tunnel at all
-    before = lab.counters()[counter]
+    before, blamed = lab.counters()[counter], lab.all_drops()
     wires = [lab.client, *lab.host.values()]
     marks = [w.mark() for w in wires]
     outer = s6.IPv6(src=lab.coa[n] if n else "2001:db8:a::bad", dst=HA, nh=41)
@@ -321,6 +331,11 @@ def test_the_home_agent_drops_and_counts(lab, why):
     assert lab.counters()[counter] == before + 1
     for wire, mark in zip(wires, marks):
         assert [p for p in wire.packets(mark) if b"bad" in p.data] == []
+    if lab.engine == "ebpf" or counter in ("rx_inner_source", "rx_inner_dest", "rx_tenant"):
+        whose = f"MR-{n or 1}"  # who sent it, or whose name was used
+        assert lab.drops(whose).get(counter, 0) == blamed.get(whose, {}).get(counter, 0) + 1
+    others = {name: drops for name, drops in lab.all_drops().items() if name != f"MR-{n or 1}"}
+    assert others == {name: drops for name, drops in blamed.items() if name in others}
 
 
 BAD_AT_MR = {
@@ -395,6 +410,71 @@ def test_without_an_allow_line_nothing_goes_from_tenant_to_tenant(lab, a, b):
     after = lab.counters()
     assert after["rx_tenant"] + after["tx_tenant"] == before["rx_tenant"] + before["tx_tenant"] + 1
     assert lab.net["client"].run(f"ping -6 -c 1 -W 2 {host(b)}"), "others reach it"
+
+
+# Ways from host1 (red) to host2 (blue) past the check of addresses: what is put into MR-1's tunnel.
+DETOURS = {
+    "fragments": lambda lab: s6.IPv6(src=host(1), dst=host(2)) / s6.IPv6ExtHdrFragment(nh=58, m=1, id=9) / Raw(
+        b"bad" + bytes(45)),
+    "an atomic fragment": lambda lab: s6.IPv6(src=host(1), dst=host(2)) / s6.IPv6ExtHdrFragment(nh=17, id=9)
+    / UDP(sport=1, dport=2) / Raw(b"bad"),
+    "a routing header of type 2 at the home agent": lambda lab: s6.IPv6(src=host(1), dst=HA) / rh2(host(2))
+    / s6.ICMPv6EchoRequest(data=b"bad"),
+    "a routing header of type 0 at the home agent": lambda lab: s6.IPv6(src=host(1), dst=HA)
+    / s6.IPv6ExtHdrRouting(type=0, segleft=1, addresses=[host(2)]) / s6.ICMPv6EchoRequest(data=b"bad"),
+    "segment routing at the home agent": lambda lab: s6.IPv6(src=host(1), dst=HA) / s6.IPv6ExtHdrSegmentRouting(
+        addresses=[host(2), HA], segleft=1, lastentry=1) / s6.ICMPv6EchoRequest(data=b"bad"),
+    "the home address option of a router of theirs": lambda lab: s6.IPv6(src=host(1), dst=HA) / hao(hoa(2))
+    / s6.ICMPv6EchoRequest(data=b"bad"),
+    "a tunnel to the home agent in the tunnel": lambda lab: in_tunnel(host(1), HA, echo(host(1), host(2), b"bad")),
+    "a tunnel to the home agent, in the name of theirs": lambda lab: in_tunnel(
+        host(1), HA, echo(host(2), host(4), b"bad")),
+    "a tunnel to their router in the tunnel, as the home agent": lambda lab: in_tunnel(
+        HA, lab.coa[2], echo(host(1), host(2), b"bad")),
+    "a network of the aggregate that is not bound": lambda lab: echo(host(1), "2001:db8:d:99::1", b"bad"),
+}
+
+
+@pytest.mark.parametrize("way", DETOURS)
+def test_no_way_leads_from_tenant_to_tenant(lab, way):
+    """Nothing of it comes out anywhere, but at the most in an error back to where it came from."""
+    bindings = {b["name"]: b["care_of"] for b in lab.ha.ask("bindings")}
+    wires = {"client": lab.client, **{n: w for n, w in lab.host.items() if n != 1}}
+    marks = {n: w.mark() for n, w in wires.items()}
+    lab.at_ha.send(in_tunnel(lab.coa[1], HA, DETOURS[way](lab)))
+    lab.at_ha.send(in_tunnel(lab.coa[1], HA, echo(host(1), CLIENT, b"right")))
+    lab.client.wait("the right one", marks["client"], test=lambda p: b"right" in p.data)
+    lab.at_ha.send(in_tunnel(lab.coa[1], HA, echo(host(1), host(3), b"right")))
+    lab.host[3].wait("the right one", marks[3], test=lambda p: b"right" in p.data)
+    for n, wire in wires.items():
+        assert [p for p in wire.packets(marks[n]) if b"bad" in p.data] == [], n
+    assert {b["name"]: b["care_of"] for b in lab.ha.ask("bindings")} == bindings
+
+
+def link_local(node, interface):
+    return node.out(f"ip -6 -o addr show dev {interface} scope link").split()[3].split("/")[0]
+
+
+@pytest.mark.parametrize("end", ["ha", "mr1"])
+def test_neighbours_redirect_no_tunnel(lab, end):
+    """RFC 4861 s8, s7.2.5: a redirect of the router itself, and advertisements for the other end's
+    address, also as if they were its own."""
+    wire, node, dev = (lab.at_ha, "core", "ha") if end == "ha" else (lab.at_mr, "ar", "site")
+    own, other = (HA, lab.coa[1]) if end == "ha" else (lab.coa[1], HA)
+    router, net = link_local(lab.net[node], dev), lab.net[end]
+    before = net.out(f"ip -6 route get {other}")
+    evil = "02:00:00:00:00:ba"
+    redirect = s6.ICMPv6ND_Redirect(tgt="fe80::bad", dst=other)
+    wire.send(s6.IPv6(src=router, dst=own, hlim=255) / redirect / s6.ICMPv6NDOptDstLLAddr(lladdr=evil), mac=evil)
+    for source in ("fe80::bad", other):
+        claim = s6.ICMPv6ND_NA(R=1, S=0, O=1, tgt=other) / s6.ICMPv6NDOptDstLLAddr(lladdr=evil)
+        wire.send(s6.IPv6(src=source, dst=own, hlim=255) / claim, mac=evil)
+    mark = lab.client.mark()
+    assert lab.net["host1"].run(f"ping -6 -c 2 -i 0.2 -W 2 {CLIENT}")
+    assert lab.client.packets(mark, icmp=128)
+    again = net.out(f"ip -6 route get {other}")
+    assert again.split(" expires")[0] == before.split(" expires")[0]
+    assert "fe80::bad" not in again and evil not in net.out("ip -6 neigh show")
 
 
 # --- what tools see ---

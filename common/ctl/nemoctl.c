@@ -29,7 +29,7 @@
 #define ROUTER_KEYS \
 	"name tenant home_address prefixes bound barred care_of contested_by last_seen_s " \
 	"last_status " \
-	"last_status_text"
+	"last_status_text drops"
 #define MR_KEYS \
 	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \
 	"refresh_in_s last_status last_status_text handovers engine protection payload " \

@@ -46,8 +46,9 @@ static void duration(double s, char text[TEXT_SIZE])
 
 static void cell(const char *key, const json_t *v, char text[TEXT_SIZE])
 {
-	const json_t *e;
+	const char *name;
 	size_t i, used = 0;
+	json_t *e;
 	char one[TEXT_SIZE];
 
 	snprintf(text, TEXT_SIZE, "-");
@@ -66,6 +67,12 @@ static void cell(const char *key, const json_t *v, char text[TEXT_SIZE])
 		if (used < TEXT_SIZE)
 			used += (size_t)snprintf(
 				text + used, TEXT_SIZE - used, "%s%s", i ? ", " : "", one);
+	}
+	json_object_foreach ((json_t *)v, name, e) {
+		cell(name, e, one);
+		if (used < TEXT_SIZE)
+			used += (size_t)snprintf(text + used, TEXT_SIZE - used, "%s%s %s",
+				used ? ", " : "", name, one);
 	}
 }
 

@@ -218,6 +218,19 @@ static int ebpf_stats(struct tunnel_set *set, const struct in6_addr *id, struct 
 	return rc;
 }
 
+static int ebpf_refused(struct tunnel_set *set, tunnel_refused_fn *fn, void *arg)
+{
+	int fd = bpf_map__fd(set->bpf->maps.refused);
+	struct map_refused r;
+	struct in6_addr id;
+	bool first = true;
+
+	for (; bpf_map_get_next_key(fd, first ? NULL : &id, &id) == 0; first = false)
+		if (bpf_map_lookup_elem(fd, &id, &r) == 0)
+			fn(arg, &id, (const uint64_t *)r.n);
+	return 0;
+}
+
 static int ebpf_counters(struct tunnel_set *set, struct tunnel_counters *out)
 {
 	__u64 *cpu = calloc((size_t)set->n_cpus, sizeof(*cpu));
@@ -348,6 +361,7 @@ static void size_maps(struct tunnel_bpf *bpf, enum tunnel_role role)
 	bpf_map__set_max_entries(bpf->maps.pairs, ha ? 2 * MAX_TUNNELS : MAX_MR);
 	bpf_map__set_max_entries(bpf->maps.locals, ha ? MAX_HA_LOCALS : MAX_MR);
 	bpf_map__set_max_entries(bpf->maps.cpu, ha ? MAX_TUNNELS : MAX_MR);
+	bpf_map__set_max_entries(bpf->maps.refused, ha ? MAX_TUNNELS : MAX_MR);
 }
 
 /* Loads the programs, on the maps of an earlier run if they fit.  '*fresh': they did not. */
@@ -480,6 +494,7 @@ const struct tunnel_engine tunnel_ebpf = {
 	.put = ebpf_put,
 	.drop = ebpf_drop,
 	.stats = ebpf_stats,
+	.refused = ebpf_refused,
 	.counters = ebpf_counters,
 	.audit = ebpf_audit,
 	.close = ebpf_close,

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "common/tunnel/ebpf.h"
 
-#define N_MAPS 8
+#define N_MAPS 9
 
 static bool same_map(const struct bpf_map *map, const struct bpf_map_info *old)
 {

@@ -78,6 +78,12 @@ static int fake_stats(struct tunnel_set *set, const struct in6_addr *id, struct 
 	return entry_find(set, id) ? 0 : -ENOENT;
 }
 
+static int fake_refused(struct tunnel_set *set, tunnel_refused_fn *fn, void *arg)
+{
+	(void)set, (void)fn, (void)arg;
+	return 0;
+}
+
 static int fake_counters(struct tunnel_set *set, struct tunnel_counters *out)
 {
 	(void)set;
@@ -116,6 +122,7 @@ const struct tunnel_engine tunnel_fake = {
 	.put = fake_put,
 	.drop = fake_drop,
 	.stats = fake_stats,
+	.refused = fake_refused,
 	.counters = fake_counters,
 	.audit = fake_audit,
 	.close = fake_close,

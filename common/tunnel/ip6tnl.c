@@ -67,6 +67,7 @@ static void batch_route(
 
 	prefix6_str(&p, prefix);
 	ip6tnl_nft_add(set->nft, "%s element T sources { %u . %s }", verb, e->number, prefix);
+	ip6tnl_nft_add(set->nft, "%s element T senders { %s : %u }", verb, prefix, e->number);
 	ip6tnl_nft_add(set->nft, "%s element T sent { %s : \"tx_%u\" }", verb, prefix, e->number);
 	ip6tnl_nft_add(
 		set->nft, "%s element T received { %s : \"rx_%u\" }", verb, prefix, e->number);
@@ -311,6 +312,44 @@ static int ip6tnl_stats(struct tunnel_set *set, const struct in6_addr *id, struc
 	return rc;
 }
 
+struct refused { /* of the tunnels that stand, by their place in the book */
+	struct tunnel_set *set;
+	struct of_one {
+		uint64_t drop[TUNNEL_N_DROPS];
+	} * v;
+};
+
+static void on_refused(void *arg, uint32_t number, enum tunnel_drop why, uint64_t packets)
+{
+	struct refused *r = arg;
+	size_t i = 0;
+
+	for (struct entry *e = r->set->book.entries; e; e = e->hh.next, i++)
+		if (e->number == number)
+			r->v[i].drop[why] += packets;
+}
+
+/* The table knows numbers: what was dropped of a tunnel is told as long as it stands. */
+static int ip6tnl_refused(struct tunnel_set *set, tunnel_refused_fn *fn, void *arg)
+{
+	struct refused r = {set, calloc(HASH_COUNT(set->book.entries) + 1, sizeof(*r.v))};
+	static const struct of_one none;
+	struct in6_addr id;
+	size_t i = 0;
+	int rc;
+
+	if (!r.v)
+		return -ENOMEM;
+	rc = ip6tnl_nft_refused(set->nft, on_refused, &r);
+	for (struct entry *e = set->book.entries; e; e = e->hh.next, i++) {
+		memcpy(&id, &e->info.id, sizeof(id));
+		if (memcmp(&r.v[i], &none, sizeof(none)))
+			fn(arg, &id, r.v[i].drop);
+	}
+	free(r.v);
+	return rc;
+}
+
 /* What the device refused to encapsulate, for want of a route or otherwise. */
 static uint64_t device_errors(const struct tunnel_set *set)
 {
@@ -446,6 +485,7 @@ const struct tunnel_engine tunnel_ip6tnl = {
 	.put = ip6tnl_put,
 	.drop = ip6tnl_drop,
 	.stats = ip6tnl_stats,
+	.refused = ip6tnl_refused,
 	.counters = ip6tnl_counters,
 	.audit = ip6tnl_audit,
 	.close = ip6tnl_close,

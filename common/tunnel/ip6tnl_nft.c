@@ -26,6 +26,7 @@ static const char rules[] =
 	"	map tenants { type mark : mark; }\n" /* by number; the comment is the home address
 						      */
 	"	set sources { type mark . ipv6_addr; flags interval; }\n"
+	"	map senders { type ipv6_addr : mark; flags interval; }\n"
 	"	map received { type ipv6_addr : counter; flags interval; }\n"
 	"	map sent { type ipv6_addr : counter; flags interval; }\n"
 	"	set isolated { type ipv6_addr; flags interval; }\n"
@@ -48,10 +49,10 @@ static const char rules[] =
 	"		meta l4proto 41 goto tunnel\n"
 	"	}\n"
 	"	chain inner {\n"
-	"		ip6 saddr { fe80::/10, ff00::/8 } counter name rx_inner_source drop\n"
-	"		ip6 daddr { fe80::/10, ff00::/8 } counter name rx_inner_dest drop\n"
-	"		ip6 daddr @locals meta l4proto 41 counter name rx_inner_dest drop\n"
-	"		meta mark . ip6 saddr != @sources counter name rx_inner_source drop\n"
+	"		ip6 saddr { fe80::/10, ff00::/8 } goto rx_inner_source\n"
+	"		ip6 daddr { fe80::/10, ff00::/8 } goto rx_inner_dest\n"
+	"		ip6 daddr @locals meta l4proto 41 goto rx_inner_dest\n"
+	"		meta mark . ip6 saddr != @sources goto rx_inner_source\n"
 	"		%s\n"
 	"		meta mark set %u\n"
 	"		counter name ip6 saddr map @received accept\n"
@@ -82,13 +83,28 @@ static const char defragment[] = "table " TABLE " {\n"
 /* The mark turns from the tunnel's number into its tenant; 0 is not isolated. */
 static const char ha_check[] = "meta mark set meta mark map @tenants meta mark != 0 "
 			       "ip6 daddr @isolated meta mark . ip6 daddr != @reachable "
-			       "counter name rx_tenant drop";
+			       "goto rx_tenant";
 /* Both next to the kernel's own policies, which say the same of each tunnel: here it is counted,
  * and true also while there is no policy. */
 static const char esp_rx[] = "meta ipsec missing counter name rx_clear drop";
 static const char esp_tx[] =
 	"ip6 saddr @locals meta l4proto 41 rt ipsec missing counter name tx_clear drop";
-static const char mr_check[] = "ip6 daddr != @inner counter name rx_inner_dest drop";
+static const char mr_check[] = "ip6 daddr != @inner goto rx_inner_dest";
+/* What is told of the tunnel, too: what goes before that, and the drop's name, three times.  A set
+ * that is full ends its rule, so that is not the one that drops. */
+static const struct refusal {
+	enum tunnel_drop why;
+	const char *before;
+} refusals[] = {
+	{TUNNEL_DROP_rx_inner_source, ""}, {TUNNEL_DROP_rx_inner_dest, ""},
+	{TUNNEL_DROP_rx_tenant, "meta mark set ip6 saddr map @senders "}, /* it was the tenant */
+};
+#define N_REFUSALS (sizeof(refusals) / sizeof(refusals[0]))
+static const char refusal_rules[] = "	set by_%s { type mark; size 65535; flags dynamic; }\n"
+				    "	chain %s {\n"
+				    "		%supdate @by_%s { meta mark counter }\n"
+				    "		counter name %s drop\n"
+				    "	}\n";
 
 void ip6tnl_nft_add(struct ip6tnl_nft *n, const char *fmt, ...)
 {
@@ -201,6 +217,34 @@ int ip6tnl_nft_count(struct ip6tnl_nft *n, const char *direction, uint32_t numbe
 	return 0;
 }
 
+/* {"elem": {"val": NUMBER, "counter": {"packets": N, ...}}} */
+int ip6tnl_nft_refused(struct ip6tnl_nft *n,
+	void (*found)(void *arg, uint32_t number, enum tunnel_drop why, uint64_t packets),
+	void *arg)
+{
+	for (size_t i = 0; i < N_REFUSALS; i++) {
+		char cmd[64];
+		json_t *objects, *e;
+		size_t k;
+
+		snprintf(cmd, sizeof(cmd), "list set " TABLE " by_%s",
+			tunnel_drop_name(refusals[i].why));
+		objects = list(n, cmd);
+		if (!objects)
+			return -EIO;
+		json_array_foreach (elements(objects), k, e) {
+			json_t *elem = json_object_get(e, "elem");
+			json_t *counter = json_object_get(elem, "counter");
+
+			found(arg, (uint32_t)json_integer_value(json_object_get(elem, "val")),
+				refusals[i].why,
+				(uint64_t)json_integer_value(json_object_get(counter, "packets")));
+		}
+		json_decref(objects);
+	}
+	return 0;
+}
+
 /* --- what an earlier run left --- */
 
 static bool read_addr(const json_t *j, struct in6_addr *out)
@@ -306,6 +350,11 @@ static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf)
 	fprintf(n->batch, "table " TABLE " {\n");
 	for (int d = 0; d < TUNNEL_N_DROPS; d++)
 		fprintf(n->batch, "	counter %s { }\n", tunnel_drop_name((enum tunnel_drop)d));
+	for (size_t i = 0; i < N_REFUSALS; i++) {
+		const char *name = tunnel_drop_name(refusals[i].why);
+
+		fprintf(n->batch, refusal_rules, name, name, refusals[i].before, name, name);
+	}
 	fprintf(n->batch, rules, conf->esp ? esp_rx : "",
 		conf->role == TUNNEL_HA ? ha_check : mr_check,
 		conf->role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, conf->esp ? esp_tx : "", dev, dev);

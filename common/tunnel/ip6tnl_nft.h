@@ -17,6 +17,10 @@ int ip6tnl_nft_counters(struct ip6tnl_nft *, struct tunnel_counters *);
 /* Reads the counter DIRECTION_NUMBER of a tunnel. */
 int ip6tnl_nft_count(struct ip6tnl_nft *, const char *direction, uint32_t number, uint64_t *packets,
 	uint64_t *bytes);
+/* Calls back for each tunnel's number and reason with packets that were dropped. */
+int ip6tnl_nft_refused(struct ip6tnl_nft *,
+	void (*found)(void *arg, uint32_t number, enum tunnel_drop why, uint64_t packets),
+	void *arg);
 /* Calls back once per tunnel in the table, with its number; a result < 0 is passed on. */
 int ip6tnl_nft_left(struct ip6tnl_nft *,
 	int (*found)(void *arg, const struct tunnel *, uint32_t number), void *arg);

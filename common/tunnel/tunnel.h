@@ -63,6 +63,8 @@ struct tunnel_counters {
 
 struct tunnel_set; /* an opened engine; private to it */
 typedef void tunnel_seen_fn(void *arg, const struct in6_addr *id);
+typedef void tunnel_refused_fn(
+	void *arg, const struct in6_addr *id, const uint64_t drop[TUNNEL_N_DROPS]);
 
 struct tunnel_engine {    /* const, one per implementation; int results are 0 or -errno */
 	const char *name; /* "ebpf", "ip6tnl", "fake" */
@@ -82,6 +84,9 @@ struct tunnel_engine {    /* const, one per implementation; int results are 0 or
 	int (*stats)(struct tunnel_set *, const struct in6_addr *id,
 		struct tunnel_stats *); /* -ENOENT */
 	int (*counters)(struct tunnel_set *, struct tunnel_counters *);
+	/* Once per tunnel, present or past, of which something was dropped: of what it sent, of
+	 * what was sent in its name (rx_outer_source), of what was on the way to it (tx_*). */
+	int (*refused)(struct tunnel_set *, tunnel_refused_fn *, void *);
 	int (*audit)(struct tunnel_set *, tunnel_seen_fn *, void *); /* once per tunnel installed */
 	void (*close)(struct tunnel_set *, bool keep); /* keep: device, routes and tunnels stay and
 							* go on forwarding; accepts NULL */

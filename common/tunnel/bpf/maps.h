@@ -2,6 +2,7 @@
  * as they are if names and sizes agree, so a changed layout must change a size or a name. */
 #pragma once
 #include "common/os/bpf/types.h"
+#include "common/tunnel/drops.h"
 
 struct map_prefix { /* key of 'routes' and 'inner' (longest match); value: the tunnel's number */
 	__u32 len;  /* 0..128 bits */
@@ -35,6 +36,10 @@ struct map_hop { /* what the last route lookup gave; good for the clock tick it 
 struct map_cpu { /* value of 'cpu', per CPU, by number */
 	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
 	struct map_hop hop;
+};
+
+struct map_refused { /* value of 'refused', by home address; it stays when the tunnel goes */
+	__u64 n[TUNNEL_N_DROPS];
 };
 
 /* Why a packet goes to user space instead of into the tunnel (slow.h). */

@@ -93,6 +93,15 @@ struct {
 	__type(value, __u64);
 } drops SEC(".maps");
 
+/* For the operator: whose packets those of 'drops' were, as far as that can be told. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct ip6);
+	__type(value, struct map_refused);
+} refused SEC(".maps");
+
 static __always_inline int drop(__u32 reason)
 {
 	__u64 *n = bpf_map_lookup_elem(&drops, &reason);
@@ -100,6 +109,26 @@ static __always_inline int drop(__u32 reason)
 	if (n)
 		*n += 1;
 	return TC_ACT_SHOT;
+}
+
+/* The same, told of a tunnel as well; 'number' 0: of none. */
+static __always_inline int drop_of(__u32 number, __u32 reason)
+{
+	struct map_info *info = number ? bpf_map_lookup_elem(&infos, &number) : 0;
+	struct map_refused none = {}, *r;
+	struct ip6 id;
+
+	if (!info || reason >= TUNNEL_N_DROPS)
+		return drop(reason);
+	id = info->id;
+	r = bpf_map_lookup_elem(&refused, &id);
+	if (!r) {
+		bpf_map_update_elem(&refused, &id, &none, BPF_NOEXIST);
+		r = bpf_map_lookup_elem(&refused, &id);
+	}
+	if (r)
+		__sync_fetch_and_add(&r->n[reason], 1);
+	return drop(reason);
 }
 
 static __always_inline struct ip6 ip6_of(const struct in6_addr *a)
@@ -393,11 +422,11 @@ int tunnel_encap(struct __sk_buff *skb)
 	if (!info || !c)
 		return drop(TUNNEL_DROP_tx_no_tunnel);
 	if (ip6_eq(&src, &info->local) && ip6_eq(&dst, &info->remote))
-		return drop(TUNNEL_DROP_tx_loop);
+		return drop_of(number, TUNNEL_DROP_tx_loop);
 	if (is_ha && info->tenant) {
 		sender = info_of(&src, &from);
 		if (sender && !may_talk(sender->tenant, info->tenant))
-			return drop(TUNNEL_DROP_tx_tenant);
+			return drop_of(number, TUNNEL_DROP_tx_tenant);
 	}
 	limit = find_limit(skb, ip.nexthdr, &at);
 	if (limit == 0)
@@ -531,7 +560,7 @@ static __always_inline int find_inner(
 SEC("tc")
 int tunnel_decap(struct __sk_buff *skb)
 {
-	__u32 off, number, first = 0, *known, segs = n_segments(skb);
+	__u32 off, number = 0, first = 0, *known, segs = n_segments(skb);
 	struct ipv6hdr outer, ip;
 	struct map_pair pair;
 	struct map_cpu *c;
@@ -562,7 +591,9 @@ int tunnel_decap(struct __sk_buff *skb)
 		if (!known && !bpf_map_lookup_elem(&locals, &pair.local))
 			return TC_ACT_UNSPEC;
 		if (!known || bad >= 0)
-			return drop(known ? bad : TUNNEL_DROP_rx_outer_source);
+			/* Of who sent it, or of whose name is used. */
+			return drop_of(known && bad != TUNNEL_DROP_rx_tenant ? *known : number,
+				known ? bad : TUNNEL_DROP_rx_outer_source);
 		if (!number_of(&inner, &dst))
 			return drop(TUNNEL_DROP_rx_inner_dest);
 		number = *known;
