@@ -22,7 +22,8 @@
 #define HELLO_SIZE  24
 #define KEY_SIZE    36 /* AES-256 key and salt */
 #define MAX_CONNS   128
-#define BEHIND      10 /* sd-event priority of new connections: signalling goes first */
+#define BEHIND      10 /* sd-event priority of a server's connections: signalling goes first, */
+#define LAST        11 /* and new ones come last */
 #define TIMEOUT_US  5000000
 #define WAIT_MIN_MS 500 /* between two tries of a router, doubling */
 #define WAIT_MAX_MS 16000
@@ -466,6 +467,8 @@ static struct conn *conn_new(struct keying *k, int fd)
 		fail(c, KEY_C_key_failed);
 		return NULL;
 	}
+	if (k->server)
+		sd_event_source_set_priority(c->io, BEHIND);
 	if (k->files)
 		SSL_set_verify(c->ssl, SSL_get_verify_mode(c->ssl), on_certificate);
 	if (k->server)
@@ -597,7 +600,7 @@ static int open_listener(struct keying *k)
 		bind(k->fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(k->fd, MAX_CONNS) < 0)
 		return -errno;
 	r = sd_event_add_io(k->event, &k->listen, k->fd, EPOLLIN, on_connect, k);
-	return r < 0 ? r : sd_event_source_set_priority(k->listen, BEHIND);
+	return r < 0 ? r : sd_event_source_set_priority(k->listen, LAST);
 }
 
 int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha, unsigned port,

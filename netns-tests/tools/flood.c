@@ -6,8 +6,10 @@
  *       clear      in clear, of one of the N routers
  *       esp        ESP under a router's home address and SPI, its contents random
  *       target     the same, all under the first router's
- *   flood honest HA N PER_S INTERFACE COA  until SIGTERM, one line an update: when it was sent
- *       (ns of CLOCK_MONOTONIC) and after how many us the acknowledgement came, -1: not in 1 s
+ *   flood dial HA PORT PER_S SECONDS  TCP connections that send the first message of TLS 1.3 and
+ * then nothing; prints how many flood honest HA N PER_S INTERFACE COA  until SIGTERM, one line an
+ * update: when it was sent (ns of CLOCK_MONOTONIC) and after how many us the acknowledgement came,
+ * -1: not in 1 s
  *
  * Router i is home address 2001:db8:d::1:i; both directions' SPI is 1000 + i and its keys are the
  * octet i + 1 over and over (netns-tests/bench/flood.py writes the same).
@@ -17,6 +19,8 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +35,7 @@
 #define NS        1000000000ULL
 #define BATCH     64
 #define MAX_HOMES 4096
+#define MAX_DIALS 512
 #define LOST_NS   NS
 #define FIRST_SPI 1000
 #define NTP_1970  2208988800u
@@ -186,6 +191,51 @@ static int forge_for(char **argv)
 	while (!ended && now_ns() < end) {
 		sent += send_batch(&f, fd);
 		tried += BATCH;
+		sleep_until(start + tried * NS / per_s);
+	}
+	printf("%.0f\n", (double)sent * NS / (double)(now_ns() - start));
+	return 0;
+}
+
+/* A first message that any server of TLS 1.3 has to think about. */
+static size_t client_hello(uint8_t *buf, size_t room)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = ctx ? SSL_new(ctx) : NULL;
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	int n;
+
+	if (!ssl || !in || !out || SSL_set_min_proto_version(ssl, TLS1_3_VERSION) != 1)
+		die("TLS");
+	SSL_set_bio(ssl, in, out);
+	SSL_connect(ssl);
+	n = BIO_read(out, buf, (int)room);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	return n > 0 ? (size_t)n : 0;
+}
+
+static int dial_for(char **argv)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)atoi(argv[1])),
+		.sin6_addr = address(argv[0])};
+	uint64_t per_s = (uint64_t)atoll(argv[2]), start = now_ns(), tried = 0, sent = 0;
+	uint64_t end = start + (uint64_t)atoll(argv[3]) * NS;
+	int fds[MAX_DIALS], timeout_ms = 1000;
+	uint8_t hello[1024];
+	size_t size = client_hello(hello, sizeof(hello));
+
+	memset(fds, -1, sizeof(fds));
+	for (; !ended && now_ns() < end; tried++) {
+		int *fd = &fds[tried % MAX_DIALS];
+
+		if (*fd >= 0)
+			close(*fd);
+		*fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		setsockopt(*fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+		if (connect(*fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+			sent += send(*fd, hello, size, MSG_NOSIGNAL) == (ssize_t)size;
 		sleep_until(start + tried * NS / per_s);
 	}
 	printf("%.0f\n", (double)sent * NS / (double)(now_ns() - start));
@@ -350,7 +400,10 @@ int main(int argc, char **argv)
 		return forge_for(argv + 2);
 	if (argc == 7 && strcmp(argv[1], "honest") == 0 && atoi(argv[3]) <= MAX_HOMES)
 		return be_honest(argv + 2);
+	if (argc == 6 && strcmp(argv[1], "dial") == 0)
+		return dial_for(argv + 2);
 	fprintf(stderr, "usage: flood forge KIND HA N PER_S SECONDS\n"
+			"       flood dial HA PORT PER_S SECONDS\n"
 			"       flood honest HA N PER_S INTERFACE COA\n");
 	return 2;
 }
