@@ -58,7 +58,7 @@ FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 IMAGE   := $(B)/image/nemo-mr.qcow2
 
-.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench \
+.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench soak \
 	fuzz install image lab lab-migrate lab-down drill-vm clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -179,6 +179,9 @@ demo: deps ## the main job: ten networks move between two sites under live traff
 
 drill: tools ## list the drills; DRILL=name runs one
 	@$(PYTHON) netns-tests/drills/run.py $(DRILL)
+
+soak: tools ## moves, restarts, floods and reloads at once on 200 routers, for TIME seconds (default 600)
+	@TIME=$(or $(TIME),600) $(PYTHON) netns-tests/soak.py
 
 bench: deps ## measure: BENCH=tunnel (default), nat64, flood or scale
 	@$(MAKE) --no-print-directory -j2 all tools

@@ -29,10 +29,13 @@ static int wrong(char *why, const char *path, const char *what)
 }
 
 /* Opened once: what is checked is what is read. */
-static int load_key(SSL_CTX *ctx, const char *path, char *why)
+static int load_key(SSL_CTX *ctx, const char *name, char *why)
 {
+	char found[PATH_MAX];
+	bool credential;
+	const char *path = protect_find_secret(name, found, &credential);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = 0;
-	const char *bad = fd < 0 ? strerror(errno) : protect_secret_file(fd);
+	const char *bad = fd < 0 ? strerror(errno) : credential ? NULL : protect_secret_file(fd);
 	FILE *f = bad ? NULL : fdopen(fd, "r");
 	EVP_PKEY *key;
 

@@ -8,6 +8,22 @@
 #include "common/os/log.h"
 #include "common/os/privileges.h"
 
+/* Those of a service manager's (AmbientCapabilities) are given up as well. */
+static int keep_some(const int *keep)
+{
+	if (capng_get_caps_process() < 0)
+		return -EINVAL;
+	for (const int *k = keep; *k >= 0; k++)
+		if (!capng_have_capability(CAPNG_PERMITTED, (unsigned)*k))
+			return 0; /* what can be done without them, who knows */
+	capng_clear(CAPNG_SELECT_CAPS);
+	for (; *keep >= 0; keep++)
+		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)*keep) < 0)
+			return -EINVAL;
+	errno = EPERM; /* for a failure that sets none */
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -errno : 0;
+}
+
 static int change(const struct passwd *to, const int *keep)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
@@ -30,7 +46,7 @@ int privileges_drop(const char *user, const int *keep)
 
 	if (*user && !to)
 		log_info("user: there is no user %s: the user id stays %d", user, (int)geteuid());
-	r = geteuid() == 0 ? change(to, keep) : 0;
+	r = geteuid() == 0 ? change(to, keep) : keep_some(keep);
 	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 			      prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		r = -errno;

@@ -2,6 +2,7 @@
  * state file, negotiated keys where no disk is. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,11 +52,32 @@ const char *protect_secret_file(int fd)
 	return text;
 }
 
-/* Its text in 'buf'; false: reported. */
-static bool read_file(struct conf *c, unsigned line, const char *path, char *buf, size_t room)
+#define KEYS_DIR "/etc/nemo/keys"
+
+const char *protect_find_secret(const char *name, char buf[PATH_MAX], bool *credential)
 {
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+
+	*credential = false;
+	if (strchr(name, '/'))
+		return name;
+	if (dir) {
+		snprintf(buf, PATH_MAX, "%s/keys_%s", dir, name);
+		*credential = access(buf, F_OK) == 0;
+	}
+	if (!*credential)
+		snprintf(buf, PATH_MAX, KEYS_DIR "/%s", name);
+	return buf;
+}
+
+/* Its text in 'buf'; false: reported. */
+static bool read_file(struct conf *c, unsigned line, const char *name, char *buf, size_t room)
+{
+	bool credential; /* systemd sees to who may read it, by an ACL */
+	char found[PATH_MAX];
+	const char *path = protect_find_secret(name, found, &credential);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	const char *bad = fd < 0 ? strerror(errno) : protect_secret_file(fd);
+	const char *bad = fd < 0 ? strerror(errno) : credential ? NULL : protect_secret_file(fd);
 	ssize_t n = -1;
 
 	if (bad)

@@ -1,6 +1,7 @@
 /* protect.h - message protection at the edge: key files, what it keeps over a restart, and the
  * struct sec that mhio.c sends and receives through. */
 #pragma once
+#include <limits.h>
 #include <jansson.h>
 #include "common/os/certs.h"
 #include "common/os/conf.h"
@@ -12,6 +13,10 @@
 /* May a file with a secret, opened as 'fd', be used: a regular one of root's or this user's that
  * nobody else has access to?  NULL, or what is wrong (valid until the next call). */
 const char *protect_secret_file(int fd);
+/* Where a secret is: 'name' itself if it has a folder; else systemd's credential of
+ * LoadCredential=keys:/etc/nemo/keys, if there is one ('*credential': who may read that is
+ * systemd's business), else the file in /etc/nemo/keys.  'buf' may be used for the answer. */
+const char *protect_find_secret(const char *name, char buf[PATH_MAX], bool *credential);
 /* Reads the key file 'path' for 'mode', as part of the configuration: what is wrong is reported
  * with the key file's line, or as a mistake of "keys" in 'line'.  It must belong to root or to this
  * user, and nobody else may have access to it.

@@ -45,6 +45,51 @@ static int print_addr(char *buf, size_t size, const char *label, const struct in
 	return addr6_is_any(a) ? 0 : snprintf(buf, size, " %s %s", label, addr6_str(a, s));
 }
 
+#define N_FIELDS   7
+#define FIELD_SIZE 256
+
+/* The journal's fields of a note; returns how many. */
+static unsigned note_fields(const struct note *n, char buf[N_FIELDS][FIELD_SIZE])
+{
+	const struct {
+		const char *name;
+		const struct in6_addr *a;
+	} addrs[] = {{"NEMO_HOME_ADDRESS", &n->hoa}, {"NEMO_CARE_OF", &n->coa},
+		{"NEMO_OLD_CARE_OF", &n->old_coa}};
+	char s[INET6_ADDRSTRLEN];
+	unsigned k = 0;
+
+	snprintf(buf[k++], FIELD_SIZE, "NEMO_EVENT=%s", note_event(n->type));
+	snprintf(buf[k++], FIELD_SIZE, "NEMO_ROUTER=%s", n->name);
+	for (unsigned i = 0; i < 3; i++)
+		if (!addr6_is_any(addrs[i].a))
+			snprintf(buf[k++], FIELD_SIZE, "%s=%s", addrs[i].name,
+				addr6_str(addrs[i].a, s));
+	if (n->status >= 0)
+		snprintf(buf[k++], FIELD_SIZE, "NEMO_STATUS=%d", n->status);
+	if (n->text[0])
+		snprintf(buf[k++], FIELD_SIZE, "NEMO_REASON=%s", n->text);
+	return k;
+}
+
+static void log_note(const struct note *n)
+{
+	char fields[N_FIELDS][FIELD_SIZE], line[768];
+	const char *v[N_FIELDS];
+	unsigned n_fields = note_fields(n, fields);
+	int k = snprintf(line, sizeof(line), "%s %s", note_event(n->type), n->name);
+
+	k += print_addr(line + k, sizeof(line) - (size_t)k, "home", &n->hoa);
+	k += print_addr(line + k, sizeof(line) - (size_t)k, "at", &n->coa);
+	k += print_addr(line + k, sizeof(line) - (size_t)k, "was", &n->old_coa);
+	if (n->lifetime_s)
+		k += snprintf(line + k, sizeof(line) - (size_t)k, " for %u s", n->lifetime_s);
+	snprintf(line + k, sizeof(line) - (size_t)k, "%s%s", n->text[0] ? ": " : "", n->text);
+	for (unsigned i = 0; i < n_fields; i++)
+		v[i] = fields[i];
+	log_fields(note_level(n->type), line, v, n_fields);
+}
+
 void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
 {
 	struct timespec now;
@@ -56,15 +101,8 @@ void tell_note(struct ctl *ctl, const char *daemon, const struct note *n)
 void tell_note_at(
 	struct ctl *ctl, const char *daemon, const struct note *n, const struct timespec *at)
 {
-	char line[512];
-	int k = snprintf(line, sizeof(line), "%s %s", note_event(n->type), n->name);
-
-	k += print_addr(line + k, sizeof(line) - (size_t)k, "home", &n->hoa);
-	k += print_addr(line + k, sizeof(line) - (size_t)k, "at", &n->coa);
-	k += print_addr(line + k, sizeof(line) - (size_t)k, "was", &n->old_coa);
-	if (n->lifetime_s)
-		k += snprintf(line + k, sizeof(line) - (size_t)k, " for %u s", n->lifetime_s);
-	log_msg(note_level(n->type), "%s%s%s", line, n->text[0] ? ": " : "", n->text);
+	if (log_takes(note_level(n->type)))
+		log_note(n);
 	if (ctl_listened(ctl))
 		ctl_publish(ctl, note_json(daemon, n, at));
 }

@@ -7,9 +7,10 @@
  *       esp        ESP under a router's home address and SPI, its contents random
  *       target     the same, all under the first router's
  *   flood dial HA PORT PER_S SECONDS  TCP connections that send the first message of TLS 1.3 and
- * then nothing; prints how many flood honest HA N PER_S INTERFACE COA  until SIGTERM, one line an
- * update: when it was sent (ns of CLOCK_MONOTONIC) and after how many us the acknowledgement came,
- * -1: not in 1 s
+ *       then nothing; prints how many
+ *   flood honest HA N PER_S INTERFACE COA[,COA...]  until SIGTERM, one line an update: when it was
+ *       sent (ns of CLOCK_MONOTONIC), after how many us the acknowledgement came, -1: not in 1 s.
+ *       With several care-of addresses a router moves to the next one with each update.
  *
  * Router i is home address 2001:db8:d::1:i; both directions' SPI is 1000 + i and its keys are the
  * octet i + 1 over and over (netns-tests/bench/flood.py writes the same).
@@ -36,6 +37,7 @@
 #define BATCH     64
 #define MAX_HOMES 4096
 #define MAX_DIALS 512
+#define MAX_COAS  8
 #define LOST_NS   NS
 #define FIRST_SPI 1000
 #define NTP_1970  2208988800u
@@ -246,9 +248,9 @@ static int dial_for(char **argv)
 
 struct honest {
 	struct sec *sec;
-	struct in6_addr ha, coa;
+	struct in6_addr ha, coa[MAX_COAS];
 	int tx, rx;
-	unsigned n;
+	unsigned n, n_coas;
 	uint64_t sent[MAX_HOMES]; /* ns; 0: nothing waits for an answer */
 	uint16_t seq[MAX_HOMES];
 };
@@ -310,7 +312,7 @@ static void open_wire(struct honest *h, const char *interface)
 static void send_update(struct honest *h, unsigned i)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = h->ha};
-	struct mh_env e = update(h->coa, h->ha, home(i));
+	struct mh_env e = update(h->coa[h->seq[i] % h->n_coas], h->ha, home(i));
 	uint8_t buf[IP6_SIG_MAX];
 	int n;
 
@@ -368,7 +370,8 @@ static int be_honest(char **argv)
 
 	h.ha = address(argv[0]);
 	h.n = (unsigned)atoi(argv[1]);
-	h.coa = address(argv[4]);
+	for (char *s = strtok(argv[4], ","); s && h.n_coas < MAX_COAS; s = strtok(NULL, ","))
+		h.coa[h.n_coas++] = address(s);
 	h.sec = sec_new(false, SEC_ESP_STATIC, &hooks);
 	for (unsigned i = 0; i < h.n; i++)
 		add_keys(&h, i);
@@ -404,6 +407,6 @@ int main(int argc, char **argv)
 		return dial_for(argv + 2);
 	fprintf(stderr, "usage: flood forge KIND HA N PER_S SECONDS\n"
 			"       flood dial HA PORT PER_S SECONDS\n"
-			"       flood honest HA N PER_S INTERFACE COA\n");
+			"       flood honest HA N PER_S INTERFACE COA[,COA...]\n");
 	return 2;
 }
