@@ -9,7 +9,6 @@ is 'left').  Packets are made and read by scapy on packet sockets at both sides.
 """
 
 import collections
-import ctypes
 import json
 import os
 import select
@@ -79,15 +78,9 @@ class Port:
     """A packet socket on an interface of another namespace."""
 
     def __init__(self, node, ifname, peer, peer_if):
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/self/ns/net") as here, open(f"/run/netns/{node.ns}") as there:
-            assert libc.setns(there.fileno(), 0) == 0
-            try:
-                self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
-                self.sock.bind((ifname, 0))
-            finally:
-                assert libc.setns(here.fileno(), 0) == 0
-        self.mac = peer.out(["cat", f"/sys/class/net/{peer_if}/address"]).strip()
+        self.sock = node.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+        self.sock.bind((ifname, 0))
+        self.mac = peer.mac(peer_if)
 
     def send(self, *packets):
         for p in packets:

@@ -135,7 +135,7 @@ class World:
     def neighbour(self, mac_of):
         """The peer sends what is for the home address to that node."""
         node, interface = mac_of
-        mac = self.net[node].out(f"cat /sys/class/net/{interface}/address").strip()
+        mac = self.net[node].mac(interface)
         wait_for(
             lambda: mac in self.net["peer"].out(f"ip -6 neigh show to {HOA}"), 5,
             lambda: f"{HOA} at {node}: {self.net['peer'].out('ip -6 neigh')}",
@@ -178,7 +178,7 @@ def test_coming_home_happens_in_the_right_order(make_world, way):
     world.go("home")
     world.everybody_reaches_it()
     world.neighbour(("mr", "eth0"))
-    mac_ha = world.net["ha"].out("cat /sys/class/net/eth1/address").strip()
+    mac_ha = world.net["ha"].mac("eth1")
     if way != "routed":
         assert mac_ha in world.net["mr"].out(f"ip -6 neigh show to {HA_ON} dev eth0")
 
@@ -199,7 +199,7 @@ def test_coming_home_happens_in_the_right_order(make_world, way):
     assert own and own[0] > ack, "told to all nodes only after the acknowledgement"
     flags = seen[own[0]].payload[4]
     assert flags & 0x40 == 0 and flags & 0x20, "S = 0, O = 1"
-    mac_mr = world.net["mr"].out("cat /sys/class/net/eth0/address").strip()
+    mac_mr = world.net["mr"].mac("eth0")
     option = seen[own[0]].payload[24:32]
     assert option[:2] == b"\x02\x01" and option[2:].hex(":") == mac_mr
 

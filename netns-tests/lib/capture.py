@@ -67,6 +67,7 @@ class Capture:
         self.proc = net[node].popen(
             ["tcpdump", "-n", "-U", "--immediate-mode", "--nano", "-Z", "root"]
             + ["-s", str(snap), "-i", interface, "-w", self.path, what],
+            sysfs=False,
             stdout=log,
             stderr=log,
         )

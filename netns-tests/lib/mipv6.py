@@ -2,7 +2,6 @@
 taken off it, and a fake visited network with a home agent behind it for what a real one never does.
 """
 
-import ctypes
 import os
 import select
 import socket
@@ -17,7 +16,6 @@ from scapy.utils import wrpcap
 
 from .wait import wait_for
 
-CLONE_NEWNET = 0x40000000
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
 PACKET_OUTGOING = 4
@@ -25,7 +23,6 @@ TUNNEL, NO_NEXT, MH = 41, 59, 135
 BU, BA, BE = 5, 6, 7
 UNSPECIFIED, ALL_NODES = "::", "ff02::1"
 
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 # --- packets ---
@@ -155,24 +152,11 @@ def tshark(net, packets, *fields):
 
 
 def socket_in(node, *args):
-    """A socket of a namespace, used from here: it stays there."""
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{node.ns}", os.O_RDONLY)
-    try:
-        if _libc.setns(there, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {node.ns}")
-        try:
-            return socket.socket(*args)
-        finally:
-            if _libc.setns(own, CLONE_NEWNET):
-                os._exit(70)  # every later socket would be of the wrong namespace
-    finally:
-        os.close(own)
-        os.close(there)
+    return node.socket(*args)
 
 
 def mac_of(net, node, interface):
-    return net[node].out(f"cat /sys/class/net/{interface}/address").strip()
+    return net[node].mac(interface)
 
 
 class Seen:

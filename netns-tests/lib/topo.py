@@ -146,8 +146,9 @@ class Net:
             for bond, ports in n.bonds.items():
                 self._kernel_defaults(n.name, bond)
                 self.fail_over(n.name, bond, ports[0])
-            self.nodes[n.name].batch([f"link set {bond} up" for bond in n.bonds])
-            self.nodes[n.name].batch(f"route add {r}" for r in n.routes)
+            if n.bonds:
+                lines = [f"link set {bond} up" for bond in n.bonds]
+                self.nodes[n.name].batch(lines + [f"route add {r}" for r in n.routes])
         for r in t.radvds:
             self.start_radvd(r)
 
@@ -194,6 +195,9 @@ class Net:
                 yield f"link set dev {ifname} up"
                 for address in addresses:
                     yield f"addr add {address} dev {ifname} nodad"
+        if not n.bonds:  # the routes of these wait for the bond
+            for route in n.routes:
+                yield f"route add {route}"
 
     def _kernel_defaults(self, node, ifname):
         base = f"net.ipv6.conf.{ifname}"
@@ -210,6 +214,7 @@ class Net:
         log = open(base + ".log", "w")
         proc = self.nodes[node].popen(
             ["radvd", "-n", "-d", "1", "-m", "stderr", "-C", base + ".conf", "-p", base + ".pid"],
+            sysfs=False,
             stdout=log,
             stderr=log,
         )
@@ -276,9 +281,11 @@ class Net:
     def close(self):
         for d in self.daemons:
             d.stop()
-        for c in self.captures:
-            c.stop()
-        for p in self.procs:
+        others = [c.proc for c in self.captures] + self.procs
+        for p in others:  # all at once, none waits for another
+            if p.poll() is None:
+                p.terminate()
+        for p in others:
             stop(p)
         ns.unmake(self.nodes.values())
         bad = [line for d in self.daemons for line in d.sanitizer()]

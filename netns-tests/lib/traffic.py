@@ -36,7 +36,7 @@ class Server:
         self.net, self.node, self.port = net, node, port
         self.record = os.path.join(net.dir, f"served-{node}-{port}")
         serve = [PROBE, "serve", str(port), self.record]
-        self.proc = net[node].popen(serve, stdout=subprocess.PIPE)
+        self.proc = net[node].popen(serve, sysfs=False, stdout=subprocess.PIPE)
         net.started(self.proc)
         assert self.proc.stdout.readline() == b"ready\n", f"probe serve on {node} does not start"
 
@@ -55,6 +55,7 @@ class UdpProbe:
         self.record = os.path.join(net.dir, f"probe-{node}-{server.node}-{now_ns()}")
         self.proc = net[node].popen(
             [PROBE, "udp", address, str(server.port), str(interval_us), self.record],
+            sysfs=False,
             stdout=subprocess.PIPE,
         )
         net.started(self.proc)
@@ -129,6 +130,7 @@ class TcpTransfer:
     def __init__(self, net, node, address, server, kbps=20000):
         self.proc = net[node].popen(
             [PROBE, "tcp", address, str(server.port), str(kbps)],
+            sysfs=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
