@@ -24,7 +24,7 @@ from lib.topo import Net  # noqa: E402
 
 ENGINES = os.environ.get("NEMO_ENGINES", "ebpf").split(",")
 IN_VM = os.environ.get("NEMO_VM") == "1"
-OF_THE_ENGINES = {"test_engine.py", "test_engine_path.py", "test_tunnel.py", "test_nat64_whole.py"}
+OF_THE_ENGINES = {"test_engine.py", "test_engine_path.py", "test_tunnel.py", "test_nat64.py"}
 
 
 def pytest_configure(config):
@@ -45,25 +45,56 @@ def pytest_ignore_collect(collection_path):
     return None
 
 
-def turn_of_another_engine(item):
-    """In the VM a test of the protocol runs with one engine only, each with its part of them; those
-    of the engines themselves and of what passes through them run with all.  NEMO_WHOLE=1: all do."""
+def for_the_vm(items):
+    """What has a reason to run on the stock kernel, too; NEMO_WHOLE=1: all.
+
+    Tests of the engines, and of what passes through them, run with both.  The others are about
+    the protocols, which see the kernel through the same few doors in all variants of a test: one
+    variant of each runs, with the engine that no other kernel here has."""
+    if not IN_VM or os.environ.get("NEMO_WHOLE") == "1":
+        return items
+    variants = {}
+    for item in items:
+        key = item.nodeid if item.path.name in OF_THE_ENGINES else item.nodeid.partition("[")[0]
+        variants.setdefault(key, []).append(item)
+
+    def rank(item):
+        params = getattr(item, "callspec", None) and item.callspec.params or {}
+        return params.get("engine") != ENGINES[-1], zlib.crc32(item.nodeid.encode())
+
+    chosen = {min(those, key=rank) for those in variants.values()}
+    return [item for item in items if item in chosen]
+
+
+def shared(item):
+    """What of this test's set-up others share: tests with the same go into the same guest."""
     callspec = getattr(item, "callspec", None)
-    if not IN_VM or not callspec or callspec.params.get("engine") not in ENGINES:
-        return False
-    if os.environ.get("NEMO_WHOLE") == "1" or item.path.name in OF_THE_ENGINES:
-        return False
-    others = sorted(f"{k}={v}" for k, v in callspec.params.items() if k != "engine")
-    turn = zlib.crc32(" ".join([item.originalname, *others]).encode()) % len(ENGINES)
-    return ENGINES[turn] != callspec.params["engine"]
+    found = [
+        (item.path.name, name, str(callspec.params.get(name)) if callspec else "")
+        for name, defs in item._fixtureinfo.name2fixturedefs.items()
+        if defs[-1].scope == "module"
+    ]
+    return tuple(found) or item.nodeid
+
+
+def dealt_out(items, share, shares):
+    """One share of the tests: those that share a set-up together, else as even as it goes."""
+    groups = {}
+    for item in items:
+        groups.setdefault(shared(item), []).append(item)
+    hands = [[] for _ in range(shares)]
+    for group in sorted(groups.values(), key=len, reverse=True):
+        min(hands, key=len).extend(group)
+    mine = set(hands[share])
+    return [item for item in items if item in mine]
 
 
 def pytest_collection_modifyitems(config, items):
-    items[:] = [item for item in items if not turn_of_another_engine(item)]
-    # Dealt out one by one, so that each share gets its part of the slow ones.
     share, shares = (int(n) for n in os.environ.get("NEMO_SHARE", "0/1").split("/"))
-    config.hook.pytest_deselected(items=[t for i, t in enumerate(items) if i % shares != share])
-    items[:] = items[share::shares]
+    chosen = dealt_out(for_the_vm(items), share, shares)
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
     bonding = not any(item.get_closest_marker("bonding") for item in items) or (
         subprocess.run(["sh", "-c", "modprobe -q bonding; test -d /sys/module/bonding"]).returncode == 0
     )
@@ -78,7 +109,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.when == "call":
+    if report.when == "call" or report.skipped:
         item.failed_call = report.failed
 
 

@@ -2,6 +2,7 @@
 taken off it, and a fake visited network with a home agent behind it for what a real one never does.
 """
 
+import ctypes
 import os
 import select
 import socket
@@ -18,11 +19,11 @@ from .wait import wait_for
 
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 PACKET_OUTGOING = 4
 TUNNEL, NO_NEXT, MH = 41, 59, 135
 BU, BA, BE = 5, 6, 7
 UNSPECIFIED, ALL_NODES = "::", "ff02::1"
-
 
 
 # --- packets ---
@@ -238,6 +239,15 @@ class Wire:
         """What came, from the 'since'th on.  want: proto=, mh=, icmp=, src=, dst=."""
         self._receive()
         return [p for p in self.seen[since:] if all(getattr(p, k) == v for k, v in want.items())]
+
+    def listen(self, on):
+        """Nothing is heard while it is off: bulk traffic, which would have to be read and kept."""
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0
+        program = struct.pack("HxxxxxxQ", 1, ctypes.addressof(nothing))
+        if on:
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        else:
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
     def mark(self):
         self._receive()
