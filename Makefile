@@ -58,13 +58,15 @@ FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 IMAGE   := $(B)/image/nemo-mr.qcow2
 
-.PHONY: all tools help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench soak \
+.PHONY: all tools unit-bins fuzz-bins help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench soak \
 	fuzz install image lab lab-migrate lab-down drill-vm clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BINS) ## build the daemons and nemoctl
 tools: all $(TOOL_BINS)
+unit-bins: $(UNIT_BINS)
+fuzz-bins: $(FUZZ_BINS)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z -]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,7 +129,8 @@ endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 
 check-unit: $(UNIT_BINS) ## unit tests and simulator, under ASan and UBSan
-	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
+	@printf '%s\n' $(UNIT_BINS) | xargs -P 2 -I@ sh -c 'out=$$(@ 2>&1) && echo "== @: ok" || { \
+		printf "== @\n%s\n" "$$out"; exit 1; }'
 
 check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores, traceability
 	@clang-format --dry-run -Werror $(SOURCES)
@@ -164,14 +167,8 @@ check-vm: deps tools ## the network tests on Debian's stock kernel in QEMU, both
 
 check-fast: deps check-lint check-unit check-net ## everything but the virtual machine
 
-check: deps ## all tests: unit, network, and these on the stock kernel (25 to 30 minutes)
-	@$(MAKE) --no-print-directory -j2 all tools $(UNIT_BINS) $(FUZZ_BINS)
-	@$(MAKE) --no-print-directory check-lint check-unit
-	@$(MAKE) --no-print-directory fuzz TIME=5
-	@$(MAKE) --no-print-directory check-net
-	@$(MAKE) --no-print-directory check-san
-	@$(MAKE) --no-print-directory check-migration
-	@$(MAKE) --no-print-directory check-vm
+check: deps ## all tests: unit, network, and these on the stock kernel
+	@MAKE="$(MAKE)" netns-tests/check.sh
 
 demo: deps ## the main job: ten networks move between two sites under live traffic
 	@$(MAKE) --no-print-directory -j2 all tools

@@ -201,7 +201,8 @@ def test_probes_count_losses_and_gaps(make_net):
     tcp.wait_flowing()
     start = now_ns()
     net["router"].batch(["link set right down"])
-    wait_for(lambda: now_ns() > start + 120_000_000, 5, "120 ms without a link")
+    down = now_ns()
+    wait_for(lambda: now_ns() > down + 120_000_000, 5, "120 ms without a link")
     net["router"].batch(["link set right up", "addr replace 2001:db8:2::1/64 dev right"])
     probe.wait_flowing()
     end = now_ns()
@@ -220,6 +221,7 @@ def test_a_broken_connection_is_reported(make_net):
     tcp = TcpTransfer(net, "left", "2001:db8:2::2", server)
     tcp.wait_flowing()
     server.stop()
+    wait_for(lambda: tcp.proc.poll() is not None, 5, "it is noticed")
     result = tcp.stop()
     assert result["broken"]
 

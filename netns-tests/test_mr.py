@@ -891,6 +891,7 @@ def test_a_spoofed_source_goes_nowhere(away):
     a = away().start().bound()
     mark = a.site.mark()
     a.net["mr"].batch(["addr add 2001:db8:d:1::77/64 dev eth1 nodad"])  # while it runs
+    wait_for(lambda: "2001:db8:d:1::77" in a.net["mr"].out("ip -6 rule"), 3, "a rule for it")
     own = HOA, INNER, "2001:db8:d:1::77"
     for source in "2001:db8:bad::1", AT_A, CLIENT, "2001:db8:d:2::1", HA, "fd00::1", *own:
         a.talk(echo(source, CLIENT, b"spoofed"))
