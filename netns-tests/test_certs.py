@@ -5,14 +5,18 @@
 
 import os
 import re
+import socket
+import ssl
+import struct
 import subprocess
 
 import pytest
 
 from lib import ROOT
 from lib.daemon import BUILD, Daemon, libconfig_file
+from lib.mipv6 import socket_in
 from lib.wait import wait_for
-from test_protection import HOA, HOA2, NET, PAIR, PSK, counters, key_file
+from test_protection import HOA, HOA2, NET, PAIR, PSK, counters, key_file, packed
 
 EC = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 
@@ -124,6 +128,59 @@ def test_a_home_address_belongs_to_one_identity(make_net, made):
     """A good certificate, of MR-1, and the home address of MR-2."""
     pair = Pair(make_net(PAIR), made, mr_more={"home_address": HOA2})
     pair.refused("ha", "the identity is not this home address's", "key_home_address")
+
+
+def hello(version=1, spi=4096, hoa=HOA):
+    """What follows the handshake (common/os/keying.h)."""
+    return struct.pack("!BxxxI", version, spi) + packed(hoa)
+
+
+BAD_HELLOS = {
+    "another version": (hello(version=2), "key_failed"),
+    "SPI 0": (hello(spi=0), "key_failed"),
+    "an SPI that is reserved": (hello(spi=255), "key_failed"),
+    "another router's home address": (hello(hoa=HOA2), "key_home_address"),
+    "nobody's home address": (hello(hoa="::"), "key_home_address"),
+    "a part of it": (hello()[:23], "key_failed"),
+    "nothing": (b"", "key_failed"),
+    "noise": (bytes(range(7, 7 + 24)), "key_failed"),
+}
+
+
+@pytest.mark.novm("the daemon reads what TLS gives it, whatever the kernel")
+def test_a_router_that_says_something_else_gets_no_keys(make_net, made):
+    """With a good certificate; and what comes after a good hello is not looked at."""
+    net = make_net(PAIR)
+    pair = Pair(net, made)
+    pair.mr.wait_bound()
+    pair.mr.stop()
+    net["mr"].batch(["addr add 2001:db8:a::9/64 dev eth0 nodad"])
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname = False
+    tls.load_verify_locations(made / "ca.pem")
+    tls.load_cert_chain(made / "mr1.pem", made / "mr1.key")
+
+    def answer(octets):
+        with socket_in(net["mr"], socket.AF_INET6, socket.SOCK_STREAM) as s:
+            s.settimeout(5)
+            s.connect(("2001:db8:a::1", 7439))
+            with tls.wrap_socket(s) as t:
+                if octets:
+                    t.sendall(octets)
+                t.unwrap() if len(octets) < 24 else None
+                return t.read(4096)
+
+    for name, (octets, counter) in BAD_HELLOS.items():
+        before = counters(pair.ha)
+        try:
+            assert answer(octets) == b"", name
+        except (OSError, ValueError):
+            pass
+        wait_for(lambda: counters(pair.ha)[counter] == before[counter] + 1, 7, f"{name} is counted")
+        assert counters(pair.ha)["key_ok"] == before["key_ok"], name
+    ok = counters(pair.ha)["key_ok"]
+    assert len(answer(hello() + b"and more" * 99)) == 24
+    assert counters(pair.ha)["key_ok"] == ok + 1
 
 
 def test_psk_and_certificates_at_one_home_agent(make_net, made):

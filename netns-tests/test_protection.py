@@ -680,6 +680,7 @@ def test_static_gcm_is_refused(make_net):
 # --- floods (netns-tests/bench/flood.py measures) ---
 
 
+@pytest.mark.novm("20,000 packets a second, which emulation does not make")
 def test_forged_updates_do_not_push_a_routers_out(home, engine):
     """While the home agent is busy more forged updates come than there is room for: first of home
     addresses that nobody has, then of the router's own.  Engine ip6tnl has one queue for all."""
