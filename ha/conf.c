@@ -346,9 +346,10 @@ static uint32_t new_id(struct tenant *ids, const char *name)
 	}
 }
 
-static void number_tenants(struct ha_conf *c)
+/* All of them by name, for free_tenants(). */
+static struct tenant *number_tenants(struct ha_conf *c)
 {
-	struct tenant *all = NULL, *ids = NULL, *t, *tmp;
+	struct tenant *all = NULL, *ids = NULL, *t;
 
 	for (unsigned i = 0; i < c->n_routers; i++) {
 		struct ha_router *r = &c->routers[i];
@@ -366,21 +367,28 @@ static void number_tenants(struct ha_conf *c)
 		r->tenant_id = t->id;
 	}
 	HASH_CLEAR(hh_id, ids);
+	return all;
+}
+
+static void free_tenants(struct tenant *all)
+{
+	struct tenant *t, *tmp;
+
 	HASH_ITER (hh, all, t, tmp) {
 		HASH_DEL(all, t);
 		free(t);
 	}
 }
 
-static uint32_t tenant_id(const struct ha_conf *c, const char *name)
+static uint32_t tenant_id(const struct tenant *all, const char *name)
 {
-	for (unsigned i = 0; i < c->n_routers; i++)
-		if (strcmp(c->routers[i].tenant, name) == 0)
-			return c->routers[i].tenant_id;
-	return 0;
+	const struct tenant *t;
+
+	HASH_FIND_STR(all, name, t);
+	return t ? t->id : 0;
 }
 
-static void check_allow(struct conf *conf, struct ha_file *f)
+static void check_allow(struct conf *conf, struct ha_file *f, const struct tenant *tenants)
 {
 	f->allow_ids = calloc(f->n_allow + 1, sizeof(*f->allow_ids));
 	if (!f->allow_ids)
@@ -388,8 +396,8 @@ static void check_allow(struct conf *conf, struct ha_file *f)
 	for (unsigned i = 0; i < f->n_allow; i++) {
 		const struct ha_allow_conf *a = &f->allow[i];
 
-		f->allow_ids[i].from = tenant_id(&f->core, a->from);
-		f->allow_ids[i].to = tenant_id(&f->core, a->to);
+		f->allow_ids[i].from = tenant_id(tenants, a->from);
+		f->allow_ids[i].to = tenant_id(tenants, a->to);
 		if (!f->allow_ids[i].from)
 			conf_error(conf, a->line, "allow.from", "no router has tenant \"%s\"",
 				a->from);
@@ -589,6 +597,7 @@ static void check_agents(struct conf *conf, const struct ha_conf *c)
 unsigned ha_conf_read(const char *path, struct ha_file *f)
 {
 	struct conf conf = {.file = path};
+	struct tenant *tenants;
 
 	memset(f, 0, sizeof(*f));
 	if (conf_read(&conf, ha_conf_keys, f) > 0 && !f->core.n_routers)
@@ -605,8 +614,9 @@ unsigned ha_conf_read(const char *path, struct ha_file *f)
 	check_agents(&conf, &f->core);
 	check_routers(&conf, &f->core);
 	check_prefixes(&conf, &f->core);
-	number_tenants(&f->core);
-	check_allow(&conf, f);
+	tenants = number_tenants(&f->core);
+	check_allow(&conf, f, tenants);
+	free_tenants(tenants);
 	read_keys(&conf, f);
 	check_payload(&conf, f);
 	return conf.n_errors;

@@ -3,20 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 #include "ha/edge_state.h"
 #include "ha/keep.h"
-
-/* The wall clock less CLOCK_BOOTTIME, ms: it changes only when somebody sets the clock. */
-static int64_t wall(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 - (int64_t)daemon_now();
-}
 
 static void wrote(struct ha_edge *e, int r)
 {
@@ -32,7 +22,7 @@ void ha_keep_changed(struct ha_edge *e, enum store_how how)
 	struct ha_kept k;
 
 	while (ha_next_changed(e->ha, &key.a, &k)) {
-		k.wall = wall();
+		k.wall = daemon_wall();
 		wrote(e, store_put(e->store, &key, &k, k.state || k.flags ? sizeof(k) : 0, how));
 	}
 }
@@ -142,7 +132,7 @@ static void drain_again(struct ha_edge *e, const struct ha_kept_agent *own)
 int ha_keep_restore(struct ha_edge *e)
 {
 	const struct store_key key = {.kind = KEPT_AGENT, .a = e->file->core.address};
-	struct restoring re = {.e = e, .wall = wall()};
+	struct restoring re = {.e = e, .wall = daemon_wall()};
 	struct ha_kept_agent own = {0};
 	bool lost;
 	int r;

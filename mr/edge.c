@@ -15,6 +15,40 @@
 #define DEFAULT_MTU     1500
 #define MAX_UPDATE_RATE 3 /* messages a second, RFC 6275 s12 */
 
+/* What has to survive is written before anything leaves. */
+static void keep(struct mr_edge *e)
+{
+	const struct store_key key = {.kind = KEPT_ROUTER, .a = e->file->core.hoa};
+	struct mr_kept k;
+	int r;
+
+	mr_keep(e->mr, &k);
+	k.wall = e->written.wall;
+	if (!e->store || memcmp(&k, &e->written, sizeof(k)) == 0)
+		return;
+	k.wall = daemon_wall();
+	e->written = k;
+	r = store_put(e->store, &key, &k, sizeof(k), STORE_FAST);
+	if (r < 0)
+		log_warn("state_file: %s: %s", e->file->state_file, strerror(-r));
+}
+
+/* Of the run before; nobody is told of a restart that lost nothing (RFC 5847 s3.2). */
+static void restore(struct mr_edge *e)
+{
+	const struct store_key key = {.kind = KEPT_ROUTER, .a = e->file->core.hoa};
+	struct mr_kept k;
+	bool known = store_get(e->store, &key, &k, sizeof(k));
+
+	if (e->left)
+		mr_adopt(e->mr, daemon_now());
+	if (known)
+		mr_restore(e->mr, &k, store_same_boot(e->store), daemon_wall(), daemon_now());
+	mr_set_restart(
+		e->mr, known && e->kept == STORE_WHOLE ? k.restart : daemon_restart_counter());
+	keep(e);
+}
+
 void mr_edge_run(struct mr_edge *e, const struct mr_event *ev)
 {
 	uint64_t at;
@@ -22,6 +56,7 @@ void mr_edge_run(struct mr_edge *e, const struct mr_event *ev)
 	e->coa_us = e->bu_us = 0;
 	e->step_us = mr_now_us();
 	mr_step(e->mr, ev, daemon_now(), &e->out);
+	keep(e);
 	for (unsigned i = 0; i < e->out.n; i++)
 		mr_edge_do(e, &e->out.v[i]);
 	mr_tell_due(e);
@@ -389,7 +424,6 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	e->mr = mr_new(&file->core, seed);
 	if (!e->mr)
 		return -ENOMEM;
-	mr_set_restart(e->mr, daemon_restart_counter());
 	for (unsigned i = 0; i < file->core.n_uplinks; i++)
 		e->uplinks[i].name = file->core.uplinks[i].interface;
 	r = sd_event_add_time(event, &e->timer, CLOCK_BOOTTIME, UINT64_MAX, 1, on_timer, e);
@@ -425,8 +459,7 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *fi
 	r = tunnel_sweep(e->engine, e->tunnels, is_ours, e);
 	if (r < 0)
 		return r;
-	if (e->left)
-		mr_adopt(e->mr, daemon_now());
+	restore(e);
 	return net_dump(e->net);
 }
 

@@ -39,9 +39,10 @@ struct mr_edge {
 	struct net *net;
 	struct nd *nd;
 	struct mhio *io;
-	struct store *store;   /* the state file */
-	enum store_state kept; /* how it was found */
-	bool left;             /* a tunnel of the run before is there */
+	struct store *store;    /* the state file */
+	enum store_state kept;  /* how it was found */
+	struct mr_kept written; /* to it, last */
+	bool left;              /* a tunnel of the run before is there */
 	struct protect *protect;
 	struct esptun *esptun; /* NULL: payload = "none" */
 	struct ctl *ctl;

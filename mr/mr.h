@@ -204,9 +204,22 @@ const struct prefix6 *mr_behind(const struct mr_conf *, unsigned i);
 struct mr *mr_new(const struct mr_conf *, uint64_t seed); /* NULL: no memory */
 /* Before the first step: a tunnel of an earlier run goes on (-k) and is the core's from now on. */
 void mr_adopt(struct mr *, uint64_t now);
-/* What tells one run of this router from the next (RFC 5847 s3.2): greater each time.  Before the
- * first step. */
+/* What tells one run of this router from the next that does not know its binding (RFC 5847 s3.2):
+ * greater each time.  Before the first step. */
 void mr_set_restart(struct mr *, uint32_t counter);
+struct mr_kept {                 /* what a later run is to know; no padding */
+	struct in6_addr ha, coa; /* who holds the binding, of which care-of address */
+	uint64_t ends;           /* ms of CLOCK_BOOTTIME */
+	int64_t wall;            /* wall clock less CLOCK_BOOTTIME when this was written, ms */
+	uint32_t lifetime_s, restart;
+	uint16_t seq; /* of the last update */
+	uint8_t live; /* there is a binding */
+	uint8_t zero[5];
+};
+void mr_keep(const struct mr *, struct mr_kept *out); /* as it is now; 'wall' left 0 */
+/* Takes it over, after mr_adopt() and before the first step.  'wall': as in the record, now;
+ * 'same_boot': the host has not booted since. */
+void mr_restore(struct mr *, const struct mr_kept *, bool same_boot, int64_t wall, uint64_t now);
 /* Applies 'ev' at 'now' (ms of CLOCK_BOOTTIME, never decreasing).  Resets 'out', then fills it. The
  * same state, event and time always give the same actions; the caller performs them in order. */
 void mr_step(struct mr *, const struct mr_event *ev, uint64_t now, struct mr_out *out);

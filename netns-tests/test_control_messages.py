@@ -616,7 +616,7 @@ def test_a_restarted_home_agent_has_its_binding_back_within_two_seconds(world):
 
 
 def test_a_restarted_router_is_noted(world):
-    world.mr.restart(signal.SIGKILL)
+    world.mr.restart(signal.SIGKILL, forget=True)
     world.ha1.wait_event("peer.restarted", timeout=10, home_address="2001:db8:d::1")
 
 
@@ -638,7 +638,7 @@ def test_all_of_it_under_esp(make_net, engine):
     mr.wait_bound()
     counters = lambda: {c["name"]: c["value"] for c in mr.ask("stats")["counters"]}  # noqa: E731
     wait_for(lambda: counters()["hb_tx"] >= 4, 10, "heartbeats known to both")
-    ha.restart(signal.SIGKILL)
+    ha.restart(signal.SIGKILL, forget=True)
     mr.wait_event("peer.restarted", timeout=10)
     wait_for(lambda: [b["state"] for b in ha.ask("bindings")] == ["bound"], 10, "bound again")
     ha.ask("drain")

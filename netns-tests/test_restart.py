@@ -21,6 +21,7 @@ import struct
 
 import pytest
 
+from lib.capture import LeakCheck
 from lib.daemon import BUILD, Daemon
 from lib.mipv6 import Wire, bu, echo, in_tunnel, mac_of
 from lib.topo import Link, Node, Radvd, Topology
@@ -169,6 +170,26 @@ def test_a_damaged_state_file_is_told_and_routers_register_anew(pair, how):
     pair.mr.wait_event("peer.restarted", timeout=10)
     wait_for(lambda: pair.ha.ask("bindings"), 10, "bound again")
     pair.probe.wait_flowing()
+
+
+def test_a_killed_router_goes_on_with_all_it_knew(pair):
+    """RFC 3963 s5: traffic flows on, nothing leaks meanwhile; the next run finds tunnel, care-of address
+    and keys, and its home agent sees no other than an update of a bound router."""
+    before, since = pair.binding(), now_ns()
+    leaks = LeakCheck(pair.net, [("ha", "eth0")], ["2001:db8:d::/48"])
+    pair.ha.events.forget()
+    pair.mr.stop(signal.SIGKILL)
+    pair.probe.wait_flowing()
+    pair.mr.start().wait_bound()
+    pair.ha.wait_event("binding.refreshed")
+    after = pair.binding()
+    assert after["care_of"] == before["care_of"] and after["moves"] == before["moves"]
+    assert after["registered_s"] >= before["registered_s"]
+    assert pair.lost(since) == [0, 0]
+    if os.path.isdir(TMPFS):
+        assert counters(pair.ha)["key_ok"] == 1
+    assert "binding.rejected" not in pair.ha.log() and "peer.restarted" not in pair.ha.log()
+    leaks.check()
 
 
 # --- many ---

@@ -208,6 +208,14 @@ void daemon_ready(const char *status)
 	log_info("ready: %s", status);
 }
 
+int64_t daemon_wall(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 - (int64_t)daemon_now();
+}
+
 uint32_t daemon_restart_counter(void)
 {
 	struct timespec ts;

@@ -30,6 +30,8 @@ struct daemon_info {
 /* Reads the command line.  -1: go on; else exit with this code (help: 0, usage error: 2). */
 int daemon_args(int argc, char **argv, const struct daemon_info *, struct daemon_opts *);
 uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
+/* The wall clock less CLOCK_BOOTTIME, ms: it changes only when somebody sets the clock. */
+int64_t daemon_wall(void);
 /* A number that grows from one run to the next: the wall clock, which outlives a reboot, in
  * hundredths of a second, less than a start takes (RFC 5847 s3.2).  It wraps after 497 days; that
  * it differs is what counts. */

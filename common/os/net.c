@@ -717,14 +717,21 @@ int net_link_find(struct net *net, const char *name, struct rtnl_link **out)
 
 int net_sysctl6(const char *ifname, const char *key, const char *value)
 {
-	char path[128];
+	char path[128], now[32] = "";
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/%s%s%s%s", ifname ? "conf/" : "",
 		ifname ? ifname : "", ifname ? "/" : "", key);
-	f = fopen(path, "we");
+	f = fopen(path, "r+e");
 	if (!f)
 		return -errno;
+	/* all/forwarding would change interfaces that have their own word, though it is set. */
+	if (fgets(now, sizeof(now), f) && strcspn(now, "\n") == strlen(value) &&
+		strncmp(now, value, strlen(value)) == 0) {
+		fclose(f);
+		return 0;
+	}
+	rewind(f);
 	fputs(value, f);
 	return fclose(f) < 0 ? -errno : 0; /* it is written only now */
 }

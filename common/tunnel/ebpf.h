@@ -17,6 +17,7 @@ struct tunnel_set {
 	unsigned mtu;         /* of dev */
 	unsigned encap_limit; /* 0: none */
 	struct book book;
+	bool taking_over; /* entering tunnels whose prefixes are in the maps */
 	int n_cpus;
 	unsigned n_links;
 	unsigned links[TUNNEL_MAX_LINKS];

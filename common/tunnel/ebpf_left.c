@@ -36,7 +36,8 @@ bool ebpf_reuse_maps(struct tunnel_set *set, unsigned prog_id)
 		if (fds[n] < 0)
 			continue;
 		maps[n] = NULL;
-		if (bpf_obj_get_info_by_fd(fds[n], &info, &size) >= 0)
+		/* Constants (.rodata) are each run's own. */
+		if (bpf_obj_get_info_by_fd(fds[n], &info, &size) >= 0 && !strchr(info.name, '.'))
 			maps[n] = bpf_object__find_map_by_name(obj, info.name);
 		if (maps[n] && same_map(maps[n], &info))
 			n++;
@@ -197,6 +198,7 @@ void ebpf_take_over(struct tunnel_set *set)
 	read_prefixes(set, KEY_ROUTES, v, n);
 	read_prefixes(set, KEY_INNER, v, n);
 	check_routes(set, v, n);
+	set->taking_over = true;
 	for (size_t i = 0; i < n; i++) {
 		if (book_hold(&set->book, v[i]) >= 0) {
 			book_enter(&set->book, v[i], NULL);
@@ -205,5 +207,6 @@ void ebpf_take_over(struct tunnel_set *set)
 			free(v[i]);
 		}
 	}
+	set->taking_over = false;
 	free(v);
 }

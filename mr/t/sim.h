@@ -86,6 +86,8 @@ static inline void mr_event(unsigned i, const struct mr_event *ev)
 	mr_step(m->mr, ev, local(&m->clock), &out);
 	for (unsigned k = 0; k < out.n; k++)
 		mr_did(i, &out.v[k]);
+	mr_keep(m->mr, &m->kept);
+	m->kept.wall = (int64_t)(s.now - local(&m->clock));
 	if (m->mr->bul.acked)
 		m->adopted = false;
 	check_mr(i);
@@ -105,9 +107,10 @@ static inline void mr_boot(unsigned i, bool keep, bool reboots)
 {
 	struct sim_mr *m = &s.mrs[i];
 	uint64_t lag = m->clock.lag;
+	bool remembers = m->mr && chance(s.remembers);
 
-	event("mr%u: starts%s%s", i, keep ? ", keeps its tunnel" : "",
-		reboots ? ", new clock" : "");
+	event("mr%u: starts%s%s%s", i, keep ? ", keeps its tunnel" : "",
+		reboots ? ", new clock" : "", remembers ? ", remembers" : "");
 	wake(&m->clock);
 	if (reboots)
 		m->clock.lag = s.now - 1;
@@ -124,6 +127,12 @@ static inline void mr_boot(unsigned i, bool keep, bool reboots)
 		mr_adopt(m->mr, local(&m->clock));
 	else
 		m->tunnel = false;
+	if (remembers) {
+		mr_restore(m->mr, &m->kept, !reboots, (int64_t)(s.now - local(&m->clock)),
+			local(&m->clock));
+		mr_set_restart(m->mr, m->kept.restart);
+		m->adopted |= m->mr->bul.live;
+	}
 	m->request_at = 0;
 	m->n_bu = 0; /* a new life has its own rate */
 	m->born = s.now;
@@ -195,16 +204,21 @@ static inline void ha_told(unsigned h, const struct icmp6_msg *m)
 	send_icmp6(ICMP6_TO_MR, i, m);
 }
 
-static inline void ha_event(unsigned h, const struct ha_event *ev)
+static inline void ha_event(unsigned h, const struct ha_event *ev);
+
+/* Writes and does what a step asks for. */
+static inline void ha_did(unsigned h, const struct ha_out *out)
 {
 	struct sim_ha *ha = &s.has[h];
-	struct ha_out out;
+	struct in6_addr hoa;
+	struct ha_kept kept;
 
-	if (ha->clock.sleep)
-		return;
-	ha_step(ha->ha, ev, local(&ha->clock), &out);
-	for (unsigned k = 0; k < out.n; k++) {
-		const struct ha_action *a = &out.v[k];
+	while (ha_next_changed(ha->ha, &hoa, &kept)) {
+		kept.wall = (int64_t)(s.now - local(&ha->clock));
+		ha->kept[mr_of(&hoa)] = kept;
+	}
+	for (unsigned k = 0; k < out->n; k++) {
+		const struct ha_action *a = &out->v[k];
 		unsigned i = mr_of(a->type != HA_DO_SEND   ? &a->tunnel.id
 				   : a->mh.m.type == MH_BE ? &a->mh.m.be.hoa
 							   : &a->mh.hoa);
@@ -233,22 +247,59 @@ static inline void ha_event(unsigned h, const struct ha_event *ev)
 	}
 }
 
+static inline void ha_event(unsigned h, const struct ha_event *ev)
+{
+	struct sim_ha *ha = &s.has[h];
+	struct ha_out out;
+
+	if (ha->clock.sleep)
+		return;
+	ha_step(ha->ha, ev, local(&ha->clock), &out);
+	ha_did(h, &out);
+}
+
+/* The edge drops what is installed and not wanted. */
+static inline void ha_sweep(struct sim_ha *ha)
+{
+	for (unsigned i = 0; i < N_MRS; i++) {
+		if (!ha_is_bound(ha->ha, &s.routers[i].hoa))
+			ha->tunnel[i] = ha->has_number[i] = false;
+		ha->mpa_at[i] = 0;
+	}
+}
+
 static inline void ha_boot(unsigned h, bool reboots)
 {
 	struct sim_ha *ha = &s.has[h];
+	bool remembers = ha->ha && chance(s.remembers);
+	uint64_t lag = ha->clock.lag;
+	struct ha_out out;
 
-	event("ha%u: starts%s", h, reboots ? ", new clock" : "");
+	event("ha%u: starts%s%s", h, reboots ? ", new clock" : "", remembers ? ", remembers" : "");
 	wake(&ha->clock);
 	if (reboots)
 		ha->clock.lag = s.now - 1;
 	ha_free(ha->ha);
 	ha->ha = ha_new(&ha->conf);
 	assert_non_null(ha->ha);
-	ha_set_restart(ha->ha, (uint32_t)rnd(UINT32_MAX));
-	for (unsigned i = 0; i < N_MRS; i++) { /* the edge drops what is installed, not wanted */
-		ha->tunnel[i] = ha->has_number[i] = false;
-		ha->granted_until[i] = ha->mpa_at[i] = 0;
+	if (!remembers)
+		ha->restart = (uint32_t)rnd(UINT32_MAX);
+	ha_set_restart(ha->ha, ha->restart);
+	for (unsigned i = 0; i < N_MRS; i++) {
+		struct ha_kept kept = ha->kept[i];
+		uint64_t until = ha->granted_until[i] + lag;
+
+		memset(&ha->kept[i], 0, sizeof(ha->kept[i]));
+		ha->granted_until[i] = remembers && until > ha->clock.lag ? until - ha->clock.lag
+									  : 0;
+		if (!remembers)
+			continue;
+		ha->kept[i] = kept;
+		ha_restore(ha->ha, &s.routers[i].hoa, &kept, !reboots,
+			(int64_t)(s.now - local(&ha->clock)), local(&ha->clock), &out);
+		ha_did(h, &out);
 	}
+	ha_sweep(ha);
 }
 
 /* REVOKE, ALLOW of router 'mr'; DRAIN towards the other one; UNDRAIN. */

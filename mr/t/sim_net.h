@@ -11,6 +11,7 @@
 #include "common/core/seq16.h"
 #include "common/wire/t/packet.h"
 #include "ha/binding.h"
+#include "ha/keep.h"
 #include "mr/core.h"
 
 #define N_MRS     3
@@ -51,6 +52,7 @@ struct sim_mr {
 	uint64_t born;
 	bool adopted; /* its tunnel is an earlier life's, and nobody answered yet */
 	uint64_t granted_until[N_HAS]; /* at the most, by its own clock */
+	struct mr_kept kept;           /* its state file */
 	uint64_t request_at; /* by its own clock; last discovery request of this life; 0 = none */
 };
 
@@ -67,6 +69,8 @@ struct sim_ha {
 				   none */
 	struct ha_agent_conf agents[1];
 	unsigned n_restarted; /* notes that a router has restarted */
+	uint32_t restart;
+	struct ha_kept kept[N_MRS]; /* its state file */
 };
 
 static struct {
@@ -77,6 +81,7 @@ static struct {
 	struct sim_mr mrs[N_MRS];
 	unsigned n_mrs;                     /* of them take part */
 	unsigned loss, delay_ms, duplicate; /* per cent, ms, per cent */
+	unsigned remembers;                 /* per cent of restarts that find the state file */
 	unsigned delay_chaos_ms;            /* delay_ms before the network became perfect */
 	bool (*meddle)(unsigned n); /* before each step: flight 'n' arrives, N_FLIGHT: a timer
 				     * does; true: it does not, what is next has changed */

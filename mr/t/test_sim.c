@@ -100,6 +100,7 @@ static void one_run(uint64_t seed)
 	sim_setup(seed);
 	discovery();
 	s.loss = (unsigned)rnd(61);
+	s.remembers = 50;
 	s.delay_ms = s.delay_chaos_ms = 1 + (unsigned)rnd(chance(50) ? 50 : 2000);
 	s.duplicate = (unsigned)rnd(30);
 	s.ends_chaos = s.now + CHAOS_MS;

@@ -209,14 +209,16 @@ static void every_mishap_at_every_step(void **state)
 }
 
 /* A restart at each step of a quiet life, a move in it.  Whenever it comes, the router is bound
- * again two seconds later, and a home agent that knew the router before has noticed. */
-static bool restart_at(unsigned at, unsigned what)
+ * again two seconds later, and a home agent that knew the router before has noticed; if the state
+ * file is there nobody has, and a home agent is as it was. */
+static bool restart_at(unsigned at, unsigned what, bool remembers)
 {
 	const struct ha_control *there;
 	uint64_t when = 0;
-	bool knew = false;
+	bool knew = false, was = false;
 
 	prepare(1, 1);
+	s.remembers = remembers ? 100 : 0;
 	plan_one(UINT32_MAX, LOSE);
 	plan.step = 0;
 	sim_start();
@@ -229,11 +231,16 @@ static bool restart_at(unsigned at, unsigned what)
 		when = s.now;
 		there = &s.has[0].ha->peers[0].c;
 		knew = there->has_restart;
+		was = settled(0);
 		node_mishap(what);
+		if (remembers && (what == HA0_RESTARTS || what == HA0_REBOOTS))
+			CHECK(settled(0) || !was);
 	}
 	advance(when + 2100);
 	CHECK(settled(0));
-	if (what == MR_RESTARTS || what == MR_REBOOTS)
+	if (remembers)
+		CHECK(s.has[0].n_restarted == 0);
+	else if (what == MR_RESTARTS || what == MR_REBOOTS)
 		CHECK(s.has[0].n_restarted == 1 || !knew);
 	sim_free();
 	return when;
@@ -246,9 +253,11 @@ static void a_restart_is_noticed_and_mended_in_two_seconds(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < N_OF(kinds); i++) {
-		for (at = 1; restart_at(at, kinds[i]); at++)
-			;
-		assert_true(at > 50);
+		for (unsigned remembers = 0; remembers < 2; remembers++) {
+			for (at = 1; restart_at(at, kinds[i], remembers); at++)
+				;
+			assert_true(at > 50);
+		}
 	}
 }
 
