@@ -88,7 +88,7 @@ $(OUT)/nemo-ha: $(call obj,$(COMMON) $(wildcard ha/*.c))
 $(OUT)/nemo-mr: $(call obj,$(COMMON) $(wildcard mr/*.c))
 $(OUT)/nemo-nat64: $(call obj,$(COMMON) $(wildcard nat64/*.c))
 $(OUT)/nemoctl: $(call obj,$(wildcard common/ctl/*.c))
-$(OUT)/nemoctl: LDLIBS := -lsystemd -ljansson -lmicrohttpd
+$(OUT)/nemoctl: LDLIBS := -lsystemd -ljansson -lmicrohttpd -lconfig
 $(BINS):
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -222,6 +222,8 @@ install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
 		$(DAEMONS:%=$(B)/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/bird conf/bird/*
+	install -D -m755 -t $(DESTDIR)$(prefix)/share/nemo/libvirt conf/libvirt/*
+	install -D -m755 -t $(DESTDIR)$(prefix)/share/nemo/qemu conf/qemu/nemo_migrate.py
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/prometheus conf/prometheus/*
 	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
 	install -d -m700 $(DESTDIR)/var/lib/nemo

@@ -12,10 +12,12 @@
 #include <unistd.h>
 #include "common/ctl/metrics.h"
 #include "common/ctl/peers.h"
+#include "common/ctl/tenant.h"
 #include "common/ctl/text.h"
 #include "common/os/daemon.h"
 
 #define RUN_DIR "/run/nemo"
+#define HA_CONF "/etc/nemo/nemo-ha.conf"
 #define MANY    1000
 #define HA      PEER_HA
 #define MR      PEER_MR
@@ -57,6 +59,7 @@ struct command {
 static struct {
 	bool json, keep, help, summary, anywhere;
 	const char *listen; /* metrics by HTTP */
+	const char *conf;   /* the home agent's, for tenants */
 	struct peers peers;
 } g;
 
@@ -405,6 +408,13 @@ static const struct command commands[] = {
 		.help = "read the configuration again; a wrong one changes nothing",
 		.did = "reloaded; mappings: {mappings}; prefixes: {prefixes}",
 		.show = show_act},
+	{.name = "tenant add",
+		.args = "NAME PREFIX [HOME_ADDRESS]",
+		.cmd = "tenant",
+		.min = 2,
+		.max = 3,
+		.help = "a new mobile router: line of the prefix table, secret, seed of its "
+			"machine"},
 	{.name = "stats",
 		.args = "",
 		.cmd = "stats",
@@ -433,6 +443,8 @@ static int usage(FILE *f, const struct command *only)
 	      "      --listen WHERE      metrics at ADDRESS:PORT (loopback; any with --anywhere), "
 	      "or at\n"
 	      "                          this path\n"
+	      "      --conf FILE         tenant: the home agent's configuration (default:\n"
+	      "                          " HA_CONF ")\n"
 	      "      --json              the daemons' data as one JSON document; events: one a "
 	      "line\n"
 	      "  -h, --help              this text\n"
@@ -482,6 +494,7 @@ static int options(int argc, char **argv)
 		{"listen", required_argument, NULL, 'l'},
 		{"summary", no_argument, NULL, 'S'},
 		{"anywhere", no_argument, NULL, 'a'},
+		{"conf", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -501,6 +514,7 @@ static int options(int argc, char **argv)
 		case 'l': g.listen = optarg; break;
 		case 'S': g.summary = true; break;
 		case 'a': g.anywhere = true; break;
+		case 'c': g.conf = optarg; break;
 		case 'h': g.help = true; break;
 		case 'V': printf("nemoctl %s\n", NEMO_VERSION); return 0;
 		default: return usage(stderr, NULL);
@@ -516,6 +530,7 @@ int main(int argc, char **argv)
 	json_t *doc;
 	int code;
 
+	g.conf = HA_CONF;
 	g.peers.run = getenv("NEMO_RUN") ? getenv("NEMO_RUN") : RUN_DIR;
 	code = options(argc, argv);
 	if (code >= 0)
@@ -528,6 +543,12 @@ int main(int argc, char **argv)
 	if (strcmp(c->cmd, "metrics") == 0)
 		return g.listen ? metrics_serve(&g.peers, g.summary, g.listen, g.anywhere)
 				: metrics_write(&g.peers, g.summary, stdout);
+	if (strcmp(c->cmd, "tenant") == 0) {
+		struct tenant t = {
+			.conf = g.conf, .name = args[0], .prefix = args[1], .home = args[2]};
+
+		return tenant_add(&t);
+	}
 	code = peers_find(&g.peers, c->kind);
 	if (code)
 		return code;
