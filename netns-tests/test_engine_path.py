@@ -94,7 +94,7 @@ KERNELS = "the kernel's tunnel relays and sets its MTU by itself"
 @pytest.mark.parametrize("kind_of, fields", [
     (ICMPv6DestUnreach, {"code": 0}),
     (ICMPv6DestUnreach, {"code": 1}),
-    (ICMPv6DestUnreach, {"code": 3}),
+    (ICMPv6DestUnreach, {"code": 4}),
     (ICMPv6TimeExceeded, {"code": 0}),
 ])
 def test_unreachable_is_relayed(ha, kind_of, fields):
@@ -105,6 +105,23 @@ def test_unreachable_is_relayed(ha, kind_of, fields):
     assert (got.src, got.dst) in ((BOX, CLIENT), (BOX_LAN, CLIENT))
     assert got[ICMPv6DestUnreach].code == 3
     assert bytes(got[ICMPv6DestUnreach].payload) == bytes(outer.payload)
+
+
+def test_a_care_of_address_is_not_given_up_at_once(ha):
+    """The access router that a migrated router has left says Address Unreachable: held back for
+    five seconds, since connections that are being made would not survive it."""
+    ha.only("ebpf", KERNELS)
+    outer = outer_of(ha, IPv6(src=CLIENT, dst=HOST) / payload("lost"), "lost")
+    unreachable = error(outer, ICMPv6DestUnreach, code=3)
+    ha.right.send(unreachable)
+    wait_for(lambda: ha.engine.counts() == {"icmp_held": 1}, 5, ha.engine.counts)
+    assert not ha.left.receive(lambda p: ICMPv6DestUnreach in p, timeout=0)
+
+    def relayed():
+        ha.right.send(unreachable)
+        return ha.left.receive(lambda p: ICMPv6DestUnreach in p, timeout=0.2)
+
+    assert wait_for(relayed, 20, ha.engine.counts)[ICMPv6DestUnreach].code == 3
 
 
 def test_unreachable_is_relayed_by_a_router(mr):

@@ -25,6 +25,8 @@ struct entry { /* one tunnel */
 	 * CLOCK_BOOTTIME); 0: nothing. */
 	uint32_t told_mtu;
 	uint64_t told_until;
+	/* The engine's: the far end is said to be unreachable since then, and was last; ms. */
+	uint64_t lost_since, lost_last;
 	bool incomplete; /* the engine's: taken over from an earlier run, but not all was there */
 	UT_hash_handle hh;
 	unsigned n_keys;

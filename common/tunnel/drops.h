@@ -37,6 +37,9 @@ enum tunnel_drop {
 		"errors sent to the source of what was, or was to be, inside (RFC 2473 s8)") \
 	X(icmp_limited, "errors not sent: more than 100 a second, or none may be sent about it") \
 	X(icmp_mtu, "Packet Too Big messages that lowered a tunnel's MTU") \
+	X(icmp_held, "of these, not yet relayed: a care-of address that nobody answers for may " \
+		     "only be " \
+		     "on the move") \
 	X(icmp_ignored, "errors about tunnel packets that no tunnel of ours can have sent")
 enum tunnel_count {
 #define X(name, text) TUNNEL_COUNT_##name,

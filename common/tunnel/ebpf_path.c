@@ -9,6 +9,8 @@
 
 #define TOLD_MS 600000 /* RFC 8201 s5.2 */
 #define AGING_S 10     /* how often it is looked at */
+#define LOST_MS 5000   /* a router that migrates may be nowhere for so long */
+#define LULL_MS 10000  /* a longer one without an error ends such a time */
 
 static uint64_t now_ms(void)
 {
@@ -132,6 +134,22 @@ static bool learn(struct tunnel_set *set, struct entry *e, const struct quote *q
 	return true;
 }
 
+/* A home agent's tunnel whose far end does not answer its neighbours (code 3) most likely leads to
+ * where a router was a moment ago.  Connections that are being made would fail by such an error,
+ * and at once, while they get over the gap without.  It is relayed if it goes on; each Binding
+ * Update begins a new time. */
+static bool hold_back(const struct tunnel_set *set, struct entry *e, const struct quote *q)
+{
+	uint64_t now = now_ms();
+
+	if (set->role != TUNNEL_HA || q->error.type != QUOTE_UNREACHABLE || q->error.code != 3)
+		return false;
+	if (now - e->lost_last > LULL_MS)
+		e->lost_since = now;
+	e->lost_last = now;
+	return now - e->lost_since < LOST_MS;
+}
+
 static void on_error(void *arg, const struct quote *q)
 {
 	struct tunnel_set *set = arg;
@@ -142,7 +160,9 @@ static void on_error(void *arg, const struct quote *q)
 		slow_counts(set->slow)[TUNNEL_COUNT_icmp_ignored]++;
 		return;
 	}
-	if (quote_relay(q, &relayed))
+	if (hold_back(set, e, q))
+		slow_counts(set->slow)[TUNNEL_COUNT_icmp_held]++;
+	else if (quote_relay(q, &relayed))
 		slow_error(set->slow, &e->info, &relayed, q->inner, q->inner_quoted);
 }
 
