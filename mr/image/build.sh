@@ -10,7 +10,7 @@ out=$(realpath -m "${B:-build}")/image
 suite=bookworm
 packages=systemd-sysv,udev,kmod,iproute2,qemu-guest-agent,zstd
 packages+=,linux-image-cloud-amd64,initramfs-tools,busybox
-packages+=,libnl-3-200,libnl-route-3-200,libconfig9,libjansson4,libbpf1,libnftables1,libssl3
+packages+=,libnl-3-200,libnl-route-3-200,libconfig9,libjansson4,libbpf1,libnftables1,libssl3,libmicrohttpd12
 cmdline="root=LABEL=nemo-root ro console=tty0 console=ttyS0 net.ifnames=0 quiet"
 cmdline+=" systemd.show_status=false"
 
@@ -44,6 +44,11 @@ make_root()
 	systemd-sysusers --root="$root" "$root/usr/local/lib/sysusers.d/nemo.conf"
 	rm -rf "$root"/usr/local/sbin/nemo-{ha,nat64} "$root"/usr/local/share \
 		"$root"/usr/local/lib/systemd/system/nemo-{ha,nat64}.service
+	# A library that the list above has not must not be found out by who starts the image.
+	if chroot "$root" ldd /usr/local/sbin/nemo-mr /usr/local/bin/nemoctl | grep 'not found'; then
+		say "a library is missing: the list of packages has to be longer"
+		exit 1
+	fi
 	# The same image for all: what tells machines apart is made at boot.
 	: >"$root/etc/machine-id"
 	rm -f "$root"/var/lib/dbus/machine-id "$root"/etc/hostname "$root"/etc/ssh/ssh_host_*

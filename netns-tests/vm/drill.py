@@ -96,6 +96,16 @@ def one_move(lab, traffic):
     return move
 
 
+def breaks(result):
+    """What a user would have noticed of Traffic.stop()'s result, as lines."""
+    lines = []
+    for family, t in result.items():
+        if t["tcp"]["broken"] or t["tcp"]["corrupt"]:
+            lines.append(f"{family}: the TCP connection is broken: {t['tcp']}")
+        lines += [f"{family}: HTTP: {e}" for e in t["http"]["errors"]]
+    return lines
+
+
 def add_phases(moves, handovers):
     """The router's phases, ms after its hint; the first handover is the registration at boot."""
     for move, handover in zip(moves, handovers[-len(moves):]):

@@ -9,14 +9,16 @@ QEMU without KVM (TCG): slow, but the very same guest, devices and migration.
 """
 
 import base64
-import json
 import os
-import socket
 import subprocess
-import time
+import sys
 
+from lib import ROOT
 from lib.topo import stop
 from lib.wait import Timeout, wait_for
+
+sys.path.insert(0, os.path.join(ROOT, "conf", "qemu"))
+from nemo_migrate import Failed, Qmp, Socket, together  # noqa: E402
 
 # Devices whose state 7.2 can move and every cloud has.
 MACHINE = "-machine pc -accel tcg,thread=single -cpu max -smp 1 -nodefaults -display none".split()
@@ -24,86 +26,6 @@ GA_TIMEOUT_S = 10
 # QEMU before 9.0 loses writes of an emulated CPU during a migration where it looks at its record of
 # dirty pages in steps of 64 pages, and it does so if memory is a multiple of these: guests panic.
 ODD_KB = 128
-DOWNTIME_MS = 300
-FAST, HELD_BACK = 1 << 34, 4096  # octets per second
-WINDOW_S = 0.11  # QEMU keeps its rates by windows of 100 ms
-NEARLY = 24 << 20  # octets
-
-
-class Socket:
-    """JSON objects, one a line, over a unix socket: QMP and the guest agent speak it."""
-
-    def __init__(self, path, timeout=5):
-        def connected():
-            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                self.socket.connect(path)
-                return True
-            except OSError:
-                self.socket.close()
-                return False
-
-        wait_for(connected, timeout, f"a listener at {path}")
-        self.rest = b""
-
-    def send(self, **message):
-        self.socket.sendall(json.dumps(message).encode() + b"\n")
-
-    def read(self, timeout):
-        """The next object; None if none comes in time."""
-        deadline = time.monotonic() + timeout
-        while b"\n" not in self.rest:
-            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
-            try:
-                data = self.socket.recv(65536)
-            except (TimeoutError, BlockingIOError):
-                return None
-            if not data:
-                raise RuntimeError("the virtual machine is gone")
-            self.rest += data
-        line, self.rest = self.rest.split(b"\n", 1)
-        return json.loads(line.lstrip(b"\xff"))
-
-    def close(self):
-        self.socket.close()
-
-
-class Qmp(Socket):
-    def __init__(self, path):
-        super().__init__(path)
-        self.events = []
-        assert "QMP" in self.read(5), "no QMP greeting"
-        self.ask("qmp_capabilities")
-
-    def ask(self, command, **arguments):
-        self.send(execute=command, arguments=arguments)
-        return self.answer(command)
-
-    def answer(self, command):
-        while True:
-            answer = self.read(30)
-            if answer is None:
-                raise Timeout(f"QMP: no answer to {command}")
-            if "event" in answer:
-                self.events.append(answer)
-            elif "error" in answer:
-                raise RuntimeError(f"QMP: {command}: {answer['error']['desc']}")
-            else:
-                return answer["return"]
-
-    def event_at(self, name, timeout=10):
-        """When the last event of this name happened, ns of the realtime clock."""
-
-        def seen():
-            found = [e for e in self.events if e["event"] == name]
-            if not found:
-                answer = self.read(0.01)
-                if answer and "event" in answer:
-                    self.events.append(answer)
-            return found
-
-        stamp = wait_for(seen, timeout, f"QMP event {name}")[-1]["timestamp"]
-        return stamp["seconds"] * 1_000_000_000 + stamp["microseconds"] * 1000
 
 
 class Boot:
@@ -125,12 +47,17 @@ class Guest:
         self.console_path = os.path.join(net.dir, f"{name}.console")
         self.disk = os.path.join(net.dir, f"{name}.qcow2") if boot.image else None
         self.seed = None  # path of a seed disk
+        self.incoming = f"unix:{self.base}.incoming.sock"  # where it is migrated to
         self.proc = self.qmp = None
 
-    def twin(self, node):
-        """The same machine on another hypervisor, to be started with incoming=True."""
-        return Guest(self.net, node, self.name, self.boot, self.memory_mb, self.nics,
+    def twin(self, node, listen=None):
+        """The same machine on another hypervisor, to be started with incoming=True; 'listen':
+        "[ADDRESS]:PORT" instead of a unix socket."""
+        twin = Guest(self.net, node, self.name, self.boot, self.memory_mb, self.nics,
                      self.credentials, self.serial_no + 1)  # fmt: skip
+        if listen:
+            twin.incoming = "tcp:" + listen
+        return twin
 
     def mac(self, index):
         return f"52:54:00:{sum(self.name.encode()) % 256:02x}:00:{index:02x}"
@@ -149,7 +76,7 @@ class Guest:
         self.net.started(self.proc)
         try:
             self.qmp = Qmp(self.base + ".qmp.sock")
-        except Timeout as e:
+        except Failed as e:
             raise RuntimeError(f"QEMU: {open(self.base + '.qemu').read()}") from e
         return self
 
@@ -184,7 +111,7 @@ class Guest:
         argv += ["-device", "virtserialport,chardev=ga,name=org.qemu.guest_agent.0"]
         argv += ["-qmp", f"unix:{self.base}.qmp.sock,server=on,wait=off"]
         if incoming:
-            argv += ["-incoming", f"unix:{self.base}.incoming.sock"]
+            argv += ["-incoming", self.incoming]
         return argv
 
     def console(self):
@@ -225,57 +152,14 @@ class Guest:
             stop(self.proc)
 
 
-def migrate(pairs, timeout=120):
-    """Moves guests to their started twins, all of them at the same moment: a guest whose memory
-    is nearly copied is held back until the others are as far.  Returns, per guest,
+def migrate(pairs):
+    """Moves guests to their started twins, all of them at the same moment.  Returns, per guest,
     {"pause_ms", "stopped", "resumed" (ns, realtime), "total_ms", "rounds", "ram_mb"}."""
-    for old, new in pairs:
-        old.qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": FAST})
-        old.qmp.ask("migrate", uri=f"unix:{new.base}.incoming.sock")
-    waiting = [old for old, _ in pairs]
-    deadline = time.monotonic() + timeout
-    while waiting:
-        for old in list(waiting):
-            if _nearly_copied(old):
-                waiting.remove(old)
-                if waiting:
-                    old.qmp.ask("migrate-set-parameters", **{"max-bandwidth": HELD_BACK})
-        if time.monotonic() > deadline:
-            raise Timeout(f"not within {timeout} s: memory of {[g.name for g in waiting]} copied")
-    # Who was held back sleeps to the end of a window; after it all copy on what is being written,
-    # and heed the next word at once: it goes to all of them before any has answered.
-    for old, _ in pairs:
-        old.qmp.ask("migrate-set-parameters", **{"max-bandwidth": FAST})
-    time.sleep(WINDOW_S)
-    for old, _ in pairs:
-        old.qmp.send(execute="migrate-set-parameters", arguments={"downtime-limit": DOWNTIME_MS})
-    for old, _ in pairs:
-        old.qmp.answer("migrate-set-parameters")
-    return [_finish(old, new, timeout) for old, new in pairs]
+    done = together([(old.name, old.qmp, new.incoming) for old, new in pairs])
+    return [_figures(old, new, info) for (old, new), info in zip(pairs, done)]
 
 
-def _nearly_copied(old):
-    info = _migration(old)
-    ram = info.get("ram")
-    return info["status"] == "completed" or (
-        info["status"] == "active" and ram["total"] and ram["remaining"] < NEARLY
-        and ram["transferred"] > NEARLY  # not at its very beginning
-    )  # fmt: skip
-
-
-def _migration(old):
-    info = old.qmp.ask("query-migrate")
-    if info.get("status") in ("failed", "cancelled"):
-        raise RuntimeError(f"{old.name}: migration {info['status']}: {info.get('error-desc')}")
-    return info
-
-
-def _finish(old, new, timeout):
-    def completed():
-        info = _migration(old)
-        return info["status"] == "completed" and info
-
-    info = wait_for(completed, timeout, f"{old.name}: migration completed")
+def _figures(old, new, info):
     stopped, resumed = old.qmp.event_at("STOP"), new.qmp.event_at("RESUME")
     old.stop()
     return {

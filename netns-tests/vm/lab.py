@@ -25,8 +25,8 @@ import sys
 import tempfile
 
 from lib import ROOT, ns
-from lib.daemon import Daemon
-from lib.topo import Link, Net, Node, Radvd, Topology
+from lib.daemon import BUILD, Daemon
+from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import wait_for
 
 from .guest import Boot, Guest, migrate
@@ -42,6 +42,10 @@ HA, CLIENT, NAT = "2001:db8:1::1", "2001:db8:c::2", "2001:db8:64::2"
 AGGREGATE, MNP, HOME = "2001:db8:d00::/48", "2001:db8:d00:1::/64", "2001:db8:d00::1"
 CLIENT4, SERVICE4, PREFIX4 = "198.51.100.2", "203.0.113.1", "2001:db8:d00:64::/96"
 SITES = {"hv-a": "2001:db8:a::/64", "hv-b": "2001:db8:b::/64"}
+
+SITE_B = "hv-b:up@uplink"
+MIGRATION = {"hv-a": "fd00:6d::a", "hv-b": "fd00:6d::b"}  # own link between the hypervisors
+WAN = "wan"  # what is far away is behind it: tools/delay
 
 TOPOLOGY = Topology(
     nodes=[
@@ -67,6 +71,24 @@ TOPOLOGY = Topology(
     ],
     radvds=[Radvd(f"core:{hv}", prefix, options="AdvRASrcAddress { fe80::1; };") for hv, prefix in SITES.items()],
 )
+
+
+
+def wide_area():
+    """The topology with site B, and the way that migrations take, behind a delaying link."""
+    far = next(link for link in TOPOLOGY.links if link.one == SITE_B)
+    ways = [
+        Link(SITE_B, f"{WAN}:site"),
+        Link(f"{WAN}:core", far.two, [], far.b),
+        *(Link(f"{hv}:mig", f"{WAN}:{hv}", [f"{a}/64"]) for hv, a in MIGRATION.items()),
+    ]
+    quiet = {"net.ipv6.conf.default.disable_ipv6": 1, "net.ipv6.conf.all.disable_ipv6": 1}
+    return Topology(
+        nodes=[*TOPOLOGY.nodes, Node(WAN, sysctl=quiet)],
+        links=[*(link for link in TOPOLOGY.links if link is not far), *ways],
+        radvds=TOPOLOGY.radvds,
+    )
+
 
 HA_CONF = {
     "address": HA,
@@ -113,9 +135,10 @@ def service_boot():
         for d in "bin", "modules", "www", "www/cgi-bin":
             os.makedirs(os.path.join(root, d))
         shutil.copy("/bin/busybox", os.path.join(root, "bin"))
-        source = os.path.join(ROOT, "netns-tests", "tools", "probe.c")
         flags = ["-O2", "-static", "-D_GNU_SOURCE", "-I", ROOT]
-        subprocess.run(["gcc", *flags, "-o", os.path.join(root, "bin", "probe"), source], check=True)
+        for tool, place in ("probe", "bin"), ("dirty", "www/cgi-bin"):
+            source = os.path.join(ROOT, "netns-tests", "tools", f"{tool}.c")
+            subprocess.run(["gcc", *flags, "-o", os.path.join(root, place, tool), source], check=True)
         wanted = [f"*/{m}.ko" for m in SERVICE_MODULES]
         base = os.path.join(IMAGE, "base.tar")
         subprocess.run(["tar", "-C", os.path.join(root, "modules"), "--wildcards", "-xf", base,
@@ -139,6 +162,7 @@ class Lab:
 
     def __init__(self, net, memory_mb=256):
         self.net, self.at = net, "hv-a"
+        self.delays = None  # running ones of the wide area; None: all is near
         net["client4"].batch([f"addr add {CLIENT4}/24 dev eth0", "route add default via 198.51.100.1"], 4)
         net["core"].batch(["addr add 198.51.100.1/24 dev client4", "addr add 192.0.2.1/30 dev nat",
                            "route add 203.0.113.0/24 via 192.0.2.2"], 4)  # fmt: skip
@@ -187,7 +211,7 @@ class Lab:
         other ("router first", "service first").  Returns migrate()'s figures by name."""
         there = "hv-b" if self.at == "hv-a" else "hv-a"
         old = [self.router, self.service]
-        new = [g.twin(there).start(incoming=True) for g in old]
+        new = [g.twin(there, self._listen(there, n)).start(incoming=True) for n, g in enumerate(old)]
         pairs = list(zip(old, new))
         if order == "together":
             done = migrate(pairs)
@@ -199,18 +223,56 @@ class Lab:
         self.at = there
         return {g.name: d for g, d in zip(new, done)}
 
+    def cancel_migration(self):
+        """Begins to migrate the router, and takes it back half way."""
+        there = "hv-b" if self.at == "hv-a" else "hv-a"
+        twin, qmp = self.router.twin(there).start(incoming=True), self.router.qmp
+        qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": 1 << 20})
+        qmp.ask("migrate", uri=twin.incoming)
+        info = lambda: qmp.ask("query-migrate")  # noqa: E731
+        wait_for(lambda: info().get("ram", {}).get("transferred", 0) > 1 << 20, 30, "half way")
+        qmp.ask("migrate_cancel")
+        wait_for(lambda: info()["status"] == "cancelled", 30, "cancelled")
+        twin.stop()
+
+    def _listen(self, there, n):
+        return None if self.delays is None else f"[{MIGRATION[there]}]:{4000 + n}"
+
+    def set_rtt(self, ms):
+        """Round-trip time to site B and between the hypervisors; only in the wide area."""
+        for delay in self.delays or []:
+            stop(delay)
+        program = os.path.join(BUILD, "tools", "delay")
+        self.delays = [
+            self.net.started(
+                self.net[WAN].popen([program, *ends, str(ms / 2)], stdout=subprocess.PIPE)
+            )
+            for ends in (("site", "core"), tuple(MIGRATION))
+        ]
+        for delay in self.delays:
+            assert delay.stdout.readline() == b"ready\n", "the delaying link does not start"
+
+    def dirty(self, mode, megabytes=0, mb_per_s=0):
+        """Has the service write to its memory: "idle", "sequential" or "random"."""
+        url = f"http://[{self.address}]/cgi-bin/dirty?{mode}-{megabytes}-{mb_per_s}"
+        get = f"import urllib.request; urllib.request.urlopen({url!r}, timeout=20).read()"
+        self.net["client"].run(["/usr/bin/python3", "-c", get])
+
     def handovers(self):
         """The router's own record of its handovers, read through the guest agent."""
         asked = self.router.execute("/usr/local/bin/nemoctl", "--json", "mr", "handovers")
         return json.loads(asked)[0]["data"]
 
 
-def build(keep_in=None):
+def build(keep_in=None, memory_mb=256, rtt_ms=None):
     if not glob.glob(os.path.join(IMAGE, "nemo-mr.qcow2")):
         raise RuntimeError("there is no image: make image builds it")
-    net = Net(TOPOLOGY, keep_in)
+    net = Net(TOPOLOGY if rtt_ms is None else wide_area(), keep_in)
     try:
-        return net, Lab(net).start()
+        lab = Lab(net, memory_mb)
+        if rtt_ms is not None:
+            lab.set_rtt(rtt_ms)
+        return net, lab.start()
     except BaseException:
         net.report()
         net.keep()
