@@ -154,7 +154,7 @@ check-net: tools $(OUT)/promtool ## network tests in namespaces, on this kernel
 # What listens to strangers, a move, and the control protocol, by daemons with ASan and UBSan.
 SAN_PART := silence or malformed or no_whole or forged or key_port or strangers or connections_survive_a_move or \
 	live_ or translator_and or hostile_input or reload_under_load or must_not_be_believed or not_for_this_update or \
-	can_not_be_true
+	can_not_be_true or payload_can
 check-san: ## a part of check-net, with SAN=1
 	@$(MAKE) --no-print-directory -j2 SAN=1 tools $(B)/asan/promtool
 	@$(MAKE) --no-print-directory SAN=1 check-net N=6 K='$(SAN_PART)'

@@ -66,6 +66,20 @@ static void put_addr(xfrm_address_t *to, const struct in6_addr *from)
 	memcpy(to, from, sizeof(*from));
 }
 
+/* Netlink aligns to four octets, these structs want eight. */
+static void put_header(struct nlmsghdr *h, const void *s, size_t size)
+{
+	memcpy(mnl_nlmsg_put_extra_header(h, size), s, size);
+}
+
+static bool get_header(const struct nlmsghdr *h, void *s, size_t size)
+{
+	if (h->nlmsg_len < mnl_nlmsg_size(size))
+		return false;
+	memcpy(s, mnl_nlmsg_get_payload(h), size);
+	return true;
+}
+
 static struct xfrm_lifetime_cfg forever(void)
 {
 	return (struct xfrm_lifetime_cfg){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
@@ -102,17 +116,17 @@ int xfrm_sa_put(struct xfrm *x, const struct in6_addr *src, const struct in6_add
 	uint32_t reqid, const struct esp_sa *keys)
 {
 	struct nlmsghdr *h = begin(x, XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL);
-	struct xfrm_usersa_info *sa = mnl_nlmsg_put_extra_header(h, sizeof(*sa));
+	struct xfrm_usersa_info sa = {.id = {.spi = htonl(keys->spi), .proto = IPPROTO_ESP},
+		.sel.family = AF_INET6,
+		.family = AF_INET6,
+		.lft = forever(),
+		.reqid = reqid,
+		.mode = XFRM_MODE_TRANSPORT,
+		.flags = XFRM_STATE_ESN};
 
-	put_addr(&sa->id.daddr, dst);
-	sa->id.spi = htonl(keys->spi);
-	sa->id.proto = IPPROTO_ESP;
-	put_addr(&sa->saddr, src);
-	sa->sel.family = sa->family = AF_INET6;
-	sa->lft = forever();
-	sa->reqid = reqid;
-	sa->mode = XFRM_MODE_TRANSPORT;
-	sa->flags = XFRM_STATE_ESN;
+	put_addr(&sa.id.daddr, dst);
+	put_addr(&sa.saddr, src);
+	put_header(h, &sa, sizeof(sa));
 	put_key(h, keys);
 	put_replay(h);
 	return request(x, h);
@@ -148,7 +162,8 @@ static int policy_put(struct xfrm *x, uint8_t dir, const struct in6_addr *src,
 	const struct in6_addr *dst, uint32_t reqid)
 {
 	struct nlmsghdr *h = begin(x, XFRM_MSG_UPDPOLICY, 0);
-	struct xfrm_userpolicy_info *p = mnl_nlmsg_put_extra_header(h, sizeof(*p));
+	struct xfrm_userpolicy_info p = {
+		.lft = forever(), .dir = dir, .action = XFRM_POLICY_ALLOW, .share = XFRM_SHARE_ANY};
 	struct xfrm_user_tmpl t = {.family = AF_INET6,
 		.reqid = reqid,
 		.mode = XFRM_MODE_TRANSPORT,
@@ -156,11 +171,8 @@ static int policy_put(struct xfrm *x, uint8_t dir, const struct in6_addr *src,
 		.ealgos = UINT32_MAX,
 		.calgos = UINT32_MAX};
 
-	selector(&p->sel, src, dst);
-	p->lft = forever();
-	p->dir = dir;
-	p->action = XFRM_POLICY_ALLOW;
-	p->share = XFRM_SHARE_ANY;
+	selector(&p.sel, src, dst);
+	put_header(h, &p, sizeof(p));
 	t.id.proto = IPPROTO_ESP;
 	put_addr(&t.id.daddr, dst);
 	put_addr(&t.saddr, src);
@@ -212,27 +224,27 @@ static bool ours(uint32_t reqid)
 
 static int on_sa(const struct nlmsghdr *h, void *arg)
 {
-	const struct xfrm_usersa_info *sa = mnl_nlmsg_get_payload(h);
+	struct xfrm_usersa_info sa;
 	struct found *f = arg;
 
-	if (f->any || h->nlmsg_len < mnl_nlmsg_size(sizeof(*sa)) || !ours(sa->reqid) ||
-		sa->id.proto != IPPROTO_ESP || sa->family != AF_INET6)
+	if (f->any || !get_header(h, &sa, sizeof(sa)) || !ours(sa.reqid) ||
+		sa.id.proto != IPPROTO_ESP || sa.family != AF_INET6)
 		return MNL_CB_OK;
 	f->any = true;
-	memcpy(&f->dst, &sa->id.daddr, sizeof(f->dst));
-	f->spi = ntohl(sa->id.spi);
+	memcpy(&f->dst, &sa.id.daddr, sizeof(f->dst));
+	f->spi = ntohl(sa.id.spi);
 	return MNL_CB_OK;
 }
 
 static int on_policy(const struct nlmsghdr *h, void *arg)
 {
-	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
+	struct xfrm_userpolicy_info p;
 	const struct nlattr *a;
 	struct found *f = arg;
 
-	if (f->any || h->nlmsg_len < mnl_nlmsg_size(sizeof(*p)))
+	if (f->any || !get_header(h, &p, sizeof(p)))
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*p))
+	mnl_attr_for_each(a, h, sizeof(p))
 	{
 		const struct xfrm_user_tmpl *t = mnl_attr_get_payload(a);
 
@@ -240,9 +252,9 @@ static int on_policy(const struct nlmsghdr *h, void *arg)
 			mnl_attr_get_payload_len(a) < sizeof(*t) || !ours(t->reqid))
 			continue;
 		f->any = true;
-		memcpy(&f->src, &p->sel.saddr, sizeof(f->src));
-		memcpy(&f->dst, &p->sel.daddr, sizeof(f->dst));
-		f->dir = p->dir;
+		memcpy(&f->src, &p.sel.saddr, sizeof(f->src));
+		memcpy(&f->dst, &p.sel.daddr, sizeof(f->dst));
+		f->dir = p.dir;
 	}
 	return MNL_CB_OK;
 }
