@@ -113,6 +113,13 @@ def pytest_runtest_makereport(item, call):
         item.failed_call = report.failed
 
 
+def pytest_runtest_logreport(report):
+    """A failure is told when it happens, with its reason: the end may be minutes away."""
+    if report.failed:
+        reason = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
+        print(f"\nFAILED {report.nodeid} ({report.when}): {reason[:300]}", flush=True)
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request):
     """The tunnel engine to test with; NEMO_ENGINES lists them."""

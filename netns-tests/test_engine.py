@@ -83,8 +83,10 @@ class Port:
         self.mac = peer.mac(peer_if)
 
     def send(self, *packets):
+        # The same one many times is made once.
+        frames = {id(p): bytes(Ether(dst=self.mac, type=0x86DD) / p) for p in packets}
         for p in packets:
-            self.sock.send(bytes(Ether(dst=self.mac, type=0x86DD) / p))
+            self.sock.send(frames[id(p)])
 
     def receive(self, wanted, timeout=5):
         """The next IPv6 packet, made by others, for which wanted(packet) is true; else None."""
