@@ -159,11 +159,24 @@ static struct note *tell(struct ha_out *out, enum note_type type)
 	return n;
 }
 
+/* The operator has named none: those of the home agents list, which serve mobile routers. */
+static void name_listed(struct ha *ha, uint64_t now)
+{
+	struct in6_addr all[ICMP6_MAX_HA];
+	unsigned n = agents_list(&ha->agents, true, now, &ha->rng, all);
+
+	for (unsigned i = 0; i < n && ha->others.n < MH_MAX_HAS; i++)
+		if (!addr6_eq(&all[i], &ha->conf->address))
+			ha->others.ha[ha->others.n++] = all[i];
+}
+
 void ha_control_drain(struct ha *ha, const struct mh_has *others, uint64_t now, struct ha_out *out)
 {
 	struct note *n;
 
 	ha->others = *others;
+	if (!others->n)
+		name_listed(ha, now);
 	ha->draining = true;
 	ha->drained = false;
 	ha->switch_free = now;
@@ -178,7 +191,7 @@ void ha_control_drain(struct ha *ha, const struct mh_has *others, uint64_t now, 
 	}
 	n = tell(out, NOTE_HA_DRAINING);
 	snprintf(n->text, sizeof(n->text), "%u routers bound; %u other home agents to name",
-		ha->n_bound, others->n);
+		ha->n_bound, ha->others.n);
 }
 
 void ha_control_undrain(struct ha *ha, struct ha_out *out)

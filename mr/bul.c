@@ -26,7 +26,7 @@ void bul_init(struct mr *mr)
 
 	b->send_at = UINT64_MAX;
 	b->seq = (uint16_t)mr_random(mr);
-	b->last_status = -1;
+	b->last_status = b->then_ha = -1;
 	b->implicit = mr->conf->mode == MR_IMPLICIT;
 	b->retry_ms = RETRY_FIRST_MS;
 }
@@ -76,6 +76,7 @@ void bul_discover(struct mr *mr)
 	bul_begin(mr, BUL_DISCOVERY);
 	mr->bul.rediscover = false;
 	mr->bul.send_at = UINT64_MAX;
+	mr->bul.then_ha = -1;
 	dhaad_start(mr);
 }
 
@@ -173,6 +174,7 @@ void bul_return(struct mr *mr)
 	struct bul *b = &mr->bul;
 
 	b->elsewhere = false;
+	b->then_ha = -1;
 	if (mr->conf->n_has) {
 		bul_start(mr, BUL_CLOSING);
 		return;

@@ -136,11 +136,27 @@ void bul_conclude(struct mr *mr)
 		refuse(mr);
 }
 
+/* The new home agent is on the home link of the one that holds the binding, which defends our
+ * address there: that binding has to end first (RFC 5142 s6.1). */
+static void leave_first(struct mr *mr)
+{
+	struct bul *b = &mr->bul;
+
+	bul_tell_retry(mr, last_answer(mr), "de-registering with the former home agent first", 0);
+	b->then_ha = (int)b->ha;
+	b->ha = b->bound_ha;
+	bul_start(mr, BUL_CLOSING);
+}
+
 static void react(struct mr *mr, uint8_t status)
 {
 	struct bul *b = &mr->bul;
 	const struct reaction *r = &reactions[0];
 
+	if (status == MH_ST_DAD_FAILED && b->live && b->ha != b->bound_ha) {
+		leave_first(mr);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(reactions) / sizeof(reactions[0]); i++)
 		if (reactions[i].status == status)
 			r = &reactions[i];
@@ -175,6 +191,10 @@ void bul_closed(struct mr *mr, bool answered)
 	} else if (home) {
 		bul_begin(mr, BUL_HOME);
 		athome_closed(mr, answered && b->last_status < 128);
+	} else if (b->then_ha >= 0) {
+		b->ha = (unsigned)b->then_ha;
+		b->then_ha = -1;
+		bul_start(mr, BUL_REGISTERING);
 	} else if (b->elsewhere) {
 		b->elsewhere = false;
 		if (!bul_next_ha(mr)) {

@@ -35,6 +35,18 @@ static uint32_t lifetime_s(const struct mr *mr)
 	return left_s < 4 ? 4 : (uint32_t)mr_min(mr->conf->lifetime_s, left_s) & ~3u;
 }
 
+/* Has a link-local address of ours the home address's interface identifier?  It is then defended
+ * with that (s11.7.1). */
+static bool same_identifier(const struct mr *mr)
+{
+	bool same = false;
+
+	for (unsigned i = 0; i < mr->n_links; i++)
+		same |= !addr6_is_any(&mr->links[i].lladdr) &&
+			memcmp(&mr->links[i].lladdr.s6_addr[8], &mr->conf->hoa.s6_addr[8], 8) == 0;
+	return same;
+}
+
 static void fill_update(const struct mr *mr, unsigned ha, bool closing, struct mh_env *e)
 {
 	const struct bul *b = &mr->bul;
@@ -46,7 +58,7 @@ static void fill_update(const struct mr *mr, unsigned ha, bool closing, struct m
 		e->hoa = mr->conf->hoa;
 	e->m.type = MH_BU;
 	e->m.bu.seq = b->seq;
-	e->m.bu.flags = MH_BU_A | MH_BU_H | MH_BU_R;
+	e->m.bu.flags = MH_BU_A | MH_BU_H | MH_BU_R | (same_identifier(mr) ? MH_BU_L : 0);
 	e->m.bu.lifetime_s = closing ? 0 : lifetime_s(mr);
 	if (away) /* MUST: ESP does not protect the IPv6 header (s11.7.1) */
 		e->m.o.alt_coa = b->coa;

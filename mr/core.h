@@ -23,10 +23,11 @@ struct attachment {             /* a link as its router and prefix show it */
 	uint8_t mac[6];
 	struct prefix6 prefix; /* /64 */
 	struct in6_addr coa;
-	uint32_t mtu;          /* as its router says; 0 = the device's */
-	bool verified;         /* care-of address was in use there: no second DAD (RFC 6059 s5.8) */
-	uint64_t router_until; /* ms; end of the router's lifetime; UINT64_MAX = not known */
-	uint64_t prefix_until; /* ms; end of the prefix's valid lifetime */
+	uint32_t mtu;         /* as its router says; 0 = the device's */
+	uint32_t interval_ms; /* between its router's advertisements, as it says; 0 = it does not */
+	bool verified;        /* care-of address was in use there: no second DAD (RFC 6059 s5.8) */
+	uint64_t router_until;    /* ms; end of the router's lifetime; UINT64_MAX = not known */
+	uint64_t prefix_until;    /* ms; end of the prefix's valid lifetime */
 	uint64_t preferred_until; /* ms; end of its preferred lifetime; UINT64_MAX = over, too */
 	uint64_t seen;            /* ms; last advertisement, 0 = configured only */
 	uint64_t passed_over;     /* ms; was a candidate then, but the current link was confirmed */
@@ -34,7 +35,8 @@ struct attachment {             /* a link as its router and prefix show it */
 
 struct link {
 	enum link_state state;
-	unsigned index; /* into conf->uplinks */
+	unsigned index;         /* into conf->uplinks */
+	struct in6_addr lladdr; /* own link-local address; :: = none so far */
 	bool running;
 	uint8_t mac[6];
 	unsigned dad_failures;
@@ -59,6 +61,8 @@ struct link {
 	unsigned n_rs;          /* solicitations since the hint */
 	uint64_t rs_at;         /* next one; UINT64_MAX = none */
 	uint64_t rs_wait;       /* ms; RFC 7559's RT, after the fast burst */
+	uint64_t ra_due;        /* ms; advertisements are missing then; UINT64_MAX = never */
+	unsigned ra_missed;     /* so often in a row */
 	uint64_t check_at;      /* next probe of the router; UINT64_MAX = none */
 	unsigned check_missed;
 };
@@ -124,6 +128,7 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	uint64_t retry_ms;         /* back-off after a rejection, doubling */
 	bool live;                 /* granted and not over, as far as we know */
 	bool acked;                /* no update was sent since the last acknowledgement */
+	int then_ha;               /* CLOSING to register there then; -1 = no */
 	bool elsewhere;            /* CLOSING because this home agent serves no mobile routers */
 	uint64_t refresh_at;       /* ms; with 'live' */
 	bool tunnel;               /* a tunnel is put */

@@ -166,7 +166,7 @@ static void on_link_local(struct mr_edge *e, unsigned i, const struct net_addr *
 	}
 	u->lladdr = a->addr;
 	if (!had) {
-		struct mr_event ev = {.type = MR_EV_SOURCE, .uplink = i};
+		struct mr_event ev = {.type = MR_EV_SOURCE, .uplink = i, .addr = a->addr};
 
 		mr_edge_run(e, &ev);
 	}

@@ -19,6 +19,9 @@
 #define LINK_CHECK_MS    250  /* wait for the answer to a check of the router */
 #define LINK_CHECKS      2    /* unanswered ones that make a hint */
 #define LINK_PROBES      6    /* RFC 6059 s5.5.3 */
+#define LINK_INTERVALS   3    /* of a router's advertisements: that many missing make a hint */
+#define LINK_INTERVAL_MS 70   /* the shortest there is (RFC 6275 s7.5) */
+#define LINK_MAX_MISSED  6    /* the wait for them doubles so often */
 #define RS_MRT_MS        3600000
 
 static const unsigned rs_burst_ms[] = {20, 50, 100, 250, 500}; /* after the hint; then RFC 7559 */
@@ -100,7 +103,7 @@ void link_init(struct mr *mr, struct link *l, unsigned index)
 
 	l->index = index;
 	l->cause = "start";
-	l->hint_at = l->rs_at = l->check_at = UINT64_MAX;
+	l->hint_at = l->rs_at = l->check_at = l->ra_due = UINT64_MAX;
 	for (unsigned i = 0; i < c->n_known && l->n_known < LINK_MAX_KNOWN; i++) {
 		struct attachment *a = &l->known[l->n_known];
 
@@ -312,6 +315,8 @@ void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	a.seen = mr->now;
 	l->current = a;
 	l->has_current = true;
+	l->ra_missed = 0;
+	link_expect_ra(mr, l);
 	known_put(l, &a);
 
 	if (!a.home) {
@@ -434,6 +439,24 @@ void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)
 
 /* --- time --- */
 
+void link_expect_ra(struct mr *mr, struct link *l)
+{
+	uint64_t wait = LINK_INTERVALS * (uint64_t)l->current.interval_ms;
+
+	if (wait < LINK_INTERVALS * LINK_INTERVAL_MS)
+		wait = LINK_INTERVALS * LINK_INTERVAL_MS;
+	l->ra_due = l->current.interval_ms ? mr->now + (wait << l->ra_missed) : UINT64_MAX;
+}
+
+/* A router that answers probes but has ceased to advertise is asked ever more rarely. */
+static void miss_ra(struct mr *mr, struct link *l)
+{
+	if (l->ra_missed < LINK_MAX_MISSED)
+		l->ra_missed++;
+	link_expect_ra(mr, l);
+	link_hint(mr, l, false, "missing advertisements");
+}
+
 static void check_router(struct mr *mr, struct link *l)
 {
 	if (l->check_missed >= LINK_CHECKS) {
@@ -478,6 +501,8 @@ void link_tick(struct mr *mr, struct link *l)
 	if (l->state == LINK_READY && l->current.router_until <= mr->now &&
 		l->hint_at == UINT64_MAX)
 		link_hint(mr, l, false, "router lifetime over");
+	if (l->state == LINK_READY && l->ra_due <= mr->now)
+		miss_ra(mr, l);
 	if (l->state == LINK_READY && l->check_at <= mr->now)
 		check_router(mr, l);
 	if (l->rs_at <= mr->now)
@@ -498,6 +523,7 @@ uint64_t link_deadline(const struct link *l)
 	if (l->state == LINK_READY) {
 		at = mr_min(at, mr_min(l->current.prefix_until, l->check_at));
 		at = mr_min(at, l->current.preferred_until);
+		at = mr_min(at, l->ra_due);
 		if (l->hint_at == UINT64_MAX) /* else that comes first */
 			at = mr_min(at, l->current.router_until);
 	}

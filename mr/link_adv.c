@@ -137,6 +137,9 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		l->current.preferred_until = preferred_until(mr->now, p);
 		if (k)
 			k->prefix_until = l->current.prefix_until;
+		l->current.interval_ms = m->ra.interval_ms;
+		l->ra_missed = 0;
+		link_expect_ra(mr, l);
 		take_mtu(mr, l, k, m->ra.mtu);
 		link_confirm(mr, l, true);
 		return;
@@ -147,6 +150,7 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		.router = m->src,
 		.prefix = p->prefix,
 		.mtu = m->ra.mtu,
+		.interval_ms = m->ra.interval_ms,
 		.router_until = ndp_until(mr->now, m->ra.lifetime_s),
 		.prefix_until = ndp_until(mr->now, p->valid_s),
 		.preferred_until = preferred_until(mr->now, p),

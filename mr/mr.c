@@ -166,7 +166,10 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 			link_hint(mr, &mr->links[i], true, "migration event");
 		break;
 	case MR_EV_ND: receive_nd(mr, l, ev); break;
-	case MR_EV_SOURCE: link_source(mr, l); break;
+	case MR_EV_SOURCE:
+		l->lladdr = ev->addr;
+		link_source(mr, l);
+		break;
 	case MR_EV_ADDR: link_dad_failed(mr, l, &ev->addr); break;
 	case MR_EV_NEIGH: link_neigh_failed(mr, l, &ev->addr); break;
 	case MR_EV_MH:

@@ -118,7 +118,7 @@ enum mr_event_type {
 	MR_EV_LINK,     /* interface state, or NOTIFY_PEERS */
 	MR_EV_MIGRATED, /* NOTIFY_PEERS of an interface that is no uplink: may be the whole guest */
 	MR_EV_ND,       /* router or neighbour advertisement */
-	MR_EV_SOURCE,   /* the uplink has a link-local address to send from */
+	MR_EV_SOURCE,   /* the uplink has a link-local address to send from: addr */
 	MR_EV_ADDR,     /* duplicate address detection of a care-of address failed */
 	MR_EV_NEIGH,    /* the kernel could not reach the default router */
 	MR_EV_MH,
@@ -140,7 +140,7 @@ struct mr_event {
 			uint8_t mac[6];
 			struct ndp_msg msg;
 		} nd;
-		struct in6_addr addr; /* ADDR, NEIGH */
+		struct in6_addr addr; /* SOURCE, ADDR, NEIGH */
 		struct mh_env mh;
 		struct icmp6_msg icmp6;
 		struct quote_update error;

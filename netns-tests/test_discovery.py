@@ -544,6 +544,8 @@ def test_home_agents_hear_of_each_other_by_radvd(make_net, engine):
     mr = real_router(net, engine)
     mr.wait_bound()
     assert mr.status()["home_agent"] == LINK_TWO, "the preferred one"
+    two.ask("drain")  # no home agent is named: the list is (RFC 5142 s5.1)
+    mr.wait_status(lambda s: (s["home_agent"], s["state"]) == (LINK_ONE, "bound"), "at the other one")
 
 
 def test_what_radvd_says_of_a_home_agent(make_net):

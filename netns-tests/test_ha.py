@@ -765,6 +765,16 @@ def test_a_home_address_without_binding_gets_a_binding_error(home, why):
     assert home.counter("home_unknown") > before
 
 
+def test_a_home_address_that_nobody_can_have_gets_one_too(home):
+    """RFC 6275 s9.3.1, by the letter: whatever of its tests has the packet dropped.  An update is dropped
+    in silence (s9.5.1)."""
+    for bad in "::1", "fe80::1", "ff02::1":
+        got = wait_for(lambda: home.answers(from_home(COA2, bad)), 3, "errors are left")
+        assert [(p.src, p.dst, p[s6.MIP6MH_BE].status, p[s6.MIP6MH_BE].ha) for p in got] == [
+            (HA, COA2, 1, bad)]
+        assert home.answers(bu(COA2, HA, bad, 1)) == []
+
+
 # --- two routers ---
 
 

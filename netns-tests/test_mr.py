@@ -191,6 +191,12 @@ def test_the_first_update(away):
     ]
 
 
+def test_l_is_set_where_the_home_address_has_the_link_local_one_s_identifier(away):
+    """RFC 6275 s11.7.1."""
+    a = away(home_address=f"2001:db8:d::{IID}").start().bound()
+    assert bytes(a.site.wait_update("Binding Update").ip[s6.MIP6MH_BU])[8:10] == b"\xe4\x00"
+
+
 def test_implicit_mode_names_no_network(away):
     """RFC 3963 s5.2: R = 1 all the same."""
     a = away(mode="implicit").start().bound()
@@ -684,6 +690,20 @@ def test_a_deprecated_prefix_is_left_for_another_one_of_the_link(away):
 
 
 @pytest.mark.novm("judged by times on the wire, which emulation distorts")
+def test_missing_advertisements_are_noticed(away):
+    """RFC 6275 s7.3, s11.5.1: three intervals of what the router itself says."""
+    a = away().start().bound()
+    option = s6.ICMPv6NDOptAdvInterval(advint=200)
+    ra = s6.ICMPv6ND_RA(routerlifetime=1800) / s6.ICMPv6NDOptPrefixInfo(
+        prefixlen=64, L=1, A=1, prefix="2001:db8:a::", validlifetime=86400, preferredlifetime=14400)
+    a.mr.events.forget()
+    a.site.send(s6.IPv6(src=SITE_A.lladdr, dst="ff02::1", hlim=255) / ra / option, SITE_A.mac,
+                "33:33:00:00:00:01")
+    while "missing advertisements" not in a.mr.wait_event("mr.hint", 10)["text"]:
+        pass
+    a.mr.wait_event("mr.confirmed", 10)
+
+
 def test_a_second_router_on_the_same_link_is_no_move(away):
     """It advertises another prefix, but the current router still answers."""
     a = away().start().bound()

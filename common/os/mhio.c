@@ -141,18 +141,21 @@ static bool unwrap(struct mhio *io, const void *pkt, size_t size, struct sec_cle
 static bool receive_plain(struct mhio *io, const void *pkt, size_t size)
 {
 	uint8_t copy[IP6_SIG_MAX];
+	enum ip6_verdict v;
 	struct ip6_pkt p;
 	bool known;
 
 	if (!io->take || size > sizeof(copy))
 		return false;
 	memcpy(copy, pkt, size);
-	if (ip6_settle(copy, size, &p) != IP6_OK || p.proto == IP6_PROTO_MH ||
+	v = ip6_settle(copy, size, &p);
+	if ((v != IP6_OK && v != IP6_DROP_HAO_ADDR) || p.proto == IP6_PROTO_MH ||
 		p.proto == IP6_PROTO_ESP)
 		return false;
 	if (p.has_hao != (io->take == SIG_TAKE_HAO) || p.has_rh2 != (io->take == SIG_TAKE_RH2))
 		return false;
-	known = io->known(io->arg, p.has_hao ? &p.hao : &p.rh2, p.has_hao ? &p.src : NULL);
+	known = v == IP6_OK &&
+		io->known(io->arg, p.has_hao ? &p.hao : &p.rh2, p.has_hao ? &p.src : NULL);
 	io->counters[known ? MHIO_C_home_rx
 			   : (p.has_hao ? MHIO_C_home_unknown : MHIO_C_home_foreign)]++;
 	if (known) { /* without what the link padded it with */

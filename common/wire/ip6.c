@@ -28,8 +28,7 @@ static enum ip6_verdict read_options(struct rd r, bool hbh, struct ip6_pkt *p)
 			p->hao = rd_addr6(&body);
 			p->has_hao = true;
 			p->hao_at = body.start - 2;
-			if (!addr6_is_routable(&p->hao))
-				return IP6_DROP_HAO;
+			p->hao_bad = !addr6_is_routable(&p->hao);
 		} else if (type & OPT_ACTION) {
 			p->payload = body.start - 2;
 			return (type & OPT_ACTION) == OPT_SILENT ? IP6_DROP_OPTION
@@ -120,7 +119,7 @@ static enum ip6_verdict decode(const void *buf, size_t size, bool pieces, struct
 	p.payload_size = rd_left(&body);
 	p.payload_off = IP6_HDR_SIZE + (unsigned)rd_off(&body);
 	*out = p;
-	return IP6_OK;
+	return p.hao_bad ? IP6_DROP_HAO_ADDR : IP6_OK;
 }
 
 enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out)

@@ -25,6 +25,7 @@ struct ip6_pkt {
 	uint8_t hop_limit;        /* 0..255 */
 	uint8_t proto;            /* of the payload; IP6_PROTO_* */
 	bool has_hao, has_rh2;
+	bool hao_bad;           /* 'hao' is not unicast routable */
 	struct in6_addr hao;    /* home address of the sender, if has_hao */
 	struct in6_addr rh2;    /* home address of the receiver, if has_rh2 */
 	const uint8_t *payload; /* after the last extension header walked */
@@ -41,8 +42,8 @@ enum ip6_verdict {
 	IP6_DROP_FRAGMENT, /* fragment header: the kernel's to reassemble, never parsed in part */
 	IP6_DROP_DEPTH,    /* more than IP6_MAX_CHAIN extension headers, or hop-by-hop options
 			    * that are not the first (RFC 8200 s4.1) */
-	IP6_DROP_HAO,      /* HAO twice, of a wrong length, outside a destination options header,
-			    * or its address not unicast routable (RFC 6275 s6.3, s9.3.1) */
+	IP6_DROP_HAO,      /* HAO twice, of a wrong length, outside a destination options header */
+	IP6_DROP_HAO_ADDR, /* its address is not unicast routable (RFC 6275 s6.3, s9.3.1) */
 	IP6_DROP_RH,       /* type 2 routing header that fails s6.4's checks: silent (s11.3.3) */
 	IP6_DROP_RH_TYPE,  /* routing header of another type: Parameter Problem 0 (RFC 8200 s4.4) */
 	IP6_DROP_OPTION,   /* unknown option whose type says discard (RFC 8200 s4.2) */
@@ -50,8 +51,9 @@ enum ip6_verdict {
 };
 
 /* Walks the chain of the packet 'buf' ('size' octets from the IPv6 header) up to the first header
- * that is not hop-by-hop, destination options or routing.  '*out' is written on IP6_OK; on the two
- * verdicts that want a Parameter Problem too, with the Pointer as 'payload_off'. */
+ * that is not hop-by-hop, destination options or routing.  '*out' is written on IP6_OK and
+ * IP6_DROP_HAO_ADDR; on the two verdicts that want a Parameter Problem too, with the Pointer as
+ * 'payload_off'. */
 enum ip6_verdict ip6_decode(const void *buf, size_t size, struct ip6_pkt *out);
 
 /* Makes of a packet, in place, what the layers above see of it at its destination (RFC 6275 s6.3,

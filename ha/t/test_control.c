@@ -253,6 +253,27 @@ static void without_others_a_switch_has_no_address(void **state) /* RFC 5142 s5.
 	assert_int_equal(sent(MH_HAS, 0)->m.has.n, 0);
 }
 
+/* Not those for hosts only, nor ourselves. */
+static void unless_told_otherwise_it_names_those_of_the_list(void **state) /* RFC 5142 s5.1 */
+{
+	struct ha_agent_conf agents[] = {
+		{.address = A("2001:db8:2::1"), .preference = 1, .mobile_routers = true},
+		{.address = A("2001:db8:3::1"), .preference = 9, .mobile_routers = true},
+		{.address = A("2001:db8:4::1"), .preference = 5},
+	};
+
+	(void)state;
+	conf.n_agents = N_OF(agents);
+	conf.agents = agents;
+	begin();
+	bind_router(0);
+	drain(0);
+	run(0);
+	assert_int_equal(sent(MH_HAS, 0)->m.has.n, 2);
+	assert_addr(&sent(MH_HAS, 0)->m.has.ha[0], A("2001:db8:3::1"));
+	assert_addr(&sent(MH_HAS, 0)->m.has.ha[1], A("2001:db8:2::1"));
+}
+
 static void a_switch_is_repeated_after_5_10_and_then_every_20_seconds(void **state)
 { /* RFC 5142 s5.2, s8 */
 	static const unsigned at[] = {0, 5000, 15000, 35000, 55000, 75000};
@@ -401,6 +422,7 @@ int main(void)
 		T(revoking_twice_is_revoking_once),
 		T(a_switch_names_the_others_in_their_order),
 		T(without_others_a_switch_has_no_address),
+		TC(unless_told_otherwise_it_names_those_of_the_list),
 		T(a_switch_is_repeated_after_5_10_and_then_every_20_seconds),
 		T(no_more_switches_a_second_than_configured),
 		T(a_de_registration_or_the_lifetimes_end_answers_a_switch),

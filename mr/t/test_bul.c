@@ -465,6 +465,38 @@ static void a_stop_without_a_binding_ends_at_once(void **state)
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 }
 
+/* L: the home agent then defends the link-local address, too. */
+static void l_says_that_the_identifiers_are_the_same(void **state) /* RFC 6275 s11.7.1 */
+{
+	static const struct {
+		const char *hoa, *lladdr;
+		bool l;
+	} v[] = {
+		{"2001:db8:100::ff:fe00:99", "fe80::ff:fe00:99", true},
+		{"2001:db8:100::ff:fe00:99", "fe80::ff:fe00:98", false},
+		{"2001:db8:100::ff:fe00:99", NULL, false},
+		{"2001:db8:100::", NULL, false},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(v); i++) {
+		struct mr_event ev = {.type = MR_EV_SOURCE};
+
+		drive_conf();
+		d.conf.hoa = A(v[i].hoa);
+		drive_new();
+		carrier(0, true);
+		if (v[i].lladdr) {
+			ev.addr = A(v[i].lladdr);
+			step(&ev);
+		}
+		ra(0, 1, 0xa1, LINK_A);
+		assert_int_equal(last_bu()->m.bu.flags,
+			MH_BU_A | MH_BU_H | MH_BU_R | (v[i].l ? MH_BU_L : 0));
+		drive_teardown(NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +525,7 @@ int main(void)
 		DRIVE_TEST_CONF(a_flood_of_135_does_not_keep_it_from_stopping),
 		DRIVE_TEST(a_stop_that_keeps_the_binding_says_nothing),
 		DRIVE_TEST(a_stop_without_a_binding_ends_at_once),
+		DRIVE_TEST_CONF(l_says_that_the_identifiers_are_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

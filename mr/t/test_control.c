@@ -341,6 +341,29 @@ static void a_refused_switch_leaves_the_old_binding_in_use(void **state)
 	assert_int_equal(d.mr->bul.bound_ha, 2);
 }
 
+/* Both are on the home link, where the old one defends the home address until it is left. */
+static void a_new_home_agent_that_finds_the_address_in_use_comes_after_the_old_one(void **state)
+{ /* RFC 5142 s6.1, RFC 6275 s10.3.1 */
+	(void)state;
+	bind_at_a();
+	switch_to(0, "2001:db8:1::2", NULL);
+	assert_memory_equal(&last_sent(MH_BU)->dst, &d.has[1], 16);
+	ack(1, 134, last_sent(MH_BU)->m.bu.seq, 0);
+	assert_memory_equal(&last_sent(MH_BU)->dst, &d.has[0], 16);
+	assert_int_equal(last_sent(MH_BU)->m.bu.lifetime_s, 0);
+	assert_int_equal(notes(NOTE_MR_REFUSED), 0);
+	ack(0, 0, last_sent(MH_BU)->m.bu.seq, 0);
+	run(2000); /* one home agent has its time before the next one's turn */
+	assert_int_equal(last_sent(MH_BU)->m.bu.lifetime_s, 600);
+	accept_at(1);
+	assert_true(mr_bound(d.mr, d.now));
+	assert_int_equal(d.mr->bul.bound_ha, 1);
+	run(60000);
+	assert_int_equal(notes(NOTE_MR_LEFT), 0);   /* nothing is left there */
+	ack(1, 134, last_sent(MH_BU)->m.bu.seq, 0); /* an old answer */
+	assert_true(mr_bound(d.mr, d.now));
+}
+
 static void a_move_during_a_switch_is_told_to_the_old_home_agent_first(void **state)
 { /* it holds the binding, and serves the router as long as it was granted; it asks again */
 	(void)state;
@@ -405,6 +428,7 @@ int main(void)
 		T(a_refused_switch_leaves_the_old_binding_in_use),
 		TH(a_move_during_a_switch_is_told_to_the_old_home_agent_first),
 		T(the_old_binding_is_deleted_no_longer_than_it_lives),
+		T(a_new_home_agent_that_finds_the_address_in_use_comes_after_the_old_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

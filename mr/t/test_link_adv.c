@@ -291,6 +291,77 @@ static void unique_local_addresses_are_for_want_of_others(void **state) /* RFC 6
 	assert_int_equal(count(MR_DO_SEND_MH), 0);
 }
 
+/* From router 1 of link A, which says how often it advertises. */
+static void ra_each(uint32_t interval_ms)
+{
+	struct mr_event ev = ra_event(0, 1, 0xa1, LINK_A, 1800);
+
+	ev.nd.msg.ra.interval_ms = interval_ms;
+	step(&ev);
+}
+
+static void three_missing_advertisements_are_a_hint(void **state) /* RFC 6275 s7.3, s11.5.1 */
+{
+	uint64_t from;
+
+	(void)state;
+	bind_at_a();
+	ra_each(1000);
+	forget();
+	run(2999);
+	assert_int_equal(hints(), 0);
+	ra_each(1000); /* in time */
+	run(2999);
+	assert_int_equal(hints(), 0);
+	run(1);
+	assert_int_equal(hints(), 1);
+	assert_true(says(NOTE_MR_HINT, "missing advertisements"));
+	assert_int_equal(count(MR_DO_SEND_RS), 1);
+	assert_true(count(MR_DO_SEND_PROBE) >= 1);
+	from = d.now;
+	na(0, 1, 0xa1); /* it is there, but is silent: asked ever more rarely */
+	assert_at(LINK_A);
+	forget();
+	while (d.now < from + 130000) {
+		run(10);
+		if (count(MR_DO_SEND_PROBE)) {
+			na(0, 1, 0xa1);
+			assert_int_equal(hints(), 1);
+			forget();
+			ra_each(0); /* it says nothing of intervals any more */
+			break;
+		}
+	}
+	assert_in_range(d.now - from, 5990, 6010);
+	run(100000);
+	assert_int_equal(hints(), 0);
+}
+
+static void whoever_advertises_an_interval_cannot_make_a_storm(void **state)
+{
+	(void)state;
+	bind_at_a();
+	for (unsigned i = 0; i < 1000; i++) {
+		ra_each(1);
+		run(9);
+	}
+	assert_int_equal(hints(), 0); /* 70 ms is the least (RFC 6275 s7.5) */
+	run(10000);
+	assert_in_range(hints(), 1, 6);
+}
+
+static void without_its_advertisements_another_router_is_taken(void **state)
+{
+	(void)state;
+	bind_at_a();
+	ra_each(500);
+	run(1500);
+	forget();
+	ra(0, 2, 0xb1, LINK_B); /* the answer to the solicitation */
+	run(30);
+	assert_at(LINK_B);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +378,9 @@ int main(void)
 		DRIVE_TEST(a_deprecated_prefix_is_left_for_another),
 		DRIVE_TEST(a_prefix_that_becomes_deprecated_makes_it_ask),
 		DRIVE_TEST(unique_local_addresses_are_for_want_of_others),
+		DRIVE_TEST(three_missing_advertisements_are_a_hint),
+		DRIVE_TEST(whoever_advertises_an_interval_cannot_make_a_storm),
+		DRIVE_TEST(without_its_advertisements_another_router_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ static void hostile_6_home_address_option(void **state)
 		{60, "3b 02 01020000 c90f 20010db80000000000000000000000 00"},
 		{60, "3b 02 010100 c911 20010db80000000000000000000000 0500"},
 		{60, "3b 00 c900 01020000"},
-		/* multicast, ::, ::1, link-local, IPv4-mapped */
+		/* not routable: multicast, ::, ::1, link-local, IPv4-mapped */
 		{60, "3b 02 01020000 c910 ff020000000000000000000000000001"},
 		{60, "3b 02 01020000 c910 00000000000000000000000000000000"},
 		{60, "3b 02 01020000 c910 00000000000000000000000000000001"},
@@ -127,7 +127,10 @@ static void hostile_6_home_address_option(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(bad); i++)
-		assert_int_equal(decode(bad[i].first, bad[i].rest, &p), IP6_DROP_HAO);
+		assert_int_equal(decode(bad[i].first, bad[i].rest, &p),
+			i < 6 ? IP6_DROP_HAO : IP6_DROP_HAO_ADDR);
+	assert_true(p.has_hao && p.hao_bad); /* the rest is known, for who has to answer */
+	assert_int_equal(p.proto, IP6_PROTO_NONE);
 }
 
 static void routing_headers_that_are_refused(void **state)
@@ -348,7 +351,7 @@ static void what_is_malformed_is_left_as_it_is(void **state)
 		enum ip6_verdict want;
 	} v[] = {{43, RH2_HDR("2b") RH2_HDR("3b"), IP6_DROP_RH},
 		{60, HAO_HDR("3c") HAO_HDR("3b"), IP6_DROP_HAO},
-		{60, "3b 02 01020000 c910 ff020000000000000000000000000001", IP6_DROP_HAO},
+		{60, "3b 02 01020000 c910 ff020000000000000000000000000001", IP6_DROP_HAO_ADDR},
 		{43, "3b 02 02 02 00000000 20010db8000000000000000000000006", IP6_DROP_RH},
 		{43, RH2_HDR("3c") "3b", IP6_DROP_SHORT},
 		{60, HAO_HDR("2c") "11000009", IP6_DROP_FRAGMENT}};
