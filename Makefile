@@ -14,10 +14,12 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-pytest-xdist python3-scapy python3-cryptography tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils \
-	mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib
+	debhelper lintian bash-completion mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib
 
 WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 CFLAGS  ?= -O2 -g
+HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LDFLAGS += -Wl,-z,relro,-z,now
 CPPFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/libnl3
 ALL_CFLAGS = $(CPPFLAGS_ALL) $(WARN) $(CFLAGS) -fno-strict-overflow -MMD -MP
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -58,7 +60,7 @@ FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(notdir $(FUZZ)))
 TOOL_BINS := $(patsubst netns-tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 IMAGE   := $(B)/image/nemo-mr.qcow2
 
-.PHONY: all tools unit-bins fuzz-bins help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench soak \
+.PHONY: deb check-packages all tools unit-bins fuzz-bins help deps check check-fast check-unit check-lint check-net check-san check-migration check-vm demo drill bench soak \
 	fuzz install image lab lab-migrate lab-down drill-vm clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -95,7 +97,7 @@ $(BINS):
 
 $(B)/obj/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(HARDEN) -c -o $@ $<
 $(B)/san/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(SANITIZE) -c -o $@ $<
@@ -160,7 +162,10 @@ check-san: ## a part of check-net, with SAN=1
 	@$(MAKE) --no-print-directory SAN=1 check-net N=6 K='$(SAN_PART)'
 
 check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU
-	$(PYTEST) netns-tests/vm
+	$(PYTEST) netns-tests/vm --deselect netns-tests/vm/test_packages.py::test_packages_live_under_systemd
+
+check-packages: deps tools $(IMAGE) ## packages: clean, come and go, live under a real systemd in QEMU (three minutes)
+	$(PYTEST) netns-tests/vm/test_packages.py
 
 check-vm: deps tools ## the network tests on Debian's stock kernel in QEMU, both engines
 	$(PYTHON) netns-tests/vm/run.py $(if $(K),-k '$(K)')
@@ -207,31 +212,46 @@ fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60), two at a t
 format: ## clang-format the tree
 	clang-format -i $(SOURCES)
 
-# The CONFIGURATION section is the daemon's own table of keys.
-$(B)/man/%.8: doc/man/%.8.in $(B)/%
+# The settings in section 5 are the daemon's own table of keys.
+$(B)/man/%.conf.5: doc/man/%.conf.5.in doc/man/keys.awk $(B)/%
 	@mkdir -p $(@D)
-	$(B)/$* --config-help | sed 's/\\/\\\\/g' > $@.keys
+	$(B)/$* --config-help | awk -f doc/man/keys.awk > $@.keys
 	sed -e '/@CONFIG@/{r $@.keys' -e 'd}' $< > $@
 	@rm $@.keys
 
 DAEMONS := nemo-ha nemo-mr nemo-nat64
-install: all $(DAEMONS:%=$(B)/man/%.8) ## install to $(prefix)
+UNITS   := $(DAEMONS) nemo-metrics
+install: all $(DAEMONS:%=$(B)/man/%.conf.5) ## install to $(prefix)
 	install -D -m755 -t $(DESTDIR)$(prefix)/sbin $(DAEMONS:%=$(B)/%)
 	install -D -m755 -t $(DESTDIR)$(prefix)/bin $(B)/nemoctl
-	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 doc/man/nemoctl.8 \
-		$(DAEMONS:%=$(B)/man/%.8)
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/man/nemoctl.1
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man5 $(DAEMONS:%=$(B)/man/%.conf.5)
+	install -D -m644 -t $(DESTDIR)$(prefix)/share/man/man8 $(DAEMONS:%=doc/man/%.8)
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/wide-cloud conf/wide-cloud/*
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/bird conf/bird/*
 	install -D -m755 -t $(DESTDIR)$(prefix)/share/nemo/libvirt conf/libvirt/*
 	install -D -m755 -t $(DESTDIR)$(prefix)/share/nemo/qemu conf/qemu/nemo_migrate.py
 	install -D -m644 -t $(DESTDIR)$(prefix)/share/nemo/prometheus conf/prometheus/*
+	for p in nemoctl $(DAEMONS); do install -D -m644 conf/completion/nemo \
+		$(DESTDIR)$(prefix)/share/bash-completion/completions/$$p; done
+	install -D -m644 -t $(DESTDIR)$(prefix)/lib/sysctl.d conf/sysctl/*
 	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
-	install -d -m700 $(DESTDIR)/var/lib/nemo
-	for u in $(DAEMONS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
+	install -d -m700 $(DESTDIR)/etc/nemo/keys
+	for u in $(UNITS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
 		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
-	install -D -m644 conf/systemd/nemo.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/nemo.conf
+	for u in nemo nemo-metrics; do install -D -m644 conf/systemd/$$u.sysusers \
+		$(DESTDIR)$(prefix)/lib/sysusers.d/$$u.conf; done
 
-$(IMAGE): $(B)/nemo-mr $(B)/nemoctl $(shell find mr/image conf/systemd -type f)
+DEB := $(B)/deb
+deb: all ## Debian packages: build/deb/*.deb
+	@rm -rf $(DEB) && mkdir -p $(DEB)/nemo
+	@cp -r conf/debian $(DEB)/nemo/debian
+	@cd $(DEB)/nemo && NEMO_TREE=$(CURDIR) dpkg-buildpackage -b -us -uc -d >../build.log 2>&1 || \
+		{ tail -n 40 ../build.log >&2; exit 1; }
+	@ls $(DEB)/*.deb
+
+$(IMAGE): $(B)/nemo-mr $(B)/nemoctl $(shell find mr/image conf/systemd conf/debian -type f)
+	@$(MAKE) --no-print-directory -s deb
 	@B=$(B) mr/image/build.sh
 
 lab: deps tools $(IMAGE) ## two hypervisors, a router and a service as virtual machines, to play with

@@ -38,7 +38,7 @@ def test_an_arrived_router_is_told_to_look_around(virsh):
     assert done.returncode == 0
     line = wait_for(said, 10, "a question to the guest agent")[0]
     assert line.startswith("qemu-agent-command nemo-mr-blue") and '"nemoctl"' not in line
-    assert '/usr/local/bin/nemoctl' in line and '["mr", "rehome"]' in line
+    assert '/usr/bin/nemoctl' in line and '["mr", "rehome"]' in line
 
 
 @pytest.mark.parametrize("args", [("web", "started", "begin"), ("nemo-mr-blue", "stopped", "end")])

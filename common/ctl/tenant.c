@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libconfig.h>
+#include <pwd.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define DAEMON_USER "nemo" /* the default of nemo-ha's "user" */
 
 #define NAME_MAX_SIZE 63
 #define KEY_SIZE      32
@@ -48,6 +51,18 @@ __attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
 static char *path_of(const struct work *w, const char *suffix, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s/%s%s", w->dir, w->t->name, suffix);
+	return path;
+}
+
+/* Where the secret goes: beside the configuration, or into a folder "keys" there. */
+static char *keys_path(const struct work *w, char path[PATH_MAX])
+{
+	struct stat st;
+
+	snprintf(path, PATH_MAX, "%s/keys", w->dir);
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return path_of(w, ".keys", path);
+	snprintf(path, PATH_MAX, "%s/keys/%s.keys", w->dir, w->t->name);
 	return path;
 }
 
@@ -245,11 +260,15 @@ static int finish(FILE *f, const char *path)
 
 static int write_keys(const struct work *w)
 {
+	const struct passwd *daemon = getpwnam(DAEMON_USER);
 	char path[PATH_MAX];
-	FILE *f = create(path_of(w, ".keys", path), 0600);
+	FILE *f = create(keys_path(w, path), 0600);
 
 	if (!f)
 		return 1;
+	/* At a reload the daemon reads it, and it isn't root. */
+	if (daemon && geteuid() == 0 && fchown(fileno(f), daemon->pw_uid, daemon->pw_gid) < 0)
+		refuse("%s: %s", path, strerror(errno));
 	fprintf(f, "psk %s %s\n", w->t->name, w->key);
 	return finish(f, path);
 }
@@ -291,7 +310,7 @@ static int write_conf(const struct work *w, const char *path)
 		"\"%s\";",
 		w->t->name, w->home, w->t->prefix, w->t->name);
 	if (w->esp)
-		fprintf(f, "\n    keys = \"%s\";", path_of(w, ".keys", keys));
+		fprintf(f, "\n    keys = \"%s\";", keys_path(w, keys));
 	fprintf(f, " }\n%s", w->text + w->end);
 	return finish(f, path);
 }
@@ -393,7 +412,7 @@ static int add(struct work *w, const char *fresh)
 		return 0;
 	unlink(fresh);
 	if (keys)
-		unlink(path_of(w, ".keys", path));
+		unlink(keys_path(w, path));
 	if (seed)
 		unlink(path_of(w, ".seed", path));
 	return r;

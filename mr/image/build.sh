@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds the virtual machine image of a mobile router: build/image/nemo-mr.qcow2 for any KVM cloud
-# (BIOS), and vmlinuz and initrd beside it for direct boot.  See doc/OPERATIONS.md.
+# (BIOS), and vmlinuz and initrd beside it for direct boot.  See doc/OPERATIONS.md.  The suite comes in
+# as its own packages (make deb).  With the argument "base": base.tar only.
 #
 # The packages are those of the Debian mirror that this machine uses.  They are unpacked once
 # (build/image/base.tar) and again when the list below changes.
@@ -10,7 +11,7 @@ out=$(realpath -m "${B:-build}")/image
 suite=bookworm
 packages=systemd-sysv,udev,kmod,iproute2,qemu-guest-agent,zstd
 packages+=,linux-image-cloud-amd64,initramfs-tools,busybox
-packages+=,libnl-3-200,libnl-route-3-200,libconfig9,libjansson4,libbpf1,libnftables1,libssl3,libmicrohttpd12
+packages+=,libnl-3-200,libnl-route-3-200,libconfig9,libjansson4,libbpf1,libnftables1,libssl3,libcap-ng0,libmicrohttpd12
 cmdline="root=LABEL=nemo-root ro console=tty0 console=ttyS0 net.ifnames=0 quiet"
 cmdline+=" systemd.show_status=false"
 
@@ -38,17 +39,10 @@ make_root()
 {
 	local root=$1 unit
 	tar -C "$root" --numeric-owner -xf "$out/base.tar"
-	make -s --no-print-directory install DESTDIR="$root" prefix=/usr/local
+	dpkg --root="$root" --force-unsafe-io -i "$out"/../deb/{nemo-mr,nemoctl}_*.deb >"$out/dpkg.log" ||
+		{ cat "$out/dpkg.log"; exit 1; }
 	cp -rT --no-preserve=ownership mr/image/root "$root"
 	chown -R 0:0 "$root/usr/local" "$root/etc/systemd"
-	systemd-sysusers --root="$root" "$root/usr/local/lib/sysusers.d/nemo.conf"
-	rm -rf "$root"/usr/local/sbin/nemo-{ha,nat64} "$root"/usr/local/share \
-		"$root"/usr/local/lib/systemd/system/nemo-{ha,nat64}.service
-	# A library that the list above has not must not be found out by who starts the image.
-	if chroot "$root" ldd /usr/local/sbin/nemo-mr /usr/local/bin/nemoctl | grep 'not found'; then
-		say "a library is missing: the list of packages has to be longer"
-		exit 1
-	fi
 	# The same image for all: what tells machines apart is made at boot.
 	: >"$root/etc/machine-id"
 	rm -f "$root"/var/lib/dbus/machine-id "$root"/etc/hostname "$root"/etc/ssh/ssh_host_*
@@ -96,6 +90,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/root"
 chmod 755 "$work/root"
 make_base
+[[ ${1:-} != base ]] || exit 0
 say "system"
 make_root "$work/root"
 say "disk"

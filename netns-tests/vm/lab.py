@@ -260,7 +260,7 @@ class Lab:
 
     def handovers(self):
         """The router's own record of its handovers, read through the guest agent."""
-        asked = self.router.execute("/usr/local/bin/nemoctl", "--json", "mr", "handovers")
+        asked = self.router.execute("nemoctl", "--json", "mr", "handovers")
         return json.loads(asked)[0]["data"]
 
 

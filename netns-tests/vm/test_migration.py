@@ -91,14 +91,14 @@ def test_cancelled_migration_changes_nothing(lab):
 
 
 def hints(lab):
-    stats = json.loads(lab.router.execute("/usr/local/bin/nemoctl", "--json", "stats"))
+    stats = json.loads(lab.router.execute("nemoctl", "--json", "stats"))
     return next(c["value"] for c in stats[0]["data"]["counters"] if c["name"] == "hints")
 
 
 def test_orchestrator_tells_the_router_through_its_agent(lab):
     """nemoctl mr rehome in the guest: the router looks around, and stays where it is."""
     before, seen = lab.bound(), hints(lab)
-    lab.router.execute("/usr/local/bin/nemoctl", "mr", "rehome")
+    lab.router.execute("nemoctl", "mr", "rehome")
     wait_for(lambda: hints(lab) > seen, 10, "a hint")
     assert lab.bound() == before
     assert json.loads(lab.http("client", lab.address, 5).communicate()[0])["lost"] == 0
