@@ -1,22 +1,19 @@
 /* sec.c - protection of the signalling: one table of peers, and per mode what goes out and what may
- * come in.  Nothing is allocated and no state changes before a message is known to be authentic. */
-#include "common/sec/sec.h"
+ * come in; the authentication option is in sec_auth.c.  Nothing is allocated and no state changes
+ * before a message is known to be authentic. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include "common/core/rd.h"
+#include "common/sec/peer.h"
 
-#define AUTH_LABEL    "nemo auth-option MN-HA"
-#define ANSWERS_PER_S 5          /* refusals (144..146) per router: they go to who only may be it */
-#define MAX_FOUND     256        /* home agents found by a router */
-#define OUT_AHEAD     1024       /* ESP numbers reserved with one write to the disk */
-#define REKEY_AT      (1u << 15) /* messages; payload.h needs it to be below 2^16 */
-#define MAX_UNHEARD   3
-#define SECOND        ((uint64_t)1 << 32) /* NTP */
-#define LAST_SENT     8                   /* packets that an error may be about */
-#define TOLD_NTP      SECOND       /* a router without keys here is told so this often at most */
-#define DOUBT_NTP     (5 * SECOND) /* and believes it this often at most */
+#define MAX_FOUND   256        /* home agents found by a router */
+#define OUT_AHEAD   1024       /* ESP numbers reserved with one write to the disk */
+#define REKEY_AT    (1u << 15) /* messages; payload.h needs it to be below 2^16 */
+#define MAX_UNHEARD 3
+#define LAST_SENT   8                /* packets that an error may be about */
+#define TOLD_NTP    SEC_SECOND       /* a router without keys here is told so this often at most */
+#define DOUBT_NTP   (5 * SEC_SECOND) /* and believes it this often at most */
 
 const char *const sec_modes[] = {[SEC_NONE] = "none",
 	[SEC_AUTH] = "auth-option",
@@ -24,56 +21,6 @@ const char *const sec_modes[] = {[SEC_NONE] = "none",
 	[SEC_ESP] = "esp",
 	NULL};
 const char *const sec_payloads[] = {[SEC_PAYLOAD_NONE] = "none", [SEC_PAYLOAD_ESP] = "esp", NULL};
-
-struct pair { /* hash key: no padding */
-	struct in6_addr ha, hoa;
-};
-
-struct peer {
-	struct pair id;
-	enum sec_mode mode;
-	uint8_t name_size;
-	char name[MH_MAX_ID]; /* no NUL */
-	struct {
-		unsigned n;
-		uint32_t spi[KEYS_MAX_AUTH];
-		uint8_t key[KEYS_MAX_AUTH][AUTH_KEY_SIZE];
-		struct auth_floor floor; /* home agent */
-		struct auth_clock clock; /* mobile router */
-	} auth;
-	struct {
-		struct esp_sa in, out; /* spi = 0: no keys yet */
-		struct esp_sa old;     /* 'in' before the last keys; spi = 0: gone */
-		/* A home agent's next 'out': the router may not have it before it uses its own new
-		 * one.  spi = 0: none. */
-		struct esp_sa next_out;
-		uint64_t since;    /* ms; when the keys came */
-		unsigned unheard;  /* messages sent since one came */
-		uint32_t reserved; /* outbound numbers up to it are ours to use */
-		uint64_t told;     /* NTP; when the lack of keys was told, or believed */
-	} esp;
-	uint64_t answers_since; /* NTP; start of the second that 'answers' counts */
-	unsigned answers;
-	UT_hash_handle hh;
-};
-
-struct any { /* sec_add_any() */
-	bool there;
-	struct in6_addr hoa;
-	char name[MH_MAX_ID + 1];
-	enum sec_mode mode;
-	struct keys keys;
-};
-
-struct sec {
-	bool home_agent;
-	enum sec_mode strangers;
-	uint64_t rekey_ms; /* 0: never for their age */
-	struct sec_hooks hooks;
-	struct peer *peers; /* uthash, owned */
-	struct any any;
-	uint64_t counters[SEC_N_COUNTERS];
-};
 
 struct sec *sec_new(bool home_agent, enum sec_mode strangers, const struct sec_hooks *hooks)
 {
@@ -94,25 +41,6 @@ static struct peer *find(const struct sec *s, const struct in6_addr *ha, const s
 
 	HASH_FIND(hh, s->peers, &id, sizeof(id), p);
 	return p;
-}
-
-static int add_auth(struct sec *s, struct peer *p, const struct keys *k)
-{
-	struct sec_mark m = {.ha = p->id.ha, .hoa = p->id.hoa};
-	int r = 0;
-
-	p->auth.n = k->n_auth;
-	for (unsigned i = 0; i < k->n_auth && r == 0; i++) {
-		p->auth.spi[i] = k->auth[i].spi;
-		r = keys_derive(&k->auth[i], AUTH_LABEL, &p->id.ha, &p->id.hoa, p->auth.key[i],
-			AUTH_KEY_SIZE);
-	}
-	m.kind = s->home_agent ? SEC_MARK_FLOOR : SEC_MARK_CLOCK;
-	if (s->hooks.recall(s->hooks.arg, &m)) {
-		p->auth.floor.known = true;
-		p->auth.floor.last = p->auth.clock.last = m.value;
-	}
-	return r;
 }
 
 static uint64_t esp_mark(const struct esp_sa *sa, uint32_t number)
@@ -167,7 +95,7 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 	p->name_size = (uint8_t)strnlen(name, MH_MAX_ID);
 	memcpy(p->name, name, p->name_size);
 	if (mode == SEC_AUTH)
-		r = add_auth(s, p, k);
+		r = sec_auth_add(s, p, k);
 	else if (mode == SEC_ESP_STATIC)
 		add_esp(s, p, k);
 	else if (mode == SEC_ESP)
@@ -203,7 +131,7 @@ static struct peer *find_or_add(
 	return sec_add(s, ha, hoa, a->name, a->mode, &a->keys) < 0 ? NULL : find(s, ha, hoa);
 }
 
-static void keep(struct sec *s, const struct peer *p, uint8_t kind, uint64_t value)
+void sec_keep(struct sec *s, const struct peer *p, uint8_t kind, uint64_t value)
 {
 	struct sec_mark m = {kind, p->id.ha, p->id.hoa, value};
 
@@ -221,133 +149,16 @@ static void keep_sas(struct sec *s, const struct peer *p)
 	OPENSSL_cleanse(&sas, sizeof(sas));
 }
 
-static enum mh_verdict drop(struct sec *s, enum sec_counter c)
+enum mh_verdict sec_drop(struct sec *s, enum sec_counter c)
 {
 	s->counters[c]++;
 	return MH_DROP_SEC;
 }
 
-/* --- authentication option --- */
-
 /* These can do no more than make a router renew its binding, at the rate it may. */
-static bool harmless(uint8_t type)
+bool sec_harmless(uint8_t type)
 {
 	return type == MH_BRR || type == MH_BE || type == MH_HB;
-}
-
-/* The address being registered (Alternate Care-of Address), or where the answer goes. */
-static const struct in6_addr *care_of(const struct mh_env *e)
-{
-	if (e->m.type == MH_BA)
-		return &e->dst;
-	return addr6_is_any(&e->m.o.alt_coa) ? &e->src : &e->m.o.alt_coa;
-}
-
-static int find_spi(const struct peer *p, uint32_t spi)
-{
-	for (unsigned i = 0; i < p->auth.n; i++)
-		if (p->auth.spi[i] == spi)
-			return (int)i;
-	return -1;
-}
-
-/* Has the message to be answered, within the limit? */
-static enum mh_verdict refuse(
-	struct sec *s, struct peer *p, unsigned status, uint64_t now, struct mh_env *e)
-{
-	if (now - p->answers_since >= SECOND) {
-		p->answers_since = now;
-		p->answers = 0;
-	}
-	if (p->answers++ >= ANSWERS_PER_S)
-		return drop(s, SEC_C_auth_limited);
-	e->refuse = status;
-	return MH_OK;
-}
-
-/* RFC 4285 s6, at a home agent: after the authenticator. */
-static enum mh_verdict check_update(struct sec *s, struct peer *p, uint64_t now, struct mh_env *e)
-{
-	if (!e->m.o.has_stamp) {
-		s->counters[SEC_C_auth_no_stamp]++;
-		return refuse(s, p, MH_ST_MESG_ID_REQUIRED, now, e);
-	}
-	if (!auth_floor_take(&p->auth.floor, e->m.o.stamp, now, &e->m.o.stamp)) {
-		s->counters[SEC_C_auth_stamp]++;
-		return refuse(s, p, MH_ST_ID_MISMATCH, now, e);
-	}
-	keep(s, p, SEC_MARK_FLOOR, p->auth.floor.last);
-	return MH_OK;
-}
-
-/* At a mobile router: an answer has the timestamp of its update, but for 144. */
-static enum mh_verdict check_answer(struct sec *s, struct peer *p, uint64_t now, struct mh_env *e)
-{
-	const struct mh_opts *o = &e->m.o;
-
-	if (e->m.ba.status != MH_ST_ID_MISMATCH)
-		return o->has_stamp && auth_clock_done(&p->auth.clock, o->stamp)
-			       ? MH_OK
-			       : drop(s, SEC_C_auth_foreign);
-	if (!o->has_stamp || !auth_clock_adjust(&p->auth.clock, o->stamp, now))
-		return drop(s, SEC_C_auth_foreign);
-	s->counters[SEC_C_auth_resync]++;
-	return MH_OK;
-}
-
-static enum mh_verdict open_auth(struct sec *s, struct peer *p, const uint8_t *mh, size_t size,
-	uint64_t now, struct mh_env *e)
-{
-	const struct mh_opts *o = &e->m.o;
-	uint8_t mac[AUTH_MAC_SIZE];
-	int i;
-
-	if (e->m.type != MH_BU && e->m.type != MH_BA)
-		return harmless(e->m.type) ? MH_OK : drop(s, SEC_C_sec_clear);
-	if (o->mac.misplaced || (o->mac.size && o->mac.subtype != AUTH_SUBTYPE))
-		return drop(s, SEC_C_auth_place);
-	if (!o->mac.size)
-		return drop(s, SEC_C_auth_missing);
-	i = find_spi(p, o->mac.spi);
-	if (i < 0)
-		return drop(s, SEC_C_auth_spi);
-	if (o->mac.size != AUTH_MAC_SIZE ||
-		auth_mac(p->auth.key[i], care_of(e), &p->id.hoa, mh,
-			size - o->mac.tail - AUTH_MAC_SIZE, mac) < 0 ||
-		CRYPTO_memcmp(mac, o->mac.data, AUTH_MAC_SIZE) != 0) {
-		s->counters[SEC_C_auth_failed]++;
-		return s->home_agent && e->m.type == MH_BU ? refuse(s, p, MH_ST_AUTH_FAIL, now, e)
-							   : MH_DROP_SEC;
-	}
-	s->counters[SEC_C_auth_ok]++;
-	return e->m.type == MH_BU ? check_update(s, p, now, e) : check_answer(s, p, now, e);
-}
-
-static int seal_auth(
-	struct sec *s, struct peer *p, struct mh_env *e, uint64_t now, uint8_t *mh, size_t room)
-{
-	struct mh_opts *o = &e->m.o;
-	int i = find_spi(p, o->mac.spi), n, r;
-
-	if (i < 0)
-		i = 0;
-	o->mac.spi = p->auth.spi[i];
-	o->mac.subtype = AUTH_SUBTYPE;
-	o->mac.size = AUTH_MAC_SIZE;
-	if (!s->home_agent) {
-		o->id_size = p->name_size; /* s4: MUST */
-		memcpy(o->id, p->name, p->name_size);
-		o->has_stamp = true;
-		o->stamp = auth_clock_next(&p->auth.clock, now);
-		keep(s, p, SEC_MARK_CLOCK, p->auth.clock.last);
-	}
-	n = mh_encode(&e->m, mh, room);
-	if (n < 0)
-		return n;
-	/* The option ends where the message does. */
-	r = auth_mac(p->auth.key[i], care_of(e), &p->id.hoa, mh, (size_t)n - AUTH_MAC_SIZE,
-		mh + n - AUTH_MAC_SIZE);
-	return r < 0 ? r : n;
 }
 
 /* --- ESP --- */
@@ -356,12 +167,12 @@ static enum mh_verdict check_esp(struct sec *s, enum esp_verdict v)
 {
 	switch (v) {
 	case ESP_OK: s->counters[SEC_C_esp_ok]++; return MH_OK;
-	case ESP_SHORT: return drop(s, SEC_C_esp_short);
-	case ESP_SPI: return drop(s, SEC_C_esp_spi);
-	case ESP_REPLAY: return drop(s, SEC_C_esp_replay);
-	case ESP_ICV: return drop(s, SEC_C_esp_icv);
-	case ESP_PADDING: return drop(s, SEC_C_esp_padding);
-	case ESP_DUMMY: return drop(s, SEC_C_esp_dummy);
+	case ESP_SHORT: return sec_drop(s, SEC_C_esp_short);
+	case ESP_SPI: return sec_drop(s, SEC_C_esp_spi);
+	case ESP_REPLAY: return sec_drop(s, SEC_C_esp_replay);
+	case ESP_ICV: return sec_drop(s, SEC_C_esp_icv);
+	case ESP_PADDING: return sec_drop(s, SEC_C_esp_padding);
+	case ESP_DUMMY: return sec_drop(s, SEC_C_esp_dummy);
 	}
 	return MH_DROP_SEC;
 }
@@ -398,10 +209,10 @@ static enum mh_verdict open_esp(
 	int n;
 
 	if (ip->payload_size > sizeof(inner))
-		return drop(s, SEC_C_esp_inner);
+		return sec_drop(s, SEC_C_esp_inner);
 	v = check_esp(s, esp_open(sa, ip->payload, ip->payload_size, inner, &size, &ip->proto));
 	if (p->mode == SEC_ESP_STATIC && sa->seq != top)
-		keep(s, p, SEC_MARK_IN, esp_mark(sa, sa->seq));
+		sec_keep(s, p, SEC_MARK_IN, esp_mark(sa, sa->seq));
 	if (v != MH_OK)
 		return v;
 	p->esp.unheard = 0;
@@ -414,7 +225,7 @@ static enum mh_verdict open_esp(
 		    ? ip6_encode(ip, out->buf, sizeof(out->buf))
 		    : -1;
 	if (n < 0)
-		return drop(s, SEC_C_esp_inner);
+		return sec_drop(s, SEC_C_esp_inner);
 	out->pkt = out->buf;
 	out->size = (size_t)n;
 	out->esp = true;
@@ -426,11 +237,11 @@ static enum mh_verdict open_esp(
 static enum mh_verdict check_inner(struct sec *s, enum mh_verdict v, const struct mh_env *e)
 {
 	if (v != MH_OK)
-		return drop(s, SEC_C_esp_inner);
+		return sec_drop(s, SEC_C_esp_inner);
 	/* RFC 3776 s3.1: the care-of address comes from the option, the IPv6 header is anyone's. */
 	if (e->m.type == MH_BU && e->m.bu.lifetime_s > 0 && !addr6_is_any(&e->hoa) &&
 		addr6_is_any(&e->m.o.alt_coa))
-		return drop(s, SEC_C_esp_care_of);
+		return sec_drop(s, SEC_C_esp_care_of);
 	return MH_OK;
 }
 
@@ -450,7 +261,7 @@ static enum mh_verdict no_keys(struct sec *s, struct peer *p, const struct ip6_p
 		out->dst = ip->dst;
 		out->hoa = ip->hao;
 	}
-	return drop(s, SEC_C_esp_spi);
+	return sec_drop(s, SEC_C_esp_spi);
 }
 
 /* The home agent says in clear, as Binding Errors come, that it does not know us: anybody can say
@@ -482,7 +293,7 @@ static int seal_esp(struct sec *s, struct peer *p, struct ip6_pkt *ip, uint8_t *
 					  ? UINT32_MAX
 					  : p->esp.out.seq + OUT_AHEAD;
 		if (p->mode == SEC_ESP_STATIC)
-			keep(s, p, SEC_MARK_OUT, esp_mark(&p->esp.out, p->esp.reserved));
+			sec_keep(s, p, SEC_MARK_OUT, esp_mark(&p->esp.out, p->esp.reserved));
 		else
 			keep_sas(s, p);
 	}
@@ -593,15 +404,15 @@ enum mh_verdict sec_open(struct sec *s, const struct sec_clear *c, uint64_t now,
 	case SEC_AUTH:
 		if (!p)
 			break;
-		return open_auth(s, p, ip.payload, (ip.payload[1] + 1u) * 8, now, out);
+		return sec_auth_open(s, p, ip.payload, (ip.payload[1] + 1u) * 8, now, out);
 	case SEC_ESP_STATIC:
 	case SEC_ESP:
 		if (!p)
 			break;
-		return drop(s, SEC_C_sec_clear);
+		return sec_drop(s, SEC_C_sec_clear);
 	case SEC_N_MODES: break;
 	}
-	return harmless(out->m.type) ? MH_OK : drop(s, SEC_C_sec_stranger);
+	return sec_harmless(out->m.type) ? MH_OK : sec_drop(s, SEC_C_sec_stranger);
 }
 
 bool sec_icmp6_ok(struct sec *s, const struct sec_clear *c, const struct icmp6_msg *m)
@@ -640,7 +451,7 @@ int sec_seal(struct sec *s, const struct mh_env *e, uint64_t now, void *buf, siz
 	if (!find_receiver(s, &e->src, &e->dst, &e->hoa, &p))
 		return -ENOKEY;
 	if (p && p->mode == SEC_AUTH && (e->m.type == MH_BU || e->m.type == MH_BA))
-		n = seal_auth(s, p, &sealed, now, mh, sizeof(mh));
+		n = sec_auth_seal(s, p, &sealed, now, mh, sizeof(mh));
 	else
 		n = mh_encode(&sealed.m, mh, sizeof(mh));
 	if (n < 0)
