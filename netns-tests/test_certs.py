@@ -121,7 +121,11 @@ def test_what_an_identity_is(make_net, made, name, identity):
 ])
 def test_who_gets_no_keys(make_net, made, how, who, words, counter):
     """And both logs say why.  The last one has a good psk line, of another home address."""
-    Pair(make_net(PAIR), made, **how).refused(who, words.replace("CN = ?", "/CN="), counter)
+    pair = Pair(make_net(PAIR), made, **how)
+    pair.refused(who, words.replace("CN = ?", "/CN="), counter)
+    own = pair.mr if how.get("mr") == "old" else pair.ha if how.get("ha") == "old" else None
+    if own:
+        assert "old.pem has expired" in own.log(), "told at its own end, too"
 
 
 def test_a_home_address_belongs_to_one_identity(make_net, made):

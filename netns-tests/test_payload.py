@@ -72,7 +72,7 @@ needs_esp = pytest.mark.skipif(not HAS_ESP, reason="this kernel has no ESP for I
 
 
 class Lab:
-    def __init__(self, net, mr_more=None):
+    def __init__(self, net, mr_more=None, bind=True):
         self.net = net
         keys = key_file(net, "blue.keys", SECRET)
         both = {"payload": "esp", "engine": "ip6tnl", "protection": "esp"}
@@ -90,8 +90,10 @@ class Lab:
         self.wire = [Capture(net, *at, what="ip6", snap=2000) for at in sites]
         self.states = {}
         self.ha.start()
-        self.mr.start().wait_bound()
-        self.keep_states()
+        self.mr.start()
+        if bind:
+            self.mr.wait_bound()
+            self.keep_states()
 
     def keep_states(self):
         """Associations as the kernels have them: {(destination, SPI): key}."""
@@ -151,7 +153,7 @@ def test_the_tunnel_is_esp_and_follows_the_care_of_address(make_net):
         lab.move(to)
         probe.wait_flowing(after=now_ns())
     probe.stop()
-    assert not counters(lab.ha, "tunnel")["rx_clear"] and not counters(lab.mr, "tunnel")["rx_clear"]
+    assert not counters(lab.ha, "drop")["rx_clear"] and not counters(lab.mr, "drop")["rx_clear"]
     lab.check_wire()
     assert len({dst for dst, _ in lab.states}) == 3, "home agent and two care-of addresses"
     assert counters(lab.ha)["key_ok"] == 1, "a move needs no new exchange"
@@ -177,7 +179,7 @@ def test_new_keys_under_traffic(make_net):
     wait_for(replaced, 40, "keys for the fourth time")
     probe.wait_flowing(after=now_ns())
     probe.stop()
-    assert not counters(lab.ha, "tunnel")["rx_clear"]
+    assert not counters(lab.ha, "drop")["rx_clear"]
 
 
 @needs_esp
@@ -190,7 +192,7 @@ def test_nothing_in_clear_when_one_end_is_gone(make_net):
         coa = lab.mr.status()["care_of"]
         forged = s6.IPv6(src=coa, dst=HA) / s6.IPv6(src=HOST, dst=CLIENT) / UDP(dport=9) / Raw(b"forged")
         wire.send(forged)
-        wait_for(lambda: counters(lab.ha, "tunnel")["rx_clear"] == 1, 10, "counted")
+        wait_for(lambda: counters(lab.ha, "drop")["rx_clear"] == 1, 10, "counted")
     finally:
         wire.close()
     for daemon in lab.ha, lab.mr:
@@ -205,6 +207,15 @@ def test_nothing_in_clear_when_one_end_is_gone(make_net):
     lab.leaks.check(saw_tunnel=False)
     for capture in lab.wire:
         assert not [p for p in capture.packets() if p.proto == IPV6]
+
+
+@needs_esp
+def test_both_ends_have_to_want_it(make_net):
+    """One says "esp", the other "none": no keys, no binding, and both say why."""
+    lab = Lab(make_net(TOPOLOGY), {"payload": "none"}, bind=False)
+    wait_for(lambda: counters(lab.ha)["key_payload"] >= 1, 15, "counted")
+    assert "payload is not the same at both ends" in lab.ha.log()
+    assert lab.ha.ask("bindings") == [] and lab.mr.status()["state"] == "registering"
 
 
 CONFS = {

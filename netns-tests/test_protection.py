@@ -935,7 +935,7 @@ def test_coming_home_with_keys_by_tls(make_net, engine):
     keys = key_file(net, "home.keys", f"psk MR-1 {PSK.hex()}")
     esp_ = {"protection": "esp", "engine": engine}
     world = World(net, "told", start="visit1", mr={
-        **esp_, "keys": keys, "retransmit_ms": 150 * PATIENCE}, ha={**esp_, "routers": [
+        **esp_, "keys": keys, "retransmit_ms": 150 * PATIENCE}, ha={**esp_, "dad_ms": 100, "routers": [
         {"name": "MR-1", "home_address": HOA, "prefixes": [NET], "tenant": "t", "keys": keys}]})
     world.mr.wait_bound()
     world.go("home")

@@ -10,7 +10,10 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/os/log.h"
 #include "common/os/protect.h"
+
+#define WARN_DAYS 14
 
 /* --- files --- */
 
@@ -111,6 +114,19 @@ void certs_check(struct conf *c, const struct certs_files *f)
 	if (certs_load(ctx, f, why) < 0)
 		conf_error(c, 0, "certificate", "%s", why);
 	SSL_CTX_free(ctx);
+}
+
+void certs_warn(const SSL_CTX *ctx, const struct certs_files *f)
+{
+	const X509 *cert = SSL_CTX_get0_certificate(ctx);
+	int days, seconds;
+
+	if (!cert || ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1)
+		return;
+	if (days < 0 || seconds < 0)
+		log_err("certificate: %s has expired: nobody takes it any more", f->certificate);
+	else if (days < WARN_DAYS)
+		log_warn("certificate: %s expires in %d days", f->certificate, days);
 }
 
 uint64_t certs_stamp(const struct certs_files *f)

@@ -52,6 +52,8 @@ void certs_check(struct conf *, const struct certs_files *);
 /* Makes 'ctx' show and demand certificates.  0, or -errno with 'why' (CERTS_WHY_SIZE), which names
  * the file. */
 int certs_load(SSL_CTX *, const struct certs_files *, char *why);
+/* A line in the log if the certificate that 'ctx' shows ends within two weeks. */
+void certs_warn(const SSL_CTX *, const struct certs_files *);
 /* Changes with each change of one of the files. */
 uint64_t certs_stamp(const struct certs_files *);
 /* Is 'id' a DNS name or URI among the certificate's subject alternative names (DNS: without regard

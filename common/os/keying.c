@@ -5,7 +5,6 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,65 +12,21 @@
 #include <utlist.h>
 #include "common/core/rd.h"
 #include "common/os/daemon.h"
-#include "common/os/keying.h"
+#include "common/os/keying_state.h"
 #include "common/os/log.h"
 
-#define LABEL       "EXPORTER-nemo-signalling"
-#define LABEL_DATA  "EXPORTER-nemo-payload"
-#define VERSION     1
-#define HELLO_SIZE  24
-#define KEY_SIZE    36 /* AES-256 key and salt */
-#define MAX_CONNS   128
-#define BEHIND      10 /* sd-event priority of a server's connections: signalling goes first, */
-#define LAST        11 /* and new ones come last */
-#define TIMEOUT_US  5000000
-#define WAIT_MIN_MS 500 /* between two tries of a router, doubling */
-#define WAIT_MAX_MS 16000
-#define REASON      256   /* octets of a reason for the log */
-#define QUIET_MS    10000 /* between two complaints in the log */
-
-struct who {
-	struct keys_psk psk; /* id "": none */
-	char cert_id[KEYS_CERT_SIZE];
-	struct in6_addr hoa;
-	struct who *next;
-};
-
-struct conn {
-	struct keying *k;
-	int fd;
-	SSL *ssl;
-	sd_event_source *io, *timer;
-	bool shaken, sent;
-	const struct who *who; /* whose identity the other end has shown (home agent) */
-	struct in6_addr ha, hoa, coa;
-	char subject[CERTS_ID_SIZE]; /* of the certificate that was shown; "": none yet */
-	uint32_t spi_in;
-	uint8_t out[HELLO_SIZE], in[HELLO_SIZE];
-	size_t n_in;
-	struct conn *prev, *next;
-};
-
-struct keying {
-	sd_event *event;
-	bool server;
-	struct in6_addr ha;
-	unsigned port;
-	int fd;
-	sd_event_source *listen;
-	SSL_CTX *ctx;
-	const struct certs_files *files; /* borrowed; NULL: no certificates */
-	uint64_t stamp;                  /* of these when they were read */
-	struct who *who;
-	struct conn *conns;
-	unsigned n_conns;
-	uint64_t wait_until, wait_ms; /* a router's next try, ms */
-	uint64_t quiet_until;         /* no complaint before, ms */
-	uint32_t last_spi;            /* a home agent's; 0: none yet */
-	keying_done_fn *done;
-	void *arg;
-	uint64_t counters[KEYING_N_COUNTERS];
-};
+#define LABEL        "EXPORTER-nemo-signalling"
+#define LABEL_DATA   "EXPORTER-nemo-payload"
+#define VERSION      1
+#define FLAG_PAYLOAD 1
+#define KEY_SIZE     36 /* AES-256 key and salt */
+#define MAX_CONNS    128
+#define BEHIND       10 /* sd-event priority of a server's connections: signalling goes first, */
+#define LAST         11 /* and new ones come last */
+#define TIMEOUT_US   5000000
+#define WAIT_MIN_MS  500 /* between two tries of a router, doubling */
+#define WAIT_MAX_MS  16000
+#define QUIET_MS     10000 /* between two complaints in the log */
 
 static void conn_free(struct conn *c)
 {
@@ -83,28 +38,6 @@ static void conn_free(struct conn *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	OPENSSL_clear_free(c, sizeof(*c));
-}
-
-/* What is wrong with the other end's certificate, or with whose it is; NULL: nothing. */
-static const char *judge_certificate(
-	const struct conn *c, enum keying_counter why, char text[REASON])
-{
-	long v = c->ssl ? SSL_get_verify_result(c->ssl) : X509_V_OK;
-	const char *what;
-
-	if (!*c->subject)
-		return NULL;
-	if (v != X509_V_OK)
-		what = X509_verify_cert_error_string(v);
-	else if (why != KEY_C_key_identity)
-		return NULL;
-	else if (c->k->server)
-		what = "is no router's identity";
-	else
-		what = *c->who->cert_id ? "has not home_agent_identity"
-					: "is not for the home agent's address";
-	snprintf(text, REASON, "certificate %.100s: %s", c->subject, what);
-	return text;
 }
 
 /* Says why there are no keys, by OpenSSL's record or errno (0: neither knows); once in a while
@@ -120,11 +53,13 @@ static void complain(struct conn *c, enum keying_counter why)
 	if (now < c->k->quiet_until)
 		return;
 	c->k->quiet_until = now + QUIET_MS;
-	certificate = judge_certificate(c, why, text);
+	certificate = keying_reason(c, why, text);
 	if (certificate)
 		reason = certificate;
 	else if (why == KEY_C_key_home_address)
 		reason = "the identity is not this home address's";
+	else if (why == KEY_C_key_payload)
+		reason = "payload is not the same at both ends";
 	else if (!reason)
 		reason = e ? strerror(e) : "cut off";
 	if (c->k->server)
@@ -139,83 +74,6 @@ static void fail(struct conn *c, enum keying_counter why)
 	c->k->counters[why]++;
 	complain(c, why);
 	conn_free(c);
-}
-
-/* --- pre-shared keys --- */
-
-static SSL_SESSION *session_of(SSL *ssl, const struct who *w)
-{
-	static const uint8_t suite[] = {0x13, 0x02}; /* TLS_AES_256_GCM_SHA384 */
-	SSL_SESSION *s = SSL_SESSION_new();
-
-	if (s && SSL_SESSION_set1_master_key(s, w->psk.secret, w->psk.size) == 1 &&
-		SSL_SESSION_set_cipher(s, SSL_CIPHER_find(ssl, suite)) == 1 &&
-		SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION) == 1)
-		return s;
-	SSL_SESSION_free(s);
-	return NULL;
-}
-
-static int find_session(SSL *ssl, const unsigned char *id, size_t size, SSL_SESSION **out)
-{
-	struct conn *c = SSL_get_app_data(ssl);
-
-	*out = NULL;
-	for (struct who *w = c->k->who; w && !*out; w = w->next) {
-		if (!size || strlen(w->psk.id) != size || memcmp(w->psk.id, id, size) != 0)
-			continue;
-		c->who = w;
-		*out = session_of(ssl, w);
-	}
-	return 1; /* without a session there have to be certificates */
-}
-
-static int use_session(
-	SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *size, SSL_SESSION **out)
-{
-	struct conn *c = SSL_get_app_data(ssl);
-
-	*out = NULL;
-	if (!*c->who->psk.id || (md && !EVP_MD_is_a(md, "SHA2-384")))
-		return 1;
-	*id = (const unsigned char *)c->who->psk.id;
-	*size = strlen(c->who->psk.id);
-	*out = session_of(ssl, c->who);
-	return *out != NULL;
-}
-
-/* --- certificates --- */
-
-/* Changes no verdict: the subject is for the log. */
-static int on_certificate(int ok, X509_STORE_CTX *store)
-{
-	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct conn *c = SSL_get_app_data(ssl);
-	const X509 *cert = X509_STORE_CTX_get0_cert(store);
-
-	if (cert && !*c->subject)
-		certs_subject(cert, c->subject);
-	return ok;
-}
-
-/* Whose the other end's certificate, which has passed all checks, is: 0, or what is wrong. */
-static int identify(struct conn *c)
-{
-	const X509 *cert = SSL_get0_peer_certificate(c->ssl);
-
-	if (!c->k->files || !cert || SSL_get_verify_result(c->ssl) != X509_V_OK)
-		return KEY_C_key_failed;
-	if (c->k->server) {
-		for (c->who = c->k->who; c->who; c->who = c->who->next)
-			if (certs_has_id(cert, c->who->cert_id))
-				return 0;
-		return KEY_C_key_identity;
-	}
-	if (*c->who->cert_id)
-		return certs_has_id(cert, c->who->cert_id) ? 0 : KEY_C_key_identity;
-	return X509_check_ip((X509 *)(uintptr_t)cert, c->ha.s6_addr, sizeof(c->ha.s6_addr), 0) == 1
-		       ? 0
-		       : KEY_C_key_identity;
 }
 
 /* --- the exchange --- */
@@ -241,7 +99,8 @@ static void make_hello(struct conn *c)
 
 	c->spi_in = choose_spi(c->k);
 	wr_u8(&w, VERSION);
-	wr_zero(&w, 3);
+	wr_u8(&w, c->k->payload ? FLAG_PAYLOAD : 0);
+	wr_zero(&w, 2);
 	wr_u32(&w, c->spi_in);
 	wr_addr6(&w, &c->hoa);
 }
@@ -311,18 +170,20 @@ static void finish(struct conn *c)
 static int judge(struct conn *c)
 {
 	struct rd r = rd_init(c->in, sizeof(c->in));
-	uint8_t version = rd_u8(&r);
+	uint8_t version = rd_u8(&r), flags = rd_u8(&r);
 	struct in6_addr hoa;
 	uint32_t spi;
 
-	rd_skip(&r, 3);
+	rd_skip(&r, 2);
 	spi = rd_u32(&r);
 	hoa = rd_addr6(&r);
 	if (version != VERSION || spi < ESP_MIN_SPI)
 		return KEY_C_key_failed;
 	if (c->k->server)
 		c->hoa = c->who->hoa;
-	return addr6_eq(&hoa, &c->hoa) ? 0 : KEY_C_key_home_address;
+	if (!addr6_eq(&hoa, &c->hoa))
+		return KEY_C_key_home_address;
+	return !(flags & FLAG_PAYLOAD) == !c->k->payload ? 0 : KEY_C_key_payload;
 }
 
 /* What OpenSSL wants next; false: it has failed. */
@@ -346,7 +207,7 @@ static int drive(struct conn *c)
 			return wants(c, r) ? 0 : KEY_C_key_failed + 1;
 		c->shaken = true;
 		/* By our pre-shared key, or who is it? */
-		wrong = SSL_session_reused(c->ssl) && c->who ? 0 : identify(c);
+		wrong = SSL_session_reused(c->ssl) && c->who ? 0 : keying_identify(c);
 		if (SSL_session_reused(c->ssl) && !c->who)
 			wrong = KEY_C_key_failed;
 		if (wrong)
@@ -403,47 +264,6 @@ static int on_timeout(sd_event_source *s, uint64_t usec, void *arg)
 	return 0;
 }
 
-/* A new context, with the certificates if there are any.  0 or -errno with 'why'; then the old one
- * stays. */
-static int open_tls(struct keying *k, char *why)
-{
-	SSL_CTX *ctx = SSL_CTX_new(k->server ? TLS_server_method() : TLS_client_method());
-	int r = -EIO;
-
-	snprintf(why, CERTS_WHY_SIZE, "TLS 1.3 can't be set up");
-	if (ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
-		SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") == 1 &&
-		SSL_CTX_set_num_tickets(ctx, 0) == 1)
-		r = k->files ? certs_load(ctx, k->files, why) : 0;
-	if (r < 0) {
-		SSL_CTX_free(ctx);
-		return r;
-	}
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	if (k->server)
-		SSL_CTX_set_psk_find_session_callback(ctx, find_session);
-	else
-		SSL_CTX_set_psk_use_session_callback(ctx, use_session);
-	SSL_CTX_free(k->ctx);
-	k->ctx = ctx;
-	return 0;
-}
-
-/* Certificates are renewed every now and then, revocation lists more often. */
-static void look_again(struct keying *k)
-{
-	uint64_t stamp = k->files ? certs_stamp(k->files) : k->stamp;
-	char why[CERTS_WHY_SIZE];
-
-	if (stamp == k->stamp)
-		return;
-	k->stamp = stamp;
-	if (open_tls(k, why) < 0)
-		log_warn("certificates: %s: those read before stay in use", why);
-	else
-		log_info("certificates: read again, for they have changed");
-}
-
 /* Takes 'fd' over in any case. */
 static struct conn *conn_new(struct keying *k, int fd)
 {
@@ -453,7 +273,7 @@ static struct conn *conn_new(struct keying *k, int fd)
 		close(fd);
 		return NULL;
 	}
-	look_again(k);
+	keying_look(k);
 	c->k = k;
 	c->fd = fd;
 	DL_APPEND(k->conns, c);
@@ -469,8 +289,6 @@ static struct conn *conn_new(struct keying *k, int fd)
 	}
 	if (k->server)
 		sd_event_source_set_priority(c->io, BEHIND);
-	if (k->files)
-		SSL_set_verify(c->ssl, SSL_get_verify_mode(c->ssl), on_certificate);
 	if (k->server)
 		SSL_set_accept_state(c->ssl);
 	else
@@ -575,19 +393,6 @@ void keying_hurry(struct keying *k)
 
 /* --- start and stop --- */
 
-int keying_certify(struct keying *k, const struct certs_files *files)
-{
-	char why[CERTS_WHY_SIZE];
-	int r;
-
-	k->files = files;
-	k->stamp = certs_stamp(files);
-	r = open_tls(k, why);
-	if (r < 0)
-		log_err("certificates: %s", why);
-	return r;
-}
-
 static int open_listener(struct keying *k)
 {
 	struct sockaddr_in6 at = {
@@ -616,7 +421,7 @@ int keying_open(struct keying **out, sd_event *event, const struct in6_addr *ha,
 		.event = event, .server = ha, .port = port, .fd = -1, .done = done, .arg = arg};
 	if (ha)
 		k->ha = *ha;
-	r = open_tls(k, why);
+	r = keying_tls(k, why);
 	if (r == 0 && ha)
 		r = open_listener(k);
 	if (r < 0) {
@@ -638,6 +443,11 @@ int keying_add(struct keying *k, const struct keys *keys, const struct in6_addr 
 	w->hoa = *hoa;
 	LL_PREPEND(k->who, w);
 	return 0;
+}
+
+void keying_payload(struct keying *k)
+{
+	k->payload = true;
 }
 
 uint64_t keying_counter(const struct keying *k, enum keying_counter c)

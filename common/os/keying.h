@@ -5,9 +5,10 @@
  *     router                                          home agent
  *       TLS 1.3 handshake: psk_dhe_ke, identity and secret of the key file's psk line; or
  *       certificates of both, whose identities the configuration names
- *       1 0 0 0 | SPI to the router | home address -->
- *            <-- 1 0 0 0 | SPI to the home agent | home address       then both close
+ *       1 F 0 0 | SPI to the router | home address -->
+ *            <-- 1 F 0 0 | SPI to the home agent | home address       then both close
  *
+ * F is 1 with payload = "esp", else 0, and has to be the same at both ends.
  * Each end chooses the SPI of what it will receive.  exporter("EXPORTER-nemo-signalling", home
  * agent | home address | SPI to home agent | SPI to router) gives two times AES-256 key and salt,
  * to the home agent first.  Every connection gives new keys, so numbers always begin at 1.
@@ -26,6 +27,7 @@
 	X(key_identity, \
 		"key exchanges refused: a good certificate, but of no identity that is expected") \
 	X(key_home_address, "key exchanges refused: the identity is not this home address's") \
+	X(key_payload, "key exchanges refused: payload = \"esp\" at one end only") \
 	X(key_limited, "key exchanges cut off, the longest open first: too many at once")
 enum keying_counter {
 #define X(name, text) KEY_C_##name,
@@ -51,6 +53,7 @@ int keying_add(struct keying *, const struct keys *, const struct in6_addr *hoa)
 /* A router's wish: asks 'ha' from 'coa', unless it does so already or did a moment ago. */
 void keying_start(struct keying *, const struct in6_addr *coa, const struct in6_addr *ha,
 	const struct in6_addr *hoa);
-void keying_hurry(struct keying *); /* the other end is there again: don't wait between tries */
+void keying_hurry(struct keying *);   /* the other end is there again: don't wait between tries */
+void keying_payload(struct keying *); /* the tunnel's packets are under ESP here */
 uint64_t keying_counter(const struct keying *, enum keying_counter);
 void keying_close(struct keying *); /* wipes the secrets; accepts NULL */

@@ -325,6 +325,8 @@ int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha
 		open_keys(p, p->session_file);
 	if (r < 0)
 		log_err("key exchange: port %u: %s", port, strerror(-r));
+	if (r == 0 && p->tunnels)
+		keying_payload(p->keying);
 	if (r == 0 && *files->certificate)
 		r = keying_certify(p->keying, files);
 	return r;

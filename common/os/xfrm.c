@@ -210,12 +210,21 @@ int xfrm_policy_drop(struct xfrm *x, const struct xfrm_pair *pair)
 
 /* --- what an earlier run left --- */
 
-struct found { /* the first of ours in a dump */
-	bool any;
+struct found { /* one of ours */
 	struct in6_addr src, dst;
 	uint32_t spi;
 	uint8_t dir;
 };
+
+struct batch { /* as many of them as one dump may bring */
+	unsigned n;
+	struct found v[256];
+};
+
+static struct found *next(struct batch *b)
+{
+	return b->n < sizeof(b->v) / sizeof(b->v[0]) ? &b->v[b->n++] : NULL;
+}
 
 static bool ours(uint32_t reqid)
 {
@@ -225,14 +234,17 @@ static bool ours(uint32_t reqid)
 static int on_sa(const struct nlmsghdr *h, void *arg)
 {
 	struct xfrm_usersa_info sa;
-	struct found *f = arg;
+	struct found *f;
 
-	if (f->any || !get_header(h, &sa, sizeof(sa)) || !ours(sa.reqid) ||
+	/* Without an SPI it only says that there should be one; it goes by itself. */
+	if (!get_header(h, &sa, sizeof(sa)) || !ours(sa.reqid) || !sa.id.spi ||
 		sa.id.proto != IPPROTO_ESP || sa.family != AF_INET6)
 		return MNL_CB_OK;
-	f->any = true;
-	memcpy(&f->dst, &sa.id.daddr, sizeof(f->dst));
-	f->spi = ntohl(sa.id.spi);
+	f = next(arg);
+	if (f) {
+		memcpy(&f->dst, &sa.id.daddr, sizeof(f->dst));
+		f->spi = ntohl(sa.id.spi);
+	}
 	return MNL_CB_OK;
 }
 
@@ -240,9 +252,9 @@ static int on_policy(const struct nlmsghdr *h, void *arg)
 {
 	struct xfrm_userpolicy_info p;
 	const struct nlattr *a;
-	struct found *f = arg;
+	struct found *f;
 
-	if (f->any || !get_header(h, &p, sizeof(p)))
+	if (!get_header(h, &p, sizeof(p)))
 		return MNL_CB_OK;
 	mnl_attr_for_each(a, h, sizeof(p))
 	{
@@ -251,7 +263,9 @@ static int on_policy(const struct nlmsghdr *h, void *arg)
 		if (mnl_attr_get_type(a) != XFRMA_TMPL ||
 			mnl_attr_get_payload_len(a) < sizeof(*t) || !ours(t->reqid))
 			continue;
-		f->any = true;
+		f = next(arg);
+		if (!f)
+			break;
 		memcpy(&f->src, &p.sel.saddr, sizeof(f->src));
 		memcpy(&f->dst, &p.sel.daddr, sizeof(f->dst));
 		f->dir = p.dir;
@@ -259,33 +273,36 @@ static int on_policy(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-static int find(struct xfrm *x, uint16_t type, mnl_cb_t cb, struct found *out)
+static int find(struct xfrm *x, uint16_t type, mnl_cb_t cb, struct batch *out)
 {
 	struct nlmsghdr *h = begin(x, type, NLM_F_DUMP);
 
 	memset(out, 0, sizeof(*out));
-	if (type == XFRM_MSG_GETPOLICY)
-		mnl_nlmsg_put_extra_header(h, sizeof(struct xfrm_userpolicy_id));
-	else
-		mnl_nlmsg_put_extra_header(h, sizeof(struct xfrm_usersa_id));
+	mnl_nlmsg_put_extra_header(h, type == XFRM_MSG_GETPOLICY ? sizeof(struct xfrm_userpolicy_id)
+								 : sizeof(struct xfrm_usersa_id));
 	return ask(x, h, cb, out);
+}
+
+static int drop_found(struct xfrm *x, const struct found *f)
+{
+	return f->spi ? xfrm_sa_drop(x, &f->dst, f->spi) : policy_drop(x, f->dir, &f->src, &f->dst);
 }
 
 int xfrm_sweep(struct xfrm *x)
 {
-	struct found f;
-	int r;
+	static const struct {
+		uint16_t type;
+		mnl_cb_t cb;
+	} kinds[] = {{XFRM_MSG_GETPOLICY, on_policy}, {XFRM_MSG_GETSA, on_sa}};
+	struct batch b;
+	int r = 0;
 
-	do { /* one a dump: there are few */
-		r = find(x, XFRM_MSG_GETPOLICY, on_policy, &f);
-		if (r == 0 && f.any)
-			r = policy_drop(x, f.dir, &f.src, &f.dst);
-	} while (r == 0 && f.any);
-	while (r == 0) {
-		r = find(x, XFRM_MSG_GETSA, on_sa, &f);
-		if (r < 0 || !f.any)
-			break;
-		r = xfrm_sa_drop(x, &f.dst, f.spi);
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]) && r == 0; k++) {
+		do {
+			r = find(x, kinds[k].type, kinds[k].cb, &b);
+			for (unsigned i = 0; i < b.n && r == 0; i++)
+				r = drop_found(x, &b.v[i]);
+		} while (r == 0 && b.n == sizeof(b.v) / sizeof(b.v[0]));
 	}
 	return r;
 }

@@ -11,7 +11,7 @@ out=$(realpath -m "${B:-build}")/image
 suite=bookworm
 packages=systemd-sysv,udev,kmod,iproute2,qemu-guest-agent,zstd
 packages+=,linux-image-cloud-amd64,initramfs-tools,busybox
-packages+=,libnl-3-200,libnl-route-3-200,libconfig9,libjansson4,libbpf1,libnftables1,libssl3,libcap-ng0,libmicrohttpd12
+packages+=,libnl-3-200,libnl-route-3-200,libconfig9,libjansson4,libbpf1,libnftables1,libmnl0,libssl3,libcap-ng0,libmicrohttpd12
 cmdline="root=LABEL=nemo-root ro console=tty0 console=ttyS0 net.ifnames=0 quiet"
 cmdline+=" systemd.show_status=false"
 
