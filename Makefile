@@ -260,7 +260,7 @@ lab: deps tools $(IMAGE) ## two hypervisors, a router and a service as virtual m
 lab-migrate lab-down: ## migrate the lab's machines to the other hypervisor; end the lab
 	@cd netns-tests && $(PYTHON) -m vm.lab $(@:lab-%=%)
 
-drill-vm: deps tools $(IMAGE) ## live migrations under traffic: MOVES=20, ORDER="service first"
+drill-vm: deps tools $(IMAGE) ## live migrations under traffic: MOVES=20, ORDER="service first"; MATRIX=1; TURNS=1
 	@$(PYTHON) netns-tests/vm/drill.py
 
 image: deps all $(IMAGE) ## the mobile router as a virtual machine: build/image/nemo-mr.qcow2

@@ -3,8 +3,10 @@ fro while IPv6 and IPv4 clients use the service.
 
 MOVES=20, ORDER=together (or "router first", "service first").  Writes build/drill/vm.json and a
 picture, build/drill/vm.svg.  Fails if a TCP connection breaks or an HTTP request is lost.
+MATRIX=1: see matrix.py.  TURNS=1: see turns.py.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -64,7 +66,7 @@ class Traffic:
             loop = self.loops[family]
             loop.send_signal(signal.SIGTERM)
             result[family] = {"tcp": self.transfers[family].stop(),
-                              "http": json.loads(loop.communicate(timeout=30)[0])}  # fmt: skip
+                              "http": json.loads(loop.communicate(timeout=60)[0])}  # fmt: skip
         return result
 
 
@@ -187,6 +189,9 @@ def main():
         return 2
     ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
     ns.remove_leftovers()
+    for name in "matrix", "turns":
+        if os.environ.get(name.upper()):
+            return importlib.import_module(f"vm.{name}").main()
     print("starting the lab: half a minute", flush=True)
     net, lab = labs.build()
     with net:
