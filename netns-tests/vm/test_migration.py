@@ -57,7 +57,7 @@ def test_broken_configuration_is_told_on_the_console(tmp_path):
 def carries_on(lab, loops, transfers):
     for family, loop in loops.items():
         loop.send_signal(signal.SIGTERM)
-        http = json.loads(loop.communicate(timeout=30)[0])
+        http = json.loads(loop.communicate(timeout=60)[0])
         assert http["lost"] == 0 and http["requests"] > 5, (family, http)
     for family, transfer in transfers.items():
         tcp = transfer.stop()
