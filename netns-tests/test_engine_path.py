@@ -87,9 +87,6 @@ def route_mtu(box, prefix="2001:db8:9::/64"):
 
 # --- errors from inside the tunnel (RFC 2473 s8) ---
 
-NO_FRAGMENTS = "the kernel's tunnel sends no fragments"
-KERNELS = "the kernel's tunnel relays and sets its MTU by itself"
-
 
 @pytest.mark.parametrize("kind_of, fields", [
     (ICMPv6DestUnreach, {"code": 0}),
@@ -110,23 +107,19 @@ def test_unreachable_is_relayed(ha, kind_of, fields):
 def test_a_care_of_address_is_not_given_up_at_once(ha):
     """The access router that a migrated router has left says Address Unreachable: held back for
     five seconds, since connections that are being made would not survive it."""
-    ha.only("ebpf", KERNELS)
     outer = outer_of(ha, IPv6(src=CLIENT, dst=HOST) / payload("lost"), "lost")
     unreachable = error(outer, ICMPv6DestUnreach, code=3)
     ha.right.send(unreachable)
     wait_for(lambda: ha.engine.counts() == {"icmp_held": 1}, 5, ha.engine.counts)
     assert not ha.left.receive(lambda p: ICMPv6DestUnreach in p, timeout=0)
 
-    def relayed():
-        ha.right.send(unreachable)
-        return ha.left.receive(lambda p: ICMPv6DestUnreach in p, timeout=0.2)
-
-    assert wait_for(relayed, 20, ha.engine.counts)[ICMPv6DestUnreach].code == 3
+    ha.engine.do("ahead 5")
+    ha.right.send(unreachable)
+    assert ha.left.receive(lambda p: ICMPv6DestUnreach in p)[ICMPv6DestUnreach].code == 3
 
 
 def test_unreachable_is_relayed_by_a_router(mr):
     """To the mobile network's node, and not from the care-of address, which means nothing there."""
-    mr.only("ebpf", KERNELS)
     mr.net["box"].batch([f"addr add {HOA}/128 dev nemo0"])
     outer = outer_of(mr, IPv6(src=CLIENT, dst="2001:db8:77::1") / payload("lost"), "lost")
     mr.right.send(error(outer, ICMPv6DestUnreach, code=0))
@@ -141,21 +134,43 @@ def test_too_big_lowers_the_tunnels_mtu(ha):
     got = ha.left.receive(lambda p: ICMPv6PacketTooBig in p)
     assert got[ICMPv6PacketTooBig].mtu == 1360
     assert bytes(got[ICMPv6PacketTooBig].payload) == bytes(outer.payload)[:1232 - 40]
-    if ha.kind == "ebpf":
-        assert route_mtu(ha) == 1360
-        assert ha.engine.counts() == {"icmp_mtu": 1, "icmp_relayed": 1}
+    assert route_mtu(ha) == 1360
+    assert ha.engine.counts() == {"icmp_mtu": 1, "icmp_relayed": 1}
     ha.left.send(sized(1361))
     got = ha.left.receive(lambda p: ICMPv6PacketTooBig in p)
     assert got[ICMPv6PacketTooBig].mtu == 1360
     assert len(outer_of(ha, sized(1360, fill=b"t"), "ttt")) == 1400
     # Another path may be wider; the home address' other tunnel never was narrower.
-    if ha.kind == "ebpf":
-        ha.engine.do(HA_PUT)
-        assert route_mtu(ha) == 1360, "a refresh is no other path"
-        ha.engine.do(HA_PUT.replace(COA, COA2))
-        assert route_mtu(ha) is None
-        assert len(outer_of(ha, sized(1460, fill=b"u"), "uuu")) == 1500
+    ha.engine.do(HA_PUT)
+    assert route_mtu(ha) == 1360, "a refresh is no other path"
+    ha.engine.do(HA_PUT.replace(COA, COA2))
+    assert route_mtu(ha) is None
+    assert len(outer_of(ha, sized(1460, fill=b"u"), "uuu")) == 1500
     assert len(outer_of(ha, sized(1460, dst=OTHER_HOST, fill=b"v"), "vvv")) == 1500
+
+
+def test_what_was_learned_is_forgotten(ha):
+    """RFC 8201 s4: a larger MTU is tried again ten minutes after the last Packet Too Big, and not
+    before five."""
+    outer = outer_of(ha, sized(1460), "sss")
+    ha.right.send(error(outer, ICMPv6PacketTooBig, mtu=1400))
+    assert ha.left.receive(lambda p: ICMPv6PacketTooBig in p)[ICMPv6PacketTooBig].mtu == 1360
+    ha.engine.do("ahead 300")
+    smaller = outer_of(ha, sized(1360, fill=b"t"), "ttt")
+    ha.right.send(error(smaller, ICMPv6PacketTooBig, mtu=1340))
+    assert ha.left.receive(lambda p: ICMPv6PacketTooBig in p)[ICMPv6PacketTooBig].mtu == 1300
+    for ahead in 600, 890:
+        ha.engine.do(f"ahead {ahead}", HA_PUT)  # a refresh looks at the time, too
+        assert route_mtu(ha) == 1300
+    ha.engine.do("ahead 900")
+    wait_for(lambda: route_mtu(ha) is None, 10, "the route's MTU")
+    outer = outer_of(ha, sized(1460, fill=b"w"), "www")
+    # The path is as narrow as it was.
+    ha.right.send(error(outer, ICMPv6PacketTooBig, mtu=1400))
+    assert ha.left.receive(lambda p: ICMPv6PacketTooBig in p)[ICMPv6PacketTooBig].mtu == 1360
+    assert route_mtu(ha) == 1360
+    ha.engine.do("ahead 1510", HA_PUT)
+    assert route_mtu(ha) is None
 
 
 def test_too_big_for_the_least_packets(ha):
@@ -165,7 +180,6 @@ def test_too_big_for_the_least_packets(ha):
     got = ha.left.receive(lambda p: ICMPv6PacketTooBig in p)
     assert got[ICMPv6PacketTooBig].mtu == 1280
     assert len(outer_of(ha, sized(1260), "sss")) == 1300
-    ha.only("ebpf", NO_FRAGMENTS)
     ha.left.send(sized(1280, fill=b"f"))
     parts = [ha.right.receive(lambda p: IPv6ExtHdrFragment in p) for _ in range(2)]
     assert all(parts) and all(len(p) <= 1300 for p in parts)
@@ -174,7 +188,6 @@ def test_too_big_for_the_least_packets(ha):
 
 def test_too_big_about_a_small_packet_is_not_relayed(ha):
     """s8.2: only if what was inside is larger than 1280; the MTU falls all the same."""
-    ha.only("ebpf", KERNELS)
     outer = outer_of(ha, sized(1280), "sss")
     ha.right.send(error(outer, ICMPv6PacketTooBig, mtu=1300))
     wait_for(lambda: ha.engine.counts() == {"icmp_mtu": 1}, 5, ha.engine.counts)
@@ -185,7 +198,6 @@ def test_too_big_about_a_small_packet_is_not_relayed(ha):
 @pytest.mark.parametrize("pointer, limit, relayed", [(44, 0, True), (44, 1, True), (42, 0, False)])
 def test_parameter_problem_at_the_limit_is_relayed(ha, pointer, limit, relayed):
     """s8.1: a used-up encapsulation limit is the inner packet's matter, other fields are not."""
-    ha.only("ebpf", KERNELS)
     first = IPv6ExtHdrDestOpt(nh=17, options=[tel(limit + 1), PAD], autopad=0)
     outer = outer_of(ha, IPv6(src=CLIENT, dst=HOST) / first / payload("deep"), "deep")
     assert bytes(outer)[40:48] == bytes([41, 0, 4, 1, limit, 1, 1, 0])
@@ -201,7 +213,6 @@ def test_parameter_problem_at_the_limit_is_relayed(ha, pointer, limit, relayed):
 
 def test_errors_that_can_not_be_true(ha):
     """They change nothing and are passed on to nobody (RFC 8201 s4, s6; HOSTILE 14)."""
-    ha.only("ebpf", KERNELS)
     inside = sized(1460)
     right = tunnel(inside, src=BOX, dst=COA)
     cut = tunnel(inside, src=BOX, dst=COA)
@@ -234,7 +245,6 @@ def test_errors_that_can_not_be_true(ha):
 
 def test_no_error_about_an_error(ha):
     """RFC 4443 s2.4(e): what was inside was an error itself."""
-    ha.only("ebpf", KERNELS)
     inside = IPv6(src=CLIENT, dst=HOST) / ICMPv6DestUnreach(code=1) / sized(100, HOST, CLIENT)
     outer = outer_of(ha, inside, "sss")
     ha.right.send(error(outer, ICMPv6DestUnreach, code=0))
@@ -244,10 +254,9 @@ def test_no_error_about_an_error(ha):
 
 def test_errors_are_rate_limited(ha):
     """RFC 4443 s2.4(f): a hundred in a second."""
-    ha.only("ebpf", KERNELS)
     outer = outer_of(ha, IPv6(src=CLIENT, dst=HOST) / payload("lost"), "lost")
-    ha.right.send(*[error(outer, ICMPv6DestUnreach, code=0)] * 400)
-    wait_for(lambda: sum(ha.engine.counts().values()) == 400, 5, ha.engine.counts)
+    ha.right.send_often(error(outer, ICMPv6DestUnreach, code=0), 200)
+    wait_for(lambda: sum(ha.engine.counts().values()) == 200, 5, ha.engine.counts)
     counts = ha.engine.counts()
     assert counts["icmp_limited"] > 0 and counts["icmp_relayed"] >= 100
 
@@ -267,8 +276,6 @@ def test_small_packets_are_fragmented(narrow_ha, size):
     """s7.1: up to 1280 octets nothing is refused; fragments fit the path and are whole packets
     again at the far end."""
     box, packet = narrow_ha, sized(size)
-    if size > 1240:
-        box.only("ebpf", NO_FRAGMENTS)
     box.left.send(packet)
     parts = [box.right.receive(lambda p: p.dst == COA) for _ in range(1 if size == 1240 else 2)]
     assert all(parts) and all(len(p) <= 1280 for p in parts)
@@ -288,7 +295,6 @@ def test_large_packets_are_refused(narrow_ha):
 
 
 def test_fragments_keep_the_traffic_class(narrow_ha):
-    narrow_ha.only("ebpf", NO_FRAGMENTS)
     packet = sized(1280)
     packet.tc = 0xB9
     narrow_ha.left.send(packet)
@@ -339,7 +345,9 @@ def check_stays(box, outside):
     for n, dst in enumerate(LINK_ONLY, 1):
         with pytest.raises(OSError):  # the socket is told that it was dropped
             device.send(IPv6(src=HOST, dst=dst) / payload("stays"))
-        wait_for(lambda: box.engine.drops() == {"tx_no_tunnel": n}, 5, box.engine.drops)
+        # The kernel's own multicast reports may be among them.
+        wait_for(lambda: box.engine.drops().get("tx_no_tunnel", 0) >= n, 5, box.engine.drops)
+    assert set(box.engine.drops()) == {"tx_no_tunnel"}
     device.send(IPv6(src=CLIENT, dst=outside) / payload("goes"))
     assert box.right.receive(lambda p: p.nh == 41)[UDP].load == b"goes"
 
@@ -360,7 +368,6 @@ def test_what_belongs_to_a_link_stays_there_by_a_router(mr):
 @pytest.fixture
 def limiting(make_net, kind):
     box = Box(make_net(TOPOLOGY), kind, "-l", "4", "-M", "1452")
-    box.only("ebpf", "the kernel's tunnel in external mode knows no limit")
     box.engine.do(HA_PUT)
     return box
 
@@ -394,7 +401,6 @@ LIMITED = {
 @pytest.mark.parametrize("where", LIMITED)
 def test_limit_without_one_of_its_own(ha, where):
     """4.1.1-12: what a packet brings is taken down by one even if no limit is configured."""
-    ha.only("ebpf", "the kernel's tunnel in external mode knows no limit")
     make, limit = LIMITED[where]
     outer = outer_of(ha, IPv6(src=CLIENT, dst=HOST) / make(), "limit")
     assert limit_of(outer) == (None if limit is None else limit - 1)
@@ -419,15 +425,13 @@ def test_limit_used_up(ha, before):
         options = IPv6ExtHdrHopByHop(nh=60, options=[PadN(optdata=b"\0" * 4)]) / options
     packet = IPv6(bytes(IPv6(src=CLIENT, dst=HOST) / options))
     ha.left.send(packet)
-    if ha.kind == "ebpf":
-        got = ha.left.receive(lambda p: ICMPv6ParamProblem in p)
-        problem = got[ICMPv6ParamProblem]
-        assert (got.src, problem.code, problem.ptr) == (BOX, 0, 44 + before)
-        packet.hlim -= 1
-        assert bytes(problem.payload) == bytes(packet)
-        assert bytes(packet)[problem.ptr - 2:problem.ptr + 1] == bytes([4, 1, 0])
-    if ha.kind == "ebpf" or not before:
-        wait_for(lambda: ha.engine.drops() == {"tx_encap_limit": 1}, 5, ha.engine.drops)
+    got = ha.left.receive(lambda p: ICMPv6ParamProblem in p)
+    problem = got[ICMPv6ParamProblem]
+    assert (got.src, problem.code, problem.ptr) == (BOX, 0, 44 + before)
+    packet.hlim -= 1
+    assert bytes(problem.payload) == bytes(packet)
+    assert bytes(packet)[problem.ptr - 2:problem.ptr + 1] == bytes([4, 1, 0])
+    wait_for(lambda: ha.engine.drops() == {"tx_encap_limit": 1}, 5, ha.engine.drops)
 
 
 def test_limit_counts_for_sizes(limiting):
@@ -440,7 +444,6 @@ def test_limit_counts_for_sizes(limiting):
 
 def test_a_limit_that_was_not_reckoned_with(ha):
     """A packet that brings a limit needs eight octets more: no room is an error, not a loss."""
-    ha.only("ebpf", "the kernel's tunnel in external mode knows no limit")
     options = IPv6ExtHdrDestOpt(nh=17, options=[tel(7), PAD], autopad=0)
     ha.left.send(IPv6(src=CLIENT, dst=HOST) / options / UDP() / Raw(bytes(1460 - 56)))
     got = ha.left.receive(lambda p: ICMPv6PacketTooBig in p)
@@ -452,12 +455,10 @@ def test_a_limit_that_was_not_reckoned_with(ha):
 
 # The other router's care-of address is in the first one's network.
 BEHIND = OTHER_PUT.replace(OTHER_COA, HOST).replace(" 2 routes", " 1 routes")
-NO_NESTING = "the kernel takes a tunnel into its own device for a routing loop"
 
 
 def test_nested_out(ha):
     """3.4-02: what was encapsulated is routed into another tunnel and encapsulated again."""
-    ha.only("ebpf", NO_NESTING)
     ha.engine.do(BEHIND)
     got = outer_of(ha, IPv6(src=CLIENT, dst=OTHER_HOST) / payload("twice"), "twice")
     assert (got.src, got.dst, got.nh) == (BOX, COA, 41)
@@ -468,7 +469,6 @@ def test_nested_out(ha):
 
 def test_nested_in(ha):
     """3.4-01: what came out of a tunnel is a tunnel packet to this node again."""
-    ha.only("ebpf", NO_NESTING)
     ha.engine.do(BEHIND)
     ha.right.send(tunnel(tunnel(inner(src=OTHER_HOST, text="twice"), src=HOST)))
     got = ha.left.receive(has("twice"))
@@ -490,16 +490,19 @@ def test_a_network_reaches_its_home_agent(ha):
     assert got and got.dst == COA and ICMPv6EchoReply in got
 
 
-def test_nesting_is_refused_where_it_can_not_work(ha):
-    """Better no binding than one whose packets are lost."""
-    ha.only("ip6tnl", "it can")
-    assert ha.engine.ask(BEHIND)["rc"] == -40  # ELOOP
+def test_nested_in_any_order(ha):
+    """What is around a tunnel may come after it, and go before it."""
+    ha.engine.do(f"drop {HOA}", BEHIND)
+    ha.left.send(IPv6(src=CLIENT, dst=OTHER_HOST) / payload("too early"))
+    ha.engine.do(HA_PUT)
+    got = outer_of(ha, IPv6(src=CLIENT, dst=OTHER_HOST) / payload("in order"), "in order")
+    assert got.nh == 41 and got.payload.nh == 41
     ha.engine.do(OTHER_PUT)
+    assert outer_of(ha, IPv6(src=CLIENT, dst=OTHER_HOST) / payload("out"), "out").payload.nh == 17
 
 
 def test_nested_sizes(ha):
     """s6.7: each level takes its headers off the MTU of the one around it."""
-    ha.only("ebpf", NO_NESTING)
     ha.engine.do(BEHIND)
     assert route_mtu(ha, "2001:db8:8::/64") == 1420
     ha.left.send(sized(1421, dst=OTHER_HOST))

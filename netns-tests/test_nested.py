@@ -14,7 +14,6 @@ out of mr2's (RFC 3963 s1: to any depth; RFC 2473 s4).
 
 import pytest
 
-from conftest import ENGINES
 from lib.capture import LeakCheck
 from lib.daemon import Daemon
 from lib.mipv6 import TUNNEL, Wire, echo, mac_of
@@ -24,8 +23,6 @@ from lib.wait import wait_for
 from scapy.layers import inet6 as s6
 
 HA, CLIENT = "2001:db8:ffff::1", "2001:db8:c::2"
-pytestmark = pytest.mark.skipif(
-    "ebpf" not in ENGINES, reason="engine ip6tnl puts no tunnel into a tunnel")
 
 
 def hoa(n):
@@ -70,18 +67,18 @@ def topology(path_mtu=1500, n_routers=3, ra=""):
 
 
 class Lab:
-    def __init__(self, net, n_routers=3, **conf):
+    def __init__(self, net, engine, n_routers=3, **conf):
         self.net = net
         self.host = f"2001:db8:d:{n_routers}::2"
         self.leaks = LeakCheck(net, [("ar1", "site"), ("ar2", "site")], ["2001:db8:d::/48"])
         numbers = range(1, n_routers + 1)
         self.ha = Daemon(net, "ha", "nemo-ha", {
             "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
-            "aggregates": ["2001:db8:d::/48"], "engine": "ebpf",
+            "aggregates": ["2001:db8:d::/48"], "engine": engine,
             "routers": [{"name": f"MR-{n}", "home_address": hoa(n), "prefixes": [net_of(n)],
                          "tenant": "one"} for n in numbers], **conf}).start()
         self.mr = [Daemon(net, f"mr{n}", "nemo-mr", {
-            "name": f"MR-{n}", "home_address": hoa(n), "home_agents": [HA], "engine": "ebpf",
+            "name": f"MR-{n}", "home_address": hoa(n), "home_agents": [HA], "engine": engine,
             "uplinks": [{"interface": "eth0"}],
             "networks": [{"prefix": net_of(n), "interface": "eth1"}], **conf}).start()
             for n in numbers]
@@ -128,9 +125,9 @@ def headers(packet):
     return found
 
 
-def test_three_levels(make_net):
+def test_three_levels(make_net, engine):
     """Ping, bulk TCP, sizes; then the outermost router moves, and only it registers anew."""
-    lab = Lab(make_net(topology()))
+    lab = Lab(make_net(topology()), engine)
     net = lab.net
     coas = [lab.coa(n) for n in (1, 2, 3)]
     assert [c.startswith(p) for c, p in zip(
@@ -176,9 +173,9 @@ def test_three_levels(make_net):
     lab.stop()
 
 
-def test_three_levels_with_a_limit(make_net):
+def test_three_levels_with_a_limit(make_net, engine):
     """RFC 2473 s4.1: a limit of 4 is 2 in the outermost of three headers; MTUs reckon with it."""
-    lab = Lab(make_net(topology()), encap_limit=4)
+    lab = Lab(make_net(topology()), engine, encap_limit=4)
     at_ha = Wire(lab.net, "core", "ha", mac_of(lab.net, "ha", "eth0"))
     lab.net["client"].run(f"ping -6 -c 1 -W 5 {lab.host}")
     mark = at_ha.mark()
@@ -196,18 +193,18 @@ def test_three_levels_with_a_limit(make_net):
     lab.stop(plain=False)
 
 
-def test_a_limit_that_does_not_suffice(make_net):
+def test_a_limit_that_does_not_suffice(make_net, engine):
     """RFC 2473 s4.1.1, s8.1: the router in the middle refuses, which the innermost relays."""
-    lab = Lab(make_net(topology()), encap_limit=1)
+    lab = Lab(make_net(topology()), engine, encap_limit=1)
     host = lab.net["host"].out(["ping", "-6", "-c1", "-W5", CLIENT], check=False)
     assert "Address unreachable" in host or "unreachable" in host.lower(), host
     lab.stop(plain=False)
 
 
 @pytest.mark.parametrize("path_mtu", [1280, 1319, 1400])
-def test_a_narrow_path(make_net, path_mtu):
+def test_a_narrow_path(make_net, engine, path_mtu):
     """RFC 2473 s7, s8: routers in the path tell, both ends take it in, small packets always pass."""
-    lab = Lab(make_net(topology(path_mtu, n_routers=1)), n_routers=1)
+    lab = Lab(make_net(topology(path_mtu, n_routers=1)), engine, n_routers=1)
     most = max(1280, path_mtu - 40)
     for node, dst in (("client", lab.host), ("host", CLIENT)):
         wait_for(lambda: lab.ping(most, node, dst), 10, f"{most} octets from {node}")
@@ -230,9 +227,9 @@ def test_a_narrow_path(make_net, path_mtu):
     lab.stop()
 
 
-def test_the_visited_link_says_its_mtu(make_net):
+def test_the_visited_link_says_its_mtu(make_net, engine):
     """RFC 4861 s6.3.4: the router's MTU option holds for tunnel packets, too, until the next link."""
-    lab = Lab(make_net(topology(n_routers=1, ra="AdvLinkMTU 1400;")), n_routers=1)
+    lab = Lab(make_net(topology(n_routers=1, ra="AdvLinkMTU 1400;")), engine, n_routers=1)
     net = lab.net
     assert " mtu 1400" in net["mr1"].out("ip -6 route show default")
     assert " mtu 1360" in net["mr1"].out("ip -6 route show default table 139 dev nemo0")

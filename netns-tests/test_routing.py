@@ -17,10 +17,12 @@ import pytest
 
 from conftest import ENGINES
 from lib import ROOT
-from lib.capture import LeakCheck
+from lib.capture import Capture, LeakCheck
 from lib.daemon import Daemon
 from lib.topo import Link, Node, Radvd, Topology, stop
 from lib.wait import wait_for
+from test_payload import SECRET, needs_esp
+from test_protection import key_file
 
 HA, HOA, CLIENT, HOST = "2001:db8:ffff::1", "2001:db8:d::1", "2001:db8:c::2", "2001:db8:500:1::2"
 MNP, RANGE, LEARNED = "2001:db8:d:1::/64", "2001:db8:500::/40", "2001:db8:500:1::/64"
@@ -78,19 +80,22 @@ class Bird:
 
 
 class Lab:
-    def __init__(self, net, engine):
+    def __init__(self, net, engine, keys=None):
+        """'keys': signalling and payload under ESP."""
         self.net = net
+        esp = {"payload": "esp", "protection": "esp"} if keys else {}
+        own = {"keys": keys} if keys else {}
         self.leaks = LeakCheck(net, [("ar1", "site"), ("ar2", "site")], ["2001:db8:d::/48", RANGE])
         self.ha = Daemon(net, "ha", "nemo-ha", {
             "address": HA, "interfaces": ["eth0"], "home_prefixes": ["2001:db8:d::/64"],
             "aggregates": ["2001:db8:d::/48", RANGE], "engine": engine,
             "routers": [{"name": "MR-1", "home_address": HOA, "prefixes": [MNP], "learn": [RANGE],
-                         "tenant": "one"}]}).start()
+                         "tenant": "one", **own}], **esp}).start()
         self.mr = Daemon(net, "mr", "nemo-mr", {
             "name": "MR-1", "home_address": HOA, "home_agents": [HA], "engine": engine,
             "mode": "implicit", "lifetime": LIFETIME_S, "announce": [RANGE],
             "uplinks": [{"interface": "eth0"}],
-            "networks": [{"prefix": MNP, "interface": "eth1"}]}).start()
+            "networks": [{"prefix": MNP, "interface": "eth1"}], **own, **esp}).start()
         self.mr.wait_bound()
 
     def birds(self):
@@ -217,4 +222,24 @@ def test_only_what_a_router_may_announce_is_learned(lab):
     via("2001:db8:500::/48", verb="del")
     wait_for(lambda: "2001:db8:500::/48" not in lab.learned(), 10, "withdrawn")
     wait_for(lambda: len(lab.learned()) == 31, 10, "one of the refused has room now")
+    lab.stop(traffic=False)
+
+
+@needs_esp
+def test_routing_messages_are_confidential(make_net):
+    """RFC 3963 s8, s9: with payload = "esp" they go through the tunnel like all else, in ESP."""
+    net = make_net(TOPOLOGY)
+    marker = b"\xff" * 16  # every BGP message begins with it (RFC 4271 s4.1)
+    site = Capture(net, "ar1", "site", what="ip6", snap=2000)
+    lab = Lab(net, "ip6tnl", key_file(net, "blue.keys", SECRET))
+    inside = Capture(net, "mr", "nemo0", what="tcp port 179", snap=2000)
+    lab.birds()
+    assert lab.learned() == [LEARNED]
+    lab.both_ways()
+    for capture in site, inside:
+        capture.stop()
+    with open(inside.path, "rb") as f:
+        assert marker in f.read(), "what would be seen"
+    outside = [p for p in site.packets() if str(p.src) == HA or str(p.dst) == HA]
+    assert outside and not [p for p in outside if p.proto == 41 or marker in p.payload]
     lab.stop(traffic=False)

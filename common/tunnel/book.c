@@ -60,16 +60,86 @@ static struct key key_pair(const struct ip6 *local, const struct ip6 *remote)
 	return k;
 }
 
+struct key key_remote(const struct ip6 *remote)
+{
+	struct key k = key_blank(KEY_REMOTES);
+
+	k.local = *remote;
+	return k;
+}
+
 /* --- keys --- */
+
+static struct ref *ref_find(const struct book *b, const struct key *key)
+{
+	struct ref *ref;
+
+	HASH_FIND(hh, b->refs, key, sizeof(*key), ref);
+	return ref;
+}
+
+/* A prefix of this table more or less. */
+static void count_len(struct book *b, const struct key *key, int n)
+{
+	if (key->table == KEY_ROUTES)
+		b->n_routes[key->prefix.len] += (unsigned)n;
+	else if (key->table == KEY_INNER)
+		b->n_inner[key->prefix.len] += (unsigned)n;
+}
+
+/* The longest prefix of 'table' that has 'addr'; NULL: none. */
+static struct ref *longest(const struct book *b, enum key_table table, const struct in6_addr *addr)
+{
+	const unsigned *n = table == KEY_ROUTES ? b->n_routes : b->n_inner;
+	struct prefix6 p = {.addr = *addr};
+	struct ref *ref = NULL;
+
+	for (int len = 128; len >= 0 && !ref; len--) {
+		struct key key;
+
+		if (!n[len])
+			continue;
+		p.len = (uint8_t)len;
+		key = key_prefix(table, &p);
+		ref = ref_find(b, &key);
+	}
+	return ref;
+}
+
+struct entry *book_route(const struct book *b, const struct in6_addr *addr)
+{
+	struct ref *ref = longest(b, KEY_ROUTES, addr);
+
+	return ref ? book_number(b, ref->number) : NULL;
+}
+
+bool book_inner(const struct book *b, const struct in6_addr *addr)
+{
+	return longest(b, KEY_INNER, addr) != NULL;
+}
+
+bool book_local(const struct book *b, const struct in6_addr *addr)
+{
+	struct ip6 local = ip6_of(addr);
+	struct key key = key_local(&local);
+
+	return ref_find(b, &key) != NULL;
+}
+
+uint32_t book_path(struct book *b, const struct ip6 *remote)
+{
+	struct key key = key_remote(remote);
+	struct ref *ref = ref_find(b, &key);
+
+	return ref ? ref->number : ++b->last_path;
+}
 
 static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 {
-	struct ref *ref;
+	struct ref *ref = ref_find(b, key);
 	int rc = 0;
 
-	HASH_FIND(hh, b->refs, key, sizeof(*key), ref);
-	if (ref && ref->number != e->number &&
-		(key->table == KEY_ROUTES || (key->table == KEY_PAIRS && b->unique_pairs)))
+	if (ref && ref->number != e->number && key->table == KEY_ROUTES)
 		return -EEXIST;
 	if (!ref) {
 		ref = calloc(1, sizeof(*ref));
@@ -81,8 +151,9 @@ static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 	if (!(b->by_number && ref->n && ref->number == e->number))
 		rc = b->add(b->set, key, e, ref->n == 0);
 	if (rc >= 0) {
-		ref->number = e->number;
-		ref->n++;
+		ref->number = key->table == KEY_REMOTES ? e->path : e->number;
+		if (!ref->n++)
+			count_len(b, key, 1);
 	} else if (!ref->n) {
 		HASH_DEL(b->refs, ref);
 		free(ref);
@@ -92,12 +163,12 @@ static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 
 static void ref_put(struct book *b, const struct key *key, const struct entry *e)
 {
-	struct ref *ref;
+	struct ref *ref = ref_find(b, key);
 
-	HASH_FIND(hh, b->refs, key, sizeof(*key), ref);
 	if (!ref || (key->table == KEY_LOCALS && b->keep_locals) || --ref->n)
 		return;
 	b->del(b->set, key, e);
+	count_len(b, key, -1);
 	HASH_DEL(b->refs, ref);
 	free(ref);
 }
@@ -133,6 +204,14 @@ struct entry *book_find(const struct book *b, const struct in6_addr *id)
 	struct entry *e;
 
 	HASH_FIND(hh, b->entries, id, sizeof(*id), e);
+	return e;
+}
+
+struct entry *book_number(const struct book *b, uint32_t number)
+{
+	struct entry *e;
+
+	HASH_FIND(numbered, b->numbered, &number, sizeof(number), e);
 	return e;
 }
 
@@ -174,7 +253,7 @@ struct entry *book_entry(const struct book *b, const struct tunnel *t)
 	return e;
 }
 
-static bool has_key(const struct entry *e, const struct key *key)
+bool entry_has(const struct entry *e, const struct key *key)
 {
 	for (unsigned i = 0; i < e->n_keys; i++)
 		if (memcmp(&e->keys[i], key, sizeof(*key)) == 0)
@@ -188,7 +267,7 @@ bool entry_same(const struct entry *a, const struct entry *b)
 		memcmp(&a->info, &b->info, sizeof(a->info)) != 0)
 		return false;
 	for (unsigned i = 0; i < a->n_keys; i++)
-		if (!has_key(b, &a->keys[i]) || !has_key(a, &b->keys[i]))
+		if (!entry_has(b, &a->keys[i]) || !entry_has(a, &b->keys[i]))
 			return false;
 	return true;
 }
@@ -199,12 +278,16 @@ void book_enter(struct book *b, struct entry *e, struct entry *old)
 		book_strike(b, old);
 	if (e->number > b->last_number)
 		b->last_number = e->number;
+	if (e->path > b->last_path)
+		b->last_path = e->path;
 	HASH_ADD(hh, b->entries, info.id, sizeof(e->info.id), e);
+	HASH_ADD(numbered, b->numbered, number, sizeof(e->number), e);
 }
 
 void book_strike(struct book *b, struct entry *e)
 {
 	HASH_DEL(b->entries, e);
+	HASH_DELETE(numbered, b->numbered, e);
 	free(e);
 }
 
@@ -226,10 +309,8 @@ void book_free(struct book *b)
 	struct entry *e, *next_e;
 	struct ref *ref, *next_ref;
 
-	HASH_ITER (hh, b->entries, e, next_e) {
-		HASH_DEL(b->entries, e);
-		free(e);
-	}
+	HASH_ITER (hh, b->entries, e, next_e)
+		book_strike(b, e);
 	HASH_ITER (hh, b->refs, ref, next_ref) {
 		HASH_DEL(b->refs, ref);
 		free(ref);

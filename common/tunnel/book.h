@@ -7,7 +7,17 @@
 
 #define BOOK_OUTER_KEYS 4 /* at most, per tunnel */
 
-enum key_table { KEY_LOCALS, KEY_PAIRS, KEY_ROUTES, KEY_INNER };
+enum key_table {
+	KEY_LOCALS,
+	KEY_PAIRS,
+	KEY_ROUTES,
+	KEY_INNER,
+	/* Of an engine that wants them, which adds them to its entries. */
+	KEY_REMOTES, /* the far end: carries the path's number */
+	KEY_SOURCES, /* a prefix, and the path it comes by */
+	KEY_LARGE,   /* a prefix to which large packets go by user space */
+	KEY_ALL,     /* all packets do */
+};
 
 struct key { /* all octets are compared: made by the functions below only */
 	enum key_table table;
@@ -16,11 +26,13 @@ struct key { /* all octets are compared: made by the functions below only */
 		struct map_pair pair;
 		struct map_prefix prefix; /* masked */
 	};
+	uint32_t path; /* KEY_SOURCES: the path's number; else 0 */
 };
 
 struct entry { /* one tunnel */
 	struct map_info info;
 	uint32_t number; /* >= 1, its own while it is in the book */
+	uint32_t path;   /* number of the far end's address; with KEY_REMOTES only, else 0 */
 	/* The engine's: what errors told of the path, octets, and until when it holds (ms of
 	 * CLOCK_BOOTTIME); 0: nothing. */
 	uint32_t told_mtu;
@@ -28,7 +40,8 @@ struct entry { /* one tunnel */
 	/* The engine's: the far end is said to be unreachable since then, and was last; ms. */
 	uint64_t lost_since, lost_last;
 	bool incomplete; /* the engine's: taken over from an earlier run, but not all was there */
-	UT_hash_handle hh;
+	enum key_table slow; /* the engine's: KEY_LARGE, KEY_ALL, else nothing goes by user space */
+	UT_hash_handle hh, numbered;
 	unsigned n_keys;
 	struct key keys[];
 };
@@ -41,12 +54,13 @@ typedef int book_add_fn(struct tunnel_set *, const struct key *, const struct en
 typedef void book_del_fn(struct tunnel_set *, const struct key *, const struct entry *);
 
 struct book {
-	struct entry *entries; /* owned, by info.id */
-	struct ref *refs;      /* owned */
-	uint32_t last_number;
+	struct entry *entries;                /* owned, by info.id */
+	struct entry *numbered;               /* the same */
+	struct ref *refs;                     /* owned */
+	unsigned n_routes[129], n_inner[129]; /* KEY_ROUTES, KEY_INNER by prefix length */
+	uint32_t last_number, last_path;
 	bool keep_locals;       /* a local address stays one when its last tunnel goes */
 	bool by_number;         /* a key's value is its tunnel's number alone: put once */
-	bool unique_pairs;      /* no two tunnels between the same outer addresses */
 	struct tunnel_set *set; /* borrowed, for the functions */
 	book_add_fn *add;
 	book_del_fn *del;
@@ -54,14 +68,22 @@ struct book {
 
 struct key key_prefix(enum key_table, const struct prefix6 *);
 struct entry *book_find(const struct book *, const struct in6_addr *id); /* NULL: none */
+struct entry *book_number(const struct book *, uint32_t number);         /* NULL: none */
+/* The tunnel behind which 'addr' is, by the longest of KEY_ROUTES' prefixes.  NULL: none. */
+struct entry *book_route(const struct book *, const struct in6_addr *addr);
+bool book_inner(const struct book *, const struct in6_addr *addr); /* in one of KEY_INNER's */
+bool book_local(const struct book *, const struct in6_addr *addr); /* one of KEY_LOCALS */
+/* Number of the path to 'remote', the same for all tunnels that want it (KEY_REMOTES). */
+uint32_t book_path(struct book *, const struct ip6 *remote);
+struct key key_remote(const struct ip6 *remote);
 /* A tunnel that is not yet in the book, without prefixes, with 'room' for so many.  NULL: no
  * memory. */
 struct entry *entry_new(const struct map_info *, uint32_t number, unsigned room);
 /* The same from an engine's order; takes over the number of the tunnel it is to replace. */
 struct entry *book_entry(const struct book *, const struct tunnel *);
+bool entry_has(const struct entry *, const struct key *);
 bool entry_same(const struct entry *, const struct entry *); /* but for what the engine keeps */
-/* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel (or
- * its outer addresses, if unique_pairs). */
+/* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel. */
 int book_hold(struct book *, const struct entry *e);
 void book_release(struct book *, const struct entry *e); /* no longer wants them */
 /* Enters 'e' (owned from now on) and strikes 'old' (NULL: none), which is freed. */

@@ -207,14 +207,15 @@ int tunnel_dev_flush(const struct tunnel_dev *dev)
 	return rc < 0 ? rc : link_set(dev, dev->ifindex, true, 0, NULL);
 }
 
-int tunnel_dev_second(const struct tunnel_dev *dev, const char *name, unsigned *ifindex, char *why)
+int tunnel_dev_second(
+	const struct tunnel_dev *dev, const char *name, bool ethernet, unsigned *ifindex, char *why)
 {
 	int rc = settings(name, why);
 
 	*ifindex = if_nametoindex(name);
 	if (rc < 0)
 		return rc;
-	rc = *ifindex ? link_set(dev, *ifindex, true, 0, dev->mac) : -ENODEV;
+	rc = *ifindex ? link_set(dev, *ifindex, true, 0, ethernet ? dev->mac : NULL) : -ENODEV;
 	if (rc < 0)
 		snprintf(why, WHY_SIZE, "%s up: %s", name, strerror(-rc));
 	return rc;

@@ -1,6 +1,7 @@
 /* dev.h - the tunnel device, whichever engine runs: one, with a fixed name, so that routes,
  * tcpdump and nftables see moving networks like any other.  Private to the engines. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include "common/os/net.h"
 
@@ -28,6 +29,7 @@ struct net_route tunnel_dev_route(
 /* Takes all IPv6 routes off the device (by taking it down and up).  0 or -errno. */
 int tunnel_dev_flush(const struct tunnel_dev *);
 int tunnel_dev_delete(const struct tunnel_dev *); /* with its routes; 0 or -errno */
-/* Brings up another device, that is there, with the MAC address of 'dev' and no addresses.  0 with
- * '*ifindex', or -errno with 'why'. */
-int tunnel_dev_second(const struct tunnel_dev *dev, const char *name, unsigned *ifindex, char *why);
+/* Brings up another device, that is there, without addresses; 'ethernet': with the MAC address of
+ * 'dev'.  0 with '*ifindex', or -errno with 'why'. */
+int tunnel_dev_second(const struct tunnel_dev *dev, const char *name, bool ethernet,
+	unsigned *ifindex, char *why);

@@ -22,7 +22,8 @@
 	X(rx_fragment, "fragment of a tunnel packet that nobody puts together here") \
 	X(rx_options, "tunnel packet with extension headers that are not handled") \
 	X(rx_clear, "tunnel packet without ESP, and payload = \"esp\"") \
-	X(tx_clear, "packet for a tunnel without keys, and payload = \"esp\"")
+	X(tx_clear, "packet for a tunnel without keys, and payload = \"esp\"") \
+	X(rx_congestion, "congestion mark on a packet whose transport knows none (RFC 6040 s4.2)")
 enum tunnel_drop {
 #define X(name, text) TUNNEL_DROP_##name,
 	TUNNEL_DROPS(X)

@@ -103,7 +103,8 @@ static int stats_start(struct tunnel_set *set, uint32_t number)
 	return rc == -EEXIST ? 0 : rc;
 }
 
-int ebpf_routes_put(struct tunnel_set *set, const struct entry *e)
+/* Routes of the tunnel, with its MTU; idempotent. */
+static int routes_put(struct tunnel_set *set, const struct entry *e)
 {
 	int rc = 0;
 
@@ -113,7 +114,7 @@ int ebpf_routes_put(struct tunnel_set *set, const struct entry *e)
 		if (e->keys[i].table != KEY_ROUTES)
 			continue;
 		r = ebpf_route_of(set, &e->keys[i]);
-		r.mtu = ebpf_route_mtu(set, e);
+		r.mtu = path_route_mtu(set->path, e);
 		rc = net_route_put(set->dev.net, &r);
 	}
 	return rc;
@@ -137,7 +138,15 @@ static bool same_routes(
 
 	return n == (size_t)(old->keys + old->n_keys - old_keys) &&
 	       !memcmp(keys, old_keys, n * sizeof(*keys)) &&
-	       ebpf_route_mtu(set, e) == ebpf_route_mtu(set, old);
+	       path_route_mtu(set->path, e) == path_route_mtu(set->path, old);
+}
+
+/* Another path MTU. */
+static struct entry *on_path(struct tunnel_set *set, struct entry *e)
+{
+	ebpf_info_put(set, e);
+	routes_put(set, e);
+	return e;
 }
 
 /* Prefixes and outer addresses first, then the entry that joins them, then the routes: at no moment
@@ -153,7 +162,7 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 		rc = ebpf_info_put(set, e);
 	/* They lead to the device: a handover does not change them. */
 	if (rc >= 0 && !(old && !old->incomplete && same_routes(set, e, old)))
-		rc = ebpf_routes_put(set, e);
+		rc = routes_put(set, e);
 	if (rc >= 0)
 		return 0;
 	book_release(&set->book, e);
@@ -171,7 +180,7 @@ static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 
 	if (!e)
 		return -ENOMEM;
-	ebpf_path_set(set, e, old);
+	path_set(set->path, e, old);
 	if (old && !old->incomplete && entry_same(e, old)) {
 		free(e);
 		return 0;
@@ -250,8 +259,7 @@ static int ebpf_counters(struct tunnel_set *set, struct tunnel_counters *out)
 		for (int i = 0; rc >= 0 && i < set->n_cpus; i++)
 			out->drop[d] += cpu[i];
 	}
-	if (set->slow)
-		memcpy(out->count, slow_counts(set->slow), sizeof(out->count));
+	slow_add_counters(set->slow, out);
 	free(cpu);
 	return rc;
 }
@@ -404,7 +412,7 @@ static int load(struct tunnel_set *set, bool *fresh)
 
 static void set_free(struct tunnel_set *set)
 {
-	ebpf_path_close(set);
+	path_close(set->path);
 	book_free(&set->book);
 	net_close(set->dev.net);
 	tunnel_bpf__destroy(set->bpf);
@@ -419,11 +427,12 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_SINK, conf->dev, conf->mtu, why);
 	if (rc < 0)
 		return rc;
-	rc = ebpf_path_open(set, conf, why);
+	rc = path_open(&set->path, &set->book, &set->dev, SLOW_TAP, conf, on_path, why);
 	if (rc < 0)
 		log_warn("tunnel: no packets in fragments, no errors relayed, no router behind a "
 			 "router: %s",
 			why);
+	set->slow = path_slow(set->path);
 	rc = load(set, &fresh);
 	if (rc < 0) {
 		snprintf(why, WHY_SIZE, "loading the BPF programs: %s", strerror(-rc));

@@ -1,18 +1,26 @@
 /* ip6tnl.c - the tunnel engine without BPF: one kernel ip6tnl device in external mode, routes that
  * carry the outer addresses, and an nftables table that checks what is to be decapsulated.
  *
- * Before decapsulation the table turns the outer address pair into the packet's mark (the tunnel's
- * number); the inner packet, coming in on the device, still has it, and its source must be one of
- * that tunnel's.  The mark is zero again when the table is done.
+ * Before decapsulation the table turns the outer address pair into the packet's mark (the number of
+ * the path, that is of the far end's address); the inner packet, coming in on the device, still has
+ * it, and its source must be of a tunnel on that path.  The mark is zero again when the table is
+ * done.
  *
- * The kernel itself puts fragments together, keeps the path's MTU and relays errors from inside it
- * (RFC 2473 s7, s8), without a look at the bindings.
+ * The kernel itself puts fragments together (RFC 2473 s7).  The rest is not in Linux, as of 6.1
+ * net/ipv6/ip6_tunnel.c:
+ *  - no fragments go out: ip6_tnl_xmit() leaves "ignore_df" clear, so ip6_fragment() refuses;
+ *  - no encapsulation limit: with external mode ipxip6_tnl_xmit() neither looks for one nor sends
+ *    one;
+ *  - no tunnel in a tunnel: ip6_tnl_xmit() drops what its outer route leads to the device itself,
+ *    and a namespace can have one external device only;
+ *  - no check of errors: ip6ip6_err() believes what quotes any packet of the device.
+ * So a second table, at the device's egress, forwards what takes more than a header to a TUN device
+ * (slow.h) and from there to user space, and errors are hidden from the kernel and read by us
+ * (path.h).  Without user space (no /dev/net/tun) the engine says at start what is missing.
  *
- * What it cannot do: choose the outgoing interface (tunnel.oif), copy the traffic class but for
- * ECN, let two tunnels share both outer addresses, put a tunnel into a tunnel, send encapsulation
- * limits or fragments.  Packets it refuses to encapsulate are all
- * tx_error, and a packet of one tenant that did not come through its tunnel reaches no tenant at
- * all. */
+ * What it cannot do: choose the outgoing interface (tunnel.oif), give each flow inside a flow label
+ * of its own (the kernel's is of the outer addresses).  A packet of one tenant that did not come
+ * through its tunnel reaches no tenant at all. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/lwtunnel.h>
@@ -25,7 +33,7 @@
 #include "common/tunnel/book.h"
 #include "common/tunnel/dev.h"
 #include "common/tunnel/ip6tnl_nft.h"
-#include "common/tunnel/tunnel.h"
+#include "common/tunnel/path.h"
 
 #define WHY_SIZE  256
 #define HOP_LIMIT 64 /* RFC 2473 s6.3 */
@@ -37,6 +45,8 @@ struct tunnel_set {
 	uint32_t table;
 	struct book book;
 	struct ip6tnl_nft *nft;
+	struct path *path;    /* NULL: no user space */
+	unsigned encap_limit; /* 0: none */
 	unsigned n_allow;
 	struct tunnel_allow *allow; /* owned */
 };
@@ -66,7 +76,6 @@ static void batch_route(
 	uint32_t tenant = e->info.tenant;
 
 	prefix6_str(&p, prefix);
-	ip6tnl_nft_add(set->nft, "%s element T sources { %u . %s }", verb, e->number, prefix);
 	ip6tnl_nft_add(set->nft, "%s element T senders { %s : %u }", verb, prefix, e->number);
 	ip6tnl_nft_add(set->nft, "%s element T sent { %s : \"tx_%u\" }", verb, prefix, e->number);
 	ip6tnl_nft_add(
@@ -97,12 +106,31 @@ static void batch_key(
 		inet_ntop(AF_INET6, &key->pair.local, a, sizeof(a));
 		inet_ntop(AF_INET6, &key->pair.remote, b, sizeof(b));
 		ip6tnl_nft_add(
-			set->nft, "%s element T pairs { %s . %s : %u }", verb, a, b, e->number);
+			set->nft, "%s element T pairs { %s . %s : %u }", verb, a, b, e->path);
 		break;
 	case KEY_ROUTES: batch_route(set, verb, key, e); break;
 	case KEY_INNER:
 		p = prefix_of(key);
 		ip6tnl_nft_add(set->nft, "%s element T inner { %s }", verb, prefix6_str(&p, a));
+		break;
+	case KEY_REMOTES: /* the path's number is in the others; here whose it is, or one's of them
+			   */
+		if (*verb == 'a')
+			ip6tnl_nft_add(
+				set->nft, "add element T owners { %u : %u }", e->path, e->number);
+		else
+			ip6tnl_nft_add(set->nft, "delete element T owners { %u }", e->path);
+		break;
+	case KEY_SOURCES:
+		p = prefix_of(key);
+		ip6tnl_nft_add(set->nft, "%s element T sources { %u . %s }", verb, key->path,
+			prefix6_str(&p, a));
+		break;
+	case KEY_LARGE:
+	case KEY_ALL:
+		p = prefix_of(key);
+		ip6tnl_nft_add(set->nft, "%s element E %s { %s }", verb,
+			key->table == KEY_ALL ? "nested" : "large", prefix6_str(&p, a));
 		break;
 	}
 }
@@ -156,14 +184,16 @@ static int add_encap(struct nl_msg *msg, const struct map_info *info)
 	return e >= 0 ? nla_nest_end(msg, encap) : e;
 }
 
-static int route_put(struct tunnel_set *set, const struct key *key, const struct map_info *info)
+static int route_put(struct tunnel_set *set, const struct key *key, const struct entry *entry)
 {
 	struct net_route r = route_of(set, key);
 	struct nl_msg *msg = NULL;
-	int e = net_route_make(set->dev.net, &r, &msg);
+	int e;
 
+	r.mtu = path_route_mtu(set->path, entry);
+	e = net_route_make(set->dev.net, &r, &msg);
 	if (e >= 0)
-		e = add_encap(msg, info);
+		e = add_encap(msg, &entry->info);
 	return net_request(set->dev.net, e, msg);
 }
 
@@ -173,7 +203,7 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
 
 	for (unsigned i = 0; rc >= 0 && i < e->n_keys; i++) {
 		if (e->keys[i].table == KEY_ROUTES)
-			rc = route_put(set, &e->keys[i], &e->info);
+			rc = route_put(set, &e->keys[i], e);
 	}
 	return rc;
 }
@@ -196,7 +226,9 @@ static void drop_covered(struct entry *e)
 		bool covered = false;
 
 		for (unsigned j = 0; j < e->n_keys && !covered; j++)
-			covered = i != j && e->keys[i].table >= KEY_ROUTES &&
+			covered = i != j &&
+				  (e->keys[i].table == KEY_ROUTES ||
+					  e->keys[i].table == KEY_INNER) &&
 				  covers(&e->keys[j], &e->keys[i]) &&
 				  (j < i || e->keys[j].prefix.len < e->keys[i].prefix.len);
 		if (!covered)
@@ -233,6 +265,105 @@ static int change(struct tunnel_set *set, const struct entry *old, const struct 
 	return rc;
 }
 
+/* Is the tunnel's far end in a network behind another tunnel? */
+static bool is_nested(const struct tunnel_set *set, const struct entry *e)
+{
+	struct in6_addr remote;
+
+	memcpy(&remote, &e->info.remote, sizeof(remote));
+	return set->role == TUNNEL_HA && book_route(&set->book, &remote) != NULL;
+}
+
+/* Which packets to its prefixes have to go by user space: KEY_ALL, KEY_LARGE, or KEY_ROUTES: none.
+ */
+static enum key_table by_user_space(const struct tunnel_set *set, const struct entry *e)
+{
+	if (!set->path)
+		return KEY_ROUTES;
+	if (set->encap_limit || is_nested(set, e))
+		return KEY_ALL;
+	return e->info.mtu && e->info.mtu < TUNNEL_MIN_MTU + path_overhead(set->path) ? KEY_LARGE
+										      : KEY_ROUTES;
+}
+
+/* A copy of 'e' with the keys that this engine wants besides; NULL: no memory. */
+static struct entry *with_own_keys(struct tunnel_set *set, const struct entry *e)
+{
+	enum key_table slow = by_user_space(set, e);
+	struct entry *n = entry_new(&e->info, e->number, 1 + 3 * e->n_keys);
+
+	if (!n)
+		return NULL;
+	n->path = e->path ? e->path : book_path(&set->book, &e->info.remote);
+	n->told_mtu = e->told_mtu;
+	n->told_until = e->told_until;
+	n->lost_since = e->lost_since;
+	n->lost_last = e->lost_last;
+	n->slow = slow;
+	n->keys[n->n_keys++] = key_remote(&e->info.remote);
+	for (unsigned i = 0; i < e->n_keys; i++) {
+		struct key k = e->keys[i];
+
+		if (k.table != KEY_ROUTES && k.table != KEY_INNER)
+			continue;
+		n->keys[n->n_keys++] = k;
+		if (k.table == KEY_INNER)
+			continue;
+		k.table = slow;
+		if (slow != KEY_ROUTES)
+			n->keys[n->n_keys++] = k;
+		k.table = KEY_SOURCES;
+		k.path = n->path;
+		n->keys[n->n_keys++] = k;
+	}
+	return n;
+}
+
+/* Puts what 'e' says in the place of 'old' (NULL: none): all or nothing. */
+static int replace(struct tunnel_set *set, struct entry *old, const struct entry *e)
+{
+	struct entry *n = with_own_keys(set, e);
+	int rc = n ? change(set, old, n) : -ENOMEM;
+
+	if (rc < 0)
+		free(n);
+	else
+		book_enter(&set->book, n, old);
+	return rc;
+}
+
+/* The tunnel is what it was, but what goes by user space, or its routes' MTU, is not. */
+static struct entry *on_path(struct tunnel_set *set, struct entry *e)
+{
+	uint32_t number = e->number;
+	int rc = replace(set, e, e);
+
+	if (rc < 0)
+		log_warn("tunnel: another path MTU could not be set: %s", strerror(-rc));
+	return book_number(&set->book, number);
+}
+
+/* Routes have come or gone: some far end may be behind another tunnel now, or no longer. */
+static void look_again(struct tunnel_set *set)
+{
+	struct entry *e, *next;
+
+	HASH_ITER (hh, set->book.entries, e, next) {
+		if (by_user_space(set, e) != e->slow)
+			on_path(set, e);
+	}
+}
+
+/* Does 'a' have a prefix that 'b' has not? */
+static bool has_more(const struct entry *a, const struct entry *b)
+{
+	bool more = false;
+
+	for (unsigned i = 0; i < a->n_keys && !more; i++)
+		more = a->keys[i].table == KEY_ROUTES && !entry_has(b, &a->keys[i]);
+	return more;
+}
+
 static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
 {
 	struct entry *e = book_find(&set->book, id);
@@ -244,33 +375,16 @@ static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
 	batch_tunnel(set, "delete", e);
 	rc = ip6tnl_nft_run(set->nft);
 	book_strike(&set->book, e);
+	look_again(set);
 	return rc;
-}
-
-/* Is the tunnel's far end in a network behind another tunnel?  The kernel would drop its packets as
- * a routing loop. */
-static bool is_nested(const struct tunnel_set *set, const struct tunnel *t)
-{
-	const struct entry *e;
-
-	for (e = set->book.entries; e && set->role == TUNNEL_HA; e = e->hh.next) {
-		for (unsigned i = 0; i < e->n_keys; i++) {
-			struct prefix6 p = prefix_of(&e->keys[i]);
-
-			if (e->keys[i].table == KEY_ROUTES && prefix6_has(&p, &t->remote))
-				return true;
-		}
-	}
-	return false;
 }
 
 static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 {
 	struct entry *old = book_find(&set->book, &t->id), *e;
+	bool others;
 	int rc;
 
-	if (is_nested(set, t))
-		return -ELOOP;
 	if (old && old->info.tenant != t->tenant) { /* other elements under the same keys */
 		ip6tnl_drop(set, &t->id);
 		old = NULL;
@@ -278,12 +392,17 @@ static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 	e = book_entry(&set->book, t);
 	if (!e)
 		return -ENOMEM;
-	drop_covered(e);
-	rc = change(set, old, e);
-	if (rc < 0)
+	if (!set->path && is_nested(set, e)) {
 		free(e);
-	else
-		book_enter(&set->book, e, old);
+		return -ELOOP;
+	}
+	drop_covered(e);
+	path_set(set->path, e, old);
+	others = !old || has_more(old, e) || has_more(e, old);
+	rc = replace(set, old, e);
+	free(e);
+	if (rc >= 0 && others)
+		look_again(set);
 	return rc;
 }
 
@@ -350,14 +469,13 @@ static int ip6tnl_refused(struct tunnel_set *set, tunnel_refused_fn *fn, void *a
 	return rc;
 }
 
-/* What the device refused to encapsulate, for want of a route or otherwise. */
-static uint64_t device_errors(const struct tunnel_set *set)
+static uint64_t device_counter(const struct tunnel_set *set, const char *name)
 {
 	char path[96];
 	unsigned long long n = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/tx_errors", set->dev_name);
+	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/%s", set->dev_name, name);
 	f = fopen(path, "re");
 	if (f && fscanf(f, "%llu", &n) != 1)
 		n = 0;
@@ -366,12 +484,21 @@ static uint64_t device_errors(const struct tunnel_set *set)
 	return n;
 }
 
+/* What the device refused to encapsulate: its errors, of which it tells two kinds apart; and to
+ * decapsulate (IP6_ECN_decapsulate()). */
 static int ip6tnl_counters(struct tunnel_set *set, struct tunnel_counters *out)
 {
 	int rc = ip6tnl_nft_counters(set->nft, out);
+	uint64_t no_route = device_counter(set, "tx_carrier_errors");
+	uint64_t loop = device_counter(set, "collisions");
 
-	if (rc >= 0)
-		out->drop[TUNNEL_DROP_tx_error] += device_errors(set);
+	if (rc < 0)
+		return rc;
+	out->drop[TUNNEL_DROP_tx_no_route] += no_route;
+	out->drop[TUNNEL_DROP_tx_loop] += loop;
+	out->drop[TUNNEL_DROP_rx_congestion] += device_counter(set, "rx_frame_errors");
+	out->drop[TUNNEL_DROP_tx_error] += device_counter(set, "tx_errors") - no_route - loop;
+	slow_add_counters(path_slow(set->path), out);
 	return rc;
 }
 
@@ -384,31 +511,47 @@ static int ip6tnl_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 
 /* Enters a tunnel that an earlier run left; its elements are in the table, and those that follow
  * from the policy come anew. */
-static int on_left(void *arg, const struct tunnel *t, uint32_t number)
+static int on_left(void *arg, const struct tunnel *t, uint32_t number, uint32_t path)
 {
 	struct tunnel_set *set = arg;
-	struct entry *e;
+	struct entry *e = book_entry(&set->book, t);
 	int rc;
 
-	e = book_entry(&set->book, t);
 	if (!e)
 		return -ENOMEM;
 	e->number = number;
-	rc = book_hold(&set->book, e);
-	if (rc < 0)
-		free(e);
-	else
-		book_enter(&set->book, e, NULL);
+	e->path = path;
+	path_set(set->path, e, NULL);
+	rc = replace(set, NULL, e);
+	free(e);
 	return rc;
 }
 
 static void set_free(struct tunnel_set *set)
 {
+	path_close(set->path);
 	book_free(&set->book);
 	ip6tnl_nft_close(set->nft);
 	net_close(set->dev.net);
 	free(set->allow);
 	free(set);
+}
+
+/* What takes user space. */
+static int open_path(struct tunnel_set *set, const struct tunnel_conf *conf, char *why)
+{
+	int rc;
+
+	if (conf->esp) { /* a raw socket's packets get past the policies */
+		snprintf(why, WHY_SIZE, "with payload = \"esp\" all is left to the kernel");
+		return -EOPNOTSUPP;
+	}
+	rc = path_open(&set->path, &set->book, &set->dev, SLOW_TUN, conf, on_path, why);
+	if (rc >= 0 && conf->encap_limit)
+		log_warn("tunnel: the kernel's tunnel sends no encapsulation limits: with "
+			 "encap_limit every packet goes through user space, which is slow; engine "
+			 "ebpf does not need it");
+	return rc;
 }
 
 static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *why)
@@ -419,12 +562,17 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	rc = tunnel_dev_open(&set->dev, TUNNEL_DEV_IP6TNL, conf->dev, conf->mtu, why);
 	if (rc < 0)
 		return rc;
-	rc = ip6tnl_nft_open(&set->nft, conf, &left, why);
+	rc = open_path(set, conf, why);
+	if (rc < 0)
+		log_warn("tunnel: no packets in fragments, no encapsulation limit, no router "
+			 "behind a router, errors not checked: %s",
+			why);
+	rc = ip6tnl_nft_open(&set->nft, conf, slow_ifindex(path_slow(set->path)), &left, why);
 	if (rc < 0)
 		return rc;
 	rc = left ? ip6tnl_nft_left(set->nft, on_left, set) : tunnel_dev_flush(&set->dev);
 	if (rc >= 0)
-		rc = ip6tnl_nft_run(set->nft);
+		look_again(set);
 	if (rc < 0)
 		snprintf(why, WHY_SIZE, "starting on %s: %s", conf->dev, strerror(-rc));
 	return rc;
@@ -446,16 +594,13 @@ static int ip6tnl_open(struct tunnel_set **out, const struct tunnel_conf *conf, 
 	}
 	if (conf->n_allow)
 		memcpy(set->allow, conf->allow, conf->n_allow * sizeof(*set->allow));
-	if (conf->mtu == TUNNEL_MIN_MTU)
-		log_warn("tunnel: engine ip6tnl sends no fragments: if the underlay's MTU is below "
-			 "1320, packets that are larger than it less 40 are lost");
 	set->role = conf->role;
 	set->table = conf->table;
+	set->encap_limit = conf->encap_limit;
 	snprintf(set->dev_name, sizeof(set->dev_name), "%s", conf->dev);
 	set->book = (struct book){.set = set,
 		.add = on_key,
 		.del = on_key_gone,
-		.unique_pairs = true,
 		.keep_locals = conf->role == TUNNEL_HA};
 	rc = start(set, conf, why);
 	if (rc < 0) {

@@ -1,4 +1,4 @@
-/* ip6tnl_nft.c - the table "ip6 nemo_tunnel" through libnftables. */
+/* ip6tnl_nft.c - the tables "ip6 nemo_tunnel" and "netdev nemo_tunnel" through libnftables. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
@@ -11,6 +11,7 @@
 
 #define WHY_SIZE 256
 #define TABLE    "ip6 nemo_tunnel"
+#define EGRESS   "netdev nemo_tunnel"
 
 struct ip6tnl_nft {
 	struct nft_ctx *ctx;
@@ -19,12 +20,49 @@ struct ip6tnl_nft {
 	size_t size;
 };
 
-/* Three times the device's name, the role's own check, and those of payload = "esp". */
+/* The traffic class of the packet inside (RFC 2473 s6.4, RFC 6040 s4.1), bit by bit: nftables can't
+ * copy fields.  The kernel's tunnel leaves the class 0 but for the congestion bits, and makes
+ * ECT(0) of CE. */
+#define CLASS_BIT(bit) \
+	"		@nh,320,16 & " bit " == " bit " @nh,0,16 set @nh,0,16 | " bit "\n"
+#define CLASS_RULES \
+	CLASS_BIT("0x0800") \
+	CLASS_BIT("0x0400") \
+	CLASS_BIT("0x0200") \
+	CLASS_BIT("0x0100") \
+	CLASS_BIT("0x0080") CLASS_BIT("0x0040") CLASS_BIT("0x0020") CLASS_BIT("0x0010")
+
+/* Errors about tunnel packets are read by user space, from a packet socket (slow.h). */
+static const char hide_errors[] = "		@th,112,8 41 drop\n"
+				  "		@th,112,8 60 @th,384,8 41 drop\n"
+				  "		@th,112,8 44 @th,384,8 { 41, 60 } drop\n";
+/* Without user space the most common place of a limit is looked at at least. */
+static const char limit_rule[] =
+	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit "
+	"drop\n";
+/* What takes user space: the device's name, three times the index of the device to there.  What is
+ * nested, and what does not fit in the least path's MTU. */
+static const char egress_rules[] =
+	"table " EGRESS " {\n"
+	"	set nested { type ipv6_addr; flags interval; }\n"
+	"	set large { type ipv6_addr; flags interval; }\n"
+	"	chain egress {\n"
+	"		type filter hook egress device \"%s\" priority 0; policy accept;\n"
+	"		ip6 daddr @nested fwd to \"%s\"\n"
+	"		meta length > 1240 ip6 daddr @large fwd to \"%s\"\n"
+	"		exthdr dst exists fwd to \"%s\"\n"
+	"	}\n"
+	"}\n";
+
+/* The rules about errors, that about what is in clear, the role's own check, the mark in this host,
+ * the device's name, what is to be in clear, the device's name, the rule about limits, the device's
+ * name. */
 static const char rules[] =
 	"	set locals { type ipv6_addr; }\n"
 	"	map pairs { type ipv6_addr . ipv6_addr : mark; }\n"
-	"	map tenants { type mark : mark; }\n" /* by number; the comment is the home address
-						      */
+	/* By number of the tunnel, in which the comment is its home address: for the next run. */
+	"	map tenants { type mark : mark; }\n"
+	"	map owners { type mark : mark; }\n" /* by number of the path: of a tunnel */
 	"	set sources { type mark . ipv6_addr; flags interval; }\n"
 	"	map senders { type ipv6_addr : mark; flags interval; }\n"
 	"	map received { type ipv6_addr : counter; flags interval; }\n"
@@ -32,6 +70,8 @@ static const char rules[] =
 	"	set isolated { type ipv6_addr; flags interval; }\n"
 	"	set reachable { type mark . ipv6_addr; flags interval; }\n"
 	"	set inner { type ipv6_addr; flags interval; }\n"
+	"	chain errors {\n%s	}\n"
+	"	chain class {\n" CLASS_RULES "	}\n"
 	"	chain tunnel {\n"
 	"		%s\n"
 	"		ip6 nexthdr != { 41, 60 } counter name rx_options drop\n"
@@ -45,17 +85,21 @@ static const char rules[] =
 	"	}\n"
 	"	chain outer {\n"
 	"		ip6 daddr != @locals accept\n"
+	"		icmpv6 type { 1, 2, 3, 4 } jump errors\n"
 	"		exthdr frag exists frag nexthdr 41 counter name rx_fragment drop\n"
 	"		meta l4proto 41 goto tunnel\n"
 	"	}\n"
 	"	chain inner {\n"
 	"		ip6 saddr { fe80::/10, ff00::/8 } goto rx_inner_source\n"
 	"		ip6 daddr { fe80::/10, ff00::/8 } goto rx_inner_dest\n"
-	"		ip6 daddr @locals meta l4proto 41 goto rx_inner_dest\n"
 	"		meta mark . ip6 saddr != @sources goto rx_inner_source\n"
 	"		%s\n"
 	"		meta mark set %u\n"
-	"		counter name ip6 saddr map @received accept\n"
+	"		counter name ip6 saddr map @received\n"
+	"		ip6 daddr @locals icmpv6 type { 1, 2, 3, 4 } jump errors\n"
+	"		ip6 daddr @locals meta l4proto 41 goto tunnel\n" /* a router behind a router
+									  */
+	"		accept\n"
 	"	}\n"
 	"	chain prerouting {\n"
 	"		type filter hook prerouting priority raw; policy accept;\n"
@@ -65,9 +109,9 @@ static const char rules[] =
 	"	chain postrouting {\n"
 	"		type filter hook postrouting priority raw; policy accept;\n"
 	"		%s\n"
+	"		ip6 nexthdr 41 ip6 saddr @locals jump class\n"
 	"		oifname != \"%s\" accept\n"
-	"		ip6 nexthdr 60 @nh,336,16 0x0401 @nh,352,8 0 counter name tx_encap_limit "
-	"drop\n"
+	"%s"
 	"		iifname != \"%s\" ip6 saddr @isolated ip6 daddr @isolated "
 	"counter name tx_tenant drop\n"
 	"		counter name ip6 daddr map @sent accept\n"
@@ -80,8 +124,9 @@ static const char defragment[] = "table " TABLE " {\n"
 				 "		meta l4proto tcp tproxy to :1\n"
 				 "	}\n"
 				 "}\n";
-/* The mark turns from the tunnel's number into its tenant; 0 is not isolated. */
-static const char ha_check[] = "meta mark set meta mark map @tenants meta mark != 0 "
+/* The mark turns from the path's number into the sender's tenant; 0 is not isolated. */
+static const char ha_check[] = "meta mark set ip6 saddr map @senders "
+			       "meta mark set meta mark map @tenants meta mark != 0 "
 			       "ip6 daddr @isolated meta mark . ip6 daddr != @reachable "
 			       "goto rx_tenant";
 /* Both next to the kernel's own policies, which say the same of each tunnel: here it is counted,
@@ -96,7 +141,8 @@ static const struct refusal {
 	enum tunnel_drop why;
 	const char *before;
 } refusals[] = {
-	{TUNNEL_DROP_rx_inner_source, ""}, {TUNNEL_DROP_rx_inner_dest, ""},
+	{TUNNEL_DROP_rx_inner_source, "meta mark set meta mark map @owners "},
+	{TUNNEL_DROP_rx_inner_dest, "meta mark set meta mark map @owners "},
 	{TUNNEL_DROP_rx_tenant, "meta mark set ip6 saddr map @senders "}, /* it was the tenant */
 };
 #define N_REFUSALS (sizeof(refusals) / sizeof(refusals[0]))
@@ -115,7 +161,10 @@ void ip6tnl_nft_add(struct ip6tnl_nft *n, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	t = strstr(line, " T ");
-	fprintf(n->batch, "%.*s " TABLE " %s\n", (int)(t - line), line, t + 3);
+	if (t)
+		fprintf(n->batch, "%.*s " TABLE " %s\n", (int)(t - line), line, t + 3);
+	else if ((t = strstr(line, " E ")))
+		fprintf(n->batch, "%.*s " EGRESS " %s\n", (int)(t - line), line, t + 3);
 }
 
 static void batch_start(struct ip6tnl_nft *n)
@@ -263,9 +312,9 @@ static bool read_prefix(const json_t *j, struct prefix6 *out)
 	return read_addr(p ? json_object_get(p, "addr") : j, &out->addr);
 }
 
-/* [{"concat": ["LOCAL", "REMOTE"]}, NUMBER]: the first pair is the tunnel's, a second one has its
+/* [{"concat": ["LOCAL", "REMOTE"]}, PATH]: the first pair is the tunnel's, a second one has its
  * old local address, but which is which cannot be told: the next put() says. */
-static void read_pairs(json_t *pairs, uint32_t number, struct tunnel *t)
+static void read_pairs(json_t *pairs, uint32_t path, struct tunnel *t)
 {
 	json_t *e, *concat;
 	struct in6_addr local;
@@ -273,7 +322,7 @@ static void read_pairs(json_t *pairs, uint32_t number, struct tunnel *t)
 
 	json_array_foreach (pairs, i, e) {
 		concat = json_object_get(json_array_get(e, 0), "concat");
-		if (json_integer_value(json_array_get(e, 1)) != number ||
+		if (json_integer_value(json_array_get(e, 1)) != path ||
 			!read_addr(json_array_get(concat, 0), &local) ||
 			!read_addr(json_array_get(concat, 1), &t->remote))
 			continue;
@@ -284,19 +333,35 @@ static void read_pairs(json_t *pairs, uint32_t number, struct tunnel *t)
 	}
 }
 
-/* {"concat": [NUMBER, PREFIX]} */
-static void read_routes(json_t *sources, uint32_t number, struct tunnel *t)
+/* [PREFIX, NUMBER] */
+static void read_routes(json_t *senders, uint32_t number, struct tunnel *t)
 {
-	json_t *e, *concat;
+	json_t *e;
+	size_t i;
+
+	json_array_foreach (senders, i, e) {
+		if (json_integer_value(json_array_get(e, 1)) == number &&
+			t->n_routes < TUNNEL_MAX_ROUTES &&
+			read_prefix(json_array_get(e, 0), &t->routes[t->n_routes]))
+			t->n_routes++;
+	}
+}
+
+/* {"concat": [PATH, PREFIX]}: the path of this prefix, 0 if there is none. */
+static uint32_t read_path(json_t *sources, const struct prefix6 *wanted)
+{
+	struct prefix6 p;
+	json_t *e;
 	size_t i;
 
 	json_array_foreach (sources, i, e) {
-		concat = json_object_get(e, "concat");
-		if (json_integer_value(json_array_get(concat, 0)) == number &&
-			t->n_routes < TUNNEL_MAX_ROUTES &&
-			read_prefix(json_array_get(concat, 1), &t->routes[t->n_routes]))
-			t->n_routes++;
+		json_t *concat = json_object_get(e, "concat");
+
+		if (read_prefix(json_array_get(concat, 1), &p) && p.len == wanted->len &&
+			addr6_eq(&p.addr, &wanted->addr))
+			return (uint32_t)json_integer_value(json_array_get(concat, 0));
 	}
+	return 0;
 }
 
 static void read_inner(json_t *inner, struct tunnel *t)
@@ -311,8 +376,9 @@ static void read_inner(json_t *inner, struct tunnel *t)
 }
 
 int ip6tnl_nft_left(struct ip6tnl_nft *n,
-	int (*found)(void *arg, const struct tunnel *, uint32_t number), void *arg)
+	int (*found)(void *arg, const struct tunnel *, uint32_t number, uint32_t path), void *arg)
 {
+	json_t *senders = list(n, "list map " TABLE " senders");
 	json_t *tenants = list(n, "list map " TABLE " tenants"), *e;
 	json_t *pairs = list(n, "list map " TABLE " pairs");
 	json_t *sources = list(n, "list set " TABLE " sources");
@@ -325,14 +391,18 @@ int ip6tnl_nft_left(struct ip6tnl_nft *n,
 		json_t *elem = json_object_get(json_array_get(e, 0), "elem");
 		uint32_t number = (uint32_t)json_integer_value(json_object_get(elem, "val"));
 		struct tunnel t = {.tenant = (uint32_t)json_integer_value(json_array_get(e, 1))};
+		uint32_t path = 0;
 
 		if (rc < 0 || !read_addr(json_object_get(elem, "comment"), &t.id))
 			continue;
-		read_pairs(elements(pairs), number, &t);
-		read_routes(elements(sources), number, &t);
+		read_routes(elements(senders), number, &t);
+		if (t.n_routes)
+			path = read_path(elements(sources), &t.routes[0]);
+		read_pairs(elements(pairs), path, &t);
 		read_inner(elements(inner), &t);
-		rc = found(arg, &t, number);
+		rc = found(arg, &t, number, path);
 	}
+	json_decref(senders);
 	json_decref(tenants);
 	json_decref(pairs);
 	json_decref(sources);
@@ -342,7 +412,7 @@ int ip6tnl_nft_left(struct ip6tnl_nft *n,
 
 /* --- open and close --- */
 
-static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf)
+static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf, const char *user_space)
 {
 	const char *dev = conf->dev;
 	int rc;
@@ -355,9 +425,12 @@ static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf)
 
 		fprintf(n->batch, refusal_rules, name, name, refusals[i].before, name, name);
 	}
-	fprintf(n->batch, rules, conf->esp ? esp_rx : "",
+	fprintf(n->batch, rules, *user_space ? hide_errors : "", conf->esp ? esp_rx : "",
 		conf->role == TUNNEL_HA ? ha_check : mr_check,
-		conf->role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, conf->esp ? esp_tx : "", dev, dev);
+		conf->role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, conf->esp ? esp_tx : "", dev,
+		*user_space ? "" : limit_rule, dev);
+	if (*user_space)
+		fprintf(n->batch, egress_rules, dev, user_space, user_space, user_space);
 	rc = ip6tnl_nft_run(n);
 	if (rc < 0)
 		return rc;
@@ -367,9 +440,18 @@ static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf)
 	return 0;
 }
 
-int ip6tnl_nft_open(struct ip6tnl_nft **out, const struct tunnel_conf *conf, bool *left, char *why)
+/* Removes the table at the device's egress, if it is there. */
+static void remove_egress(struct ip6tnl_nft *n)
+{
+	fprintf(n->batch, "add table " EGRESS "\ndelete table " EGRESS "\n");
+	ip6tnl_nft_run(n);
+}
+
+int ip6tnl_nft_open(struct ip6tnl_nft **out, const struct tunnel_conf *conf, unsigned user_space,
+	bool *left, char *why)
 {
 	struct ip6tnl_nft *n = calloc(1, sizeof(*n));
+	char slow[IF_NAMESIZE] = "";
 	json_t *old;
 	int rc = -ENOMEM;
 
@@ -378,21 +460,24 @@ int ip6tnl_nft_open(struct ip6tnl_nft **out, const struct tunnel_conf *conf, boo
 		return rc;
 	n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 	batch_start(n);
+	if_indextoname(user_space, slow);
 	if (n->ctx && n->batch) {
 		nft_ctx_buffer_error(n->ctx);
 		nft_ctx_buffer_output(n->ctx);
 		old = list(n, "list table " TABLE);
 		*left = old != NULL;
 		json_decref(old);
+		remove_egress(n);
 		/* New rules over the old sets; if those are of another kind, from nothing. */
 		if (*left)
 			fprintf(n->batch, "flush table " TABLE "\nflush set " TABLE
-					  " isolated\nflush set " TABLE " reachable\n");
-		rc = set_up(n, conf);
+					  " isolated\nflush set " TABLE
+					  " reachable\nflush map " TABLE " owners\n");
+		rc = set_up(n, conf, slow);
 		if (rc < 0 && *left) {
 			*left = false;
 			fprintf(n->batch, "delete table " TABLE "\n");
-			rc = set_up(n, conf);
+			rc = set_up(n, conf, slow);
 		}
 		if (rc < 0)
 			snprintf(why, WHY_SIZE, "nftables: %.200s",
@@ -409,6 +494,7 @@ void ip6tnl_nft_remove(struct ip6tnl_nft *n)
 {
 	fprintf(n->batch, "delete table " TABLE "\n");
 	ip6tnl_nft_run(n);
+	remove_egress(n);
 }
 
 void ip6tnl_nft_close(struct ip6tnl_nft *n)

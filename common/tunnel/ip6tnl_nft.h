@@ -5,10 +5,14 @@
 
 struct ip6tnl_nft;
 
-/* Sets the table up with today's rules.  '*left': there was one, and its sets were kept.  0 or
+/* Sets the tables up with today's rules.  'user_space': index of the device that leads to it, 0:
+ * none.
+ * '*left': there was a table of checks, and its sets were kept; the other one is always new.  0 or
  * -errno with 'why' (256 octets). */
-int ip6tnl_nft_open(struct ip6tnl_nft **, const struct tunnel_conf *, bool *left, char *why);
-/* Adds a command to the batch; the word T stands for the table. */
+int ip6tnl_nft_open(struct ip6tnl_nft **, const struct tunnel_conf *, unsigned user_space,
+	bool *left, char *why);
+/* Adds a command to the batch; the word T stands for the table of checks, E for that at the
+ * device's egress. */
 void ip6tnl_nft_add(struct ip6tnl_nft *, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int ip6tnl_nft_run(struct ip6tnl_nft *); /* carries the batch out, all or nothing; 0 or -errno */
@@ -21,8 +25,9 @@ int ip6tnl_nft_count(struct ip6tnl_nft *, const char *direction, uint32_t number
 int ip6tnl_nft_refused(struct ip6tnl_nft *,
 	void (*found)(void *arg, uint32_t number, enum tunnel_drop why, uint64_t packets),
 	void *arg);
-/* Calls back once per tunnel in the table, with its number; a result < 0 is passed on. */
+/* Calls back once per tunnel in the table, with its number and its path's; a result < 0 is passed
+ * on. */
 int ip6tnl_nft_left(struct ip6tnl_nft *,
-	int (*found)(void *arg, const struct tunnel *, uint32_t number), void *arg);
+	int (*found)(void *arg, const struct tunnel *, uint32_t number, uint32_t path), void *arg);
 void ip6tnl_nft_remove(struct ip6tnl_nft *); /* the table goes */
 void ip6tnl_nft_close(struct ip6tnl_nft *);  /* the table stays; accepts NULL */

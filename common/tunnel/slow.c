@@ -1,9 +1,10 @@
-/* slow.c - a TAP device and raw sockets (RFC 2473 s7, s8). */
+/* slow.c - a TAP or TUN device and sockets (RFC 2473 s7, s8). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip6.h>
@@ -21,22 +22,22 @@
 #define WHY_SIZE     256
 #define PROTO_IP6    41
 #define HOP_LIMIT    64 /* RFC 2473 s6.3 */
-#define LIMIT_SIZE   8  /* octets of the header with an encapsulation limit */
 #define ERRORS_PER_S 100
 #define FRAME_MAX    (ETH_HLEN + IP6_HDR_SIZE + 65535)
 #define BATCH        64 /* packets taken at one go */
 
 struct slow {
+	enum slow_kind kind;
 	enum tunnel_role role;
 	struct slow_handlers on;
 	unsigned ifindex;
 	uint8_t mac[6];
-	int tap, out, whole, icmp, probe; /* -1: not open */
-	unsigned probe_oif;               /* the interface 'probe' is bound to; 0: none */
+	int tap, out, whole, icmp, errors_in, probe; /* -1: not open */
+	unsigned probe_oif; /* the interface 'probe' is bound to; 0: none */
 	sd_event_source *src[3];
 	time_t errors_since;
 	unsigned errors;
-	uint64_t counts[TUNNEL_N_COUNTS];
+	uint64_t counts[TUNNEL_N_COUNTS], drops[TUNNEL_N_DROPS];
 	uint8_t buf[FRAME_MAX];
 };
 
@@ -135,8 +136,9 @@ static bool send_cut(struct slow *s, const struct map_info *info, struct ip6_hdr
 	struct ip6_frag frag = {.ip6f_nxt = head->ip6_nxt};
 	bool ok = true;
 
-	if (sizeof(*head) + size <= info->mtu)
+	if (!info->mtu || sizeof(*head) + size <= info->mtu)
 		return send_part(s, info, head, NULL, data, size);
+	s->counts[TUNNEL_COUNT_tx_fragmented]++;
 	head->ip6_nxt = IP6_PROTO_FRAG;
 	if (getrandom(&frag.ip6f_ident, sizeof(frag.ip6f_ident), 0) < 0)
 		return false;
@@ -154,7 +156,7 @@ static bool send_cut(struct slow *s, const struct map_info *info, struct ip6_hdr
 static void send_out(struct slow *s, const struct map_info *info, const struct slow_head *head,
 	uint8_t *pkt, size_t size)
 {
-	uint8_t limit[LIMIT_SIZE] = {PROTO_IP6, 0, 4, 1, head->limit, 1, 1, 0}; /* s5.1 */
+	uint8_t limit[SLOW_LIMIT_SIZE] = {PROTO_IP6, 0, 4, 1, head->limit, 1, 1, 0}; /* s5.1 */
 	struct ip6_hdr outer = {.ip6_hlim = HOP_LIMIT,
 		.ip6_nxt = head->has_limit ? IP6_PROTO_DSTOPT : PROTO_IP6,
 		.ip6_src = in6_of(&info->local),
@@ -167,8 +169,8 @@ static void send_out(struct slow *s, const struct map_info *info, const struct s
 		size += sizeof(limit);
 		memcpy(pkt, limit, sizeof(limit));
 	}
-	if (send_cut(s, info, &outer, pkt, size))
-		s->counts[TUNNEL_COUNT_tx_fragmented]++;
+	if (!send_cut(s, info, &outer, pkt, size))
+		s->drops[TUNNEL_DROP_tx_no_route]++;
 }
 
 static void on_handed(struct slow *s, uint8_t *frame, size_t n)
@@ -177,20 +179,26 @@ static void on_handed(struct slow *s, uint8_t *frame, size_t n)
 	struct slow_head head;
 	struct map_info info;
 	struct quote_error e;
+	unsigned overhead;
 	size_t size;
 
-	memcpy(&head, frame, sizeof(head));
-	if (n < ETH_HLEN + IP6_HDR_SIZE || !s->on.find(s->on.arg, head.number, &info))
+	if (n < ETH_HLEN + IP6_HDR_SIZE || pkt[0] >> 4 != 6)
 		return;
 	size = IP6_HDR_SIZE + ((size_t)pkt[4] << 8 | pkt[5]);
 	if (n - ETH_HLEN < size)
 		return;
+	memcpy(&head, frame, sizeof(head));
+	if (s->kind == SLOW_TUN && !s->on.look(s->on.arg, pkt, size, &head))
+		return;
+	if (!s->on.find(s->on.arg, head.number, &info))
+		return;
+	overhead = TUNNEL_OVERHEAD + (head.has_limit ? SLOW_LIMIT_SIZE : 0);
 	if (head.why == SLOW_LIMIT) {
 		e = (struct quote_error){QUOTE_PARAM_PROBLEM, 0, head.pointer};
 		slow_error(s, &info, &e, pkt, size);
-	} else if (size > QUOTE_MIN_MTU) {
-		unsigned overhead = TUNNEL_OVERHEAD + (head.has_limit ? LIMIT_SIZE : 0);
-
+	} else if (size > QUOTE_MIN_MTU && info.mtu && size + overhead > info.mtu) {
+		if (s->kind == SLOW_TUN)
+			s->drops[TUNNEL_DROP_tx_too_big]++;
 		e = (struct quote_error){QUOTE_TOO_BIG, 0, info.mtu - overhead};
 		if (info.mtu < QUOTE_MIN_MTU + overhead)
 			e.param = QUOTE_MIN_MTU;
@@ -205,15 +213,15 @@ static void on_handed(struct slow *s, uint8_t *frame, size_t n)
 static int on_tap(sd_event_source *src, int fd, uint32_t revents, void *arg)
 {
 	struct slow *s = arg;
+	size_t missing = s->kind == SLOW_TUN ? ETH_HLEN : 0; /* octets before the IPv6 header */
 	ssize_t n;
 
 	(void)src, (void)revents;
 	for (int i = 0; i < BATCH; i++) {
-		n = read(fd, s->buf, sizeof(s->buf));
+		n = read(fd, s->buf + missing, sizeof(s->buf) - missing);
 		if (n < 0)
 			break;
-		if (n > ETH_HLEN)
-			on_handed(s, s->buf, (size_t)n);
+		on_handed(s, s->buf, (size_t)n + missing);
 	}
 	return 0;
 }
@@ -230,7 +238,28 @@ static int on_icmp(sd_event_source *src, int fd, uint32_t revents, void *arg)
 		if (n < 0)
 			break;
 		if (quote_read(s->buf, (size_t)n, &q))
-			s->on.error(s->on.arg, &q);
+			s->on.error(s->on.arg, NULL, &q);
+	}
+	return 0;
+}
+
+/* The same from a packet socket: whole packets, which nobody has checked. */
+static int on_errors_in(sd_event_source *src, int fd, uint32_t revents, void *arg)
+{
+	struct slow *s = arg;
+	struct ip6_pkt p;
+	struct quote q;
+	ssize_t n;
+
+	(void)src, (void)revents;
+	for (int i = 0; i < BATCH; i++) {
+		n = recv(fd, s->buf, sizeof(s->buf), 0);
+		if (n < 0)
+			break;
+		if (ip6_decode(s->buf, (size_t)n, &p) == IP6_OK && p.proto == IPPROTO_ICMPV6 &&
+			quote_read(p.payload, p.payload_size, &q) &&
+			ip6_csum(&p.src, &p.dst, p.proto, p.payload, p.payload_size) == 0)
+			s->on.error(s->on.arg, &p.dst, &q);
 	}
 	return 0;
 }
@@ -297,17 +326,18 @@ static int on_whole(sd_event_source *src, int fd, uint32_t revents, void *arg)
 
 static int tap_open(struct slow *s, const struct tunnel_dev *dev, const char *name, char *why)
 {
-	struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+	struct ifreq req = {
+		.ifr_flags = (short)((s->kind == SLOW_TUN ? IFF_TUN : IFF_TAP) | IFF_NO_PI)};
 
 	s->tap = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%.10s-slow", name);
 	if (s->tap < 0 || ioctl(s->tap, TUNSETIFF, &req) < 0) {
 		int r = -errno;
 
-		snprintf(why, WHY_SIZE, "TAP device %s: %s", req.ifr_name, strerror(-r));
+		snprintf(why, WHY_SIZE, "device %s: %s", req.ifr_name, strerror(-r));
 		return r;
 	}
-	return tunnel_dev_second(dev, req.ifr_name, &s->ifindex, why);
+	return tunnel_dev_second(dev, req.ifr_name, s->kind == SLOW_TAP, &s->ifindex, why);
 }
 
 static int raw_open(int *fd, int proto)
@@ -343,6 +373,30 @@ static int icmp_open(struct slow *s)
 	return r == 0 ? option(s->icmp, IPPROTO_IPV6, IPV6_FREEBIND, 1) : r;
 }
 
+/* Takes in errors for this host as they arrive, before any rule of the firewall. */
+static int errors_in_open(struct slow *s)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_HOST, 0, 6),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* next header */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 4),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, IP6_HDR_SIZE), /* type */
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, QUOTE_UNREACHABLE, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, QUOTE_PARAM_PROBLEM, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffff),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
+
+	s->errors_in = socket(
+		AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_IPV6));
+	if (s->errors_in < 0 ||
+		setsockopt(s->errors_in, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0)
+		return -errno;
+	return 0;
+}
+
 static int whole_open(struct slow *s)
 {
 	int r = raw_open(&s->whole, SLOW_PROTO);
@@ -357,10 +411,14 @@ static int listen_all(struct slow *s, sd_event *event)
 	const struct {
 		int fd;
 		sd_event_io_handler_t handler;
-	} in[] = {{s->tap, on_tap}, {s->whole, on_whole}, {s->icmp, on_icmp}};
+	} in[] = {{s->tap, on_tap}, {s->whole, on_whole},
+		{s->kind == SLOW_TAP ? s->icmp : s->errors_in,
+			s->kind == SLOW_TAP ? on_icmp : on_errors_in}};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]) && r >= 0; i++) {
+		if (in[i].fd < 0)
+			continue;
 		r = sd_event_add_io(event, &s->src[i], in[i].fd, EPOLLIN, in[i].handler, s);
 		/* After signalling and timers: a flood here must not hold those up. */
 		if (r >= 0)
@@ -369,8 +427,8 @@ static int listen_all(struct slow *s, sd_event *event)
 	return r;
 }
 
-int slow_open(struct slow **out, const struct tunnel_dev *dev, const struct tunnel_conf *conf,
-	const struct slow_handlers *on, char *why)
+int slow_open(struct slow **out, enum slow_kind kind, const struct tunnel_dev *dev,
+	const struct tunnel_conf *conf, const struct slow_handlers *on, char *why)
 {
 	struct slow *s = calloc(1, sizeof(*s));
 	int r;
@@ -379,17 +437,18 @@ int slow_open(struct slow **out, const struct tunnel_dev *dev, const struct tunn
 		snprintf(why, WHY_SIZE, "out of memory");
 		return -ENOMEM;
 	}
+	s->kind = kind;
 	s->role = conf->role;
 	s->on = *on;
 	memcpy(s->mac, dev->mac, sizeof(s->mac));
-	s->tap = s->out = s->whole = s->icmp = -1;
+	s->tap = s->out = s->whole = s->icmp = s->errors_in = -1;
 	s->probe = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	*why = '\0';
 	r = s->probe < 0 ? -errno : tap_open(s, dev, conf->dev, why);
 	if (r == 0)
 		r = raw_open(&s->out, IPPROTO_RAW);
 	if (r == 0)
-		r = whole_open(s);
+		r = kind == SLOW_TAP ? whole_open(s) : errors_in_open(s);
 	if (r == 0)
 		r = icmp_open(s);
 	if (r == 0)
@@ -414,6 +473,19 @@ uint64_t *slow_counts(struct slow *s)
 	return s->counts;
 }
 
+uint64_t *slow_drops(struct slow *s)
+{
+	return s->drops;
+}
+
+void slow_add_counters(const struct slow *s, struct tunnel_counters *out)
+{
+	for (int i = 0; s && i < TUNNEL_N_COUNTS; i++)
+		out->count[i] += s->counts[i];
+	for (int i = 0; s && i < TUNNEL_N_DROPS; i++)
+		out->drop[i] += s->drops[i];
+}
+
 unsigned slow_path_mtu(struct slow *s, const struct ip6 *remote, unsigned oif)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = in6_of(remote)};
@@ -435,7 +507,7 @@ unsigned slow_path_mtu(struct slow *s, const struct ip6 *remote, unsigned oif)
 void slow_close(struct slow *s)
 {
 	const int fds[] = {s ? s->tap : -1, s ? s->out : -1, s ? s->whole : -1, s ? s->icmp : -1,
-		s ? s->probe : -1};
+		s ? s->errors_in : -1, s ? s->probe : -1};
 
 	if (!s)
 		return;

@@ -31,11 +31,12 @@ struct tunnel_conf { /* borrowed during open() only */
 	uint32_t table;     /* kernel table for the routes; 254 = main */
 	unsigned mtu;       /* of dev: 1280..65495 octets */
 	/* Encapsulation limit sent with packets that bring none (RFC 2473 s4.1.1): 1..255; 0: none.
-	 * Engine ebpf only. */
+	 */
 	unsigned encap_limit;
 	bool esp;        /* its packets have to be under ESP, or are dropped.  Engine ip6tnl only */
 	sd_event *event; /* for what takes user space; NULL: none of that is done */
-	unsigned n_allow; /* TUNNEL_HA only; tenant 0 is never isolated */
+	uint64_t (*now_ms)(void); /* NULL: CLOCK_BOOTTIME; a test's may run ahead */
+	unsigned n_allow;         /* TUNNEL_HA only; tenant 0 is never isolated */
 	const struct tunnel_allow *allow;
 };
 

@@ -28,22 +28,24 @@ static bool read_head(struct rd *r, struct ip6_head *h)
 	return rd_ok(r) && first >> 28 == 6;
 }
 
-/* A destination options header with an encapsulation limit and padding; returns what follows it. */
-static uint8_t read_limit(struct rd *r, struct quote *q, size_t start)
+/* A destination options header; returns what follows it.  '*other': it has options that are neither
+ * an encapsulation limit nor padding. */
+static uint8_t read_options(struct rd *r, struct quote *q, size_t start, bool *other)
 {
 	uint8_t next = rd_u8(r);
 	size_t at = rd_off(r) + 1;
 	struct rd body = rd_sub(r, rd_u8(r) * 8u + 6);
 
+	*other = false;
 	while (rd_ok(&body) && rd_left(&body) > 0) {
 		uint8_t type = rd_u8(&body), len = type == OPT_PAD1 ? 0 : rd_u8(&body);
 		struct rd option = rd_sub(&body, len);
 
-		if (type == OPT_LIMIT && len == 1) {
+		if (type == OPT_LIMIT && len == 1 && rd_ok(&option)) {
 			q->limit_at = (unsigned)(at + rd_off(&body) - 1 - start);
 			q->limit = rd_u8(&option);
 		} else if (type != OPT_PAD1 && type != OPT_PADN) {
-			return IP6_PROTO_NONE;
+			*other = true;
 		}
 	}
 	return rd_ok(&body) ? next : IP6_PROTO_NONE;
@@ -74,8 +76,11 @@ static bool read_outer(struct rd *r, struct quote *q, bool *fragment)
 	}
 	if (next == IP6_PROTO_DSTOPT) {
 		size_t before = rd_off(r);
+		bool other;
 
-		next = read_limit(r, q, start);
+		next = read_options(r, q, start, &other);
+		if (other)
+			return false;
 		q->overhead += (unsigned)(rd_off(r) - before);
 	}
 	return rd_ok(r) && next == PROTO_IP6;
@@ -146,6 +151,32 @@ bool quote_read_update(const void *msg, size_t size, struct quote_update *out)
 		return false;
 	*out = q;
 	return true;
+}
+
+int quote_limit(const void *pkt, size_t size, unsigned *at)
+{
+	struct rd r = rd_init(pkt, size);
+	struct quote q = {0};
+	struct ip6_head h;
+	bool other;
+
+	if (!read_head(&r, &h))
+		return -1;
+	for (int i = 0; i < IP6_MAX_CHAIN && rd_ok(&r); i++) {
+		if (h.next != IP6_PROTO_DSTOPT && h.next != IP6_PROTO_HBH && h.next != IP6_PROTO_RH)
+			return -1;
+		if (h.next == IP6_PROTO_DSTOPT) {
+			h.next = read_options(&r, &q, 0, &other);
+		} else {
+			h.next = rd_u8(&r);
+			rd_skip(&r, rd_u8(&r) * 8u + 6);
+		}
+		if (q.limit_at) {
+			*at = q.limit_at;
+			return q.limit;
+		}
+	}
+	return -1;
 }
 
 bool quote_relay(const struct quote *q, struct quote_error *out)

@@ -47,6 +47,10 @@ struct quote_update {
 /* Reads an ICMPv6 message, from its type on.  False: not one of the four errors, or what it quotes
  * is neither an update, whole, nor the whole ESP packet that may be one. */
 bool quote_read_update(const void *msg, size_t size, struct quote_update *out);
+/* The encapsulation limit of a packet that is to be encapsulated (RFC 2473 s4.1.1): headers from
+ * left to right, up to one that is no extension header.  -1: it has none; else '*at' is where,
+ * octets from its start. */
+int quote_limit(const void *pkt, size_t size, unsigned *at);
 /* RFC 2473 s8.2: what the inner packet's source is to be told.  False: nothing. */
 bool quote_relay(const struct quote *, struct quote_error *out);
 /* May an error be sent about this packet ('size' octets of it), by RFC 4443 s2.4(e)?  Not about

@@ -3,14 +3,15 @@
  *   engine [-m] [-d DEV] [-t TABLE] [-M MTU] [-l LIMIT] [-a FROM:TO]... [-s bpf|packet] [-n] ENGINE
  * -m: role mobile router; -s: open the capture in this mode; -n: no tunnel engine.
  * Lines: attach IFNAME | put ID LOCAL REMOTE TENANT [old ADDR] [oif IFNAME] [routes P...] [inner
- * P...] | drop ID | stats ID | counters | audit | close [keep] | local ADDR | unlocal ADDR | take
- * BITS | send HEX [IFNAME] | sigcounters */
+ * P...] | ahead SECONDS (the engine's clock) | drop ID | stats ID | counters | audit | close [keep]
+ * | local ADDR | unlocal ADDR | take BITS | send HEX [IFNAME] | sigcounters */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/os/log.h"
 #include "common/os/sig.h"
@@ -28,6 +29,16 @@ struct driver {
 	char line[65536];
 	size_t n_line;
 };
+
+static uint64_t ahead_ms;
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 + ahead_ms;
+}
 
 static void answer(json_t *j) /* takes the reference */
 {
@@ -198,6 +209,9 @@ static void do_line(struct driver *d, char *line)
 		answer(json_pack("{s:i, s:I, s:I, s:I, s:I}", "rc", 0, "rx", (json_int_t)c.rx,
 			"lost", (json_int_t)c.lost, "tx", (json_int_t)c.tx, "tx_errors",
 			(json_int_t)c.tx_errors));
+	} else if (!strcmp(w[0], "ahead") && n == 2) {
+		ahead_ms = strtoull(w[1], NULL, 0) * 1000;
+		answer_rc(0);
 	} else if (d->engine && !strcmp(w[0], "put")) {
 		do_put(d, w, n);
 	} else if (d->engine && !strcmp(w[0], "drop") && addr(w[1], &a)) {
@@ -250,8 +264,12 @@ int main(int argc, char **argv)
 {
 	static struct driver d;
 	struct tunnel_allow allow[MAX_ALLOW];
-	struct tunnel_conf conf = {
-		.role = TUNNEL_HA, .dev = "nemo0", .table = 254, .mtu = 1460, .allow = allow};
+	struct tunnel_conf conf = {.role = TUNNEL_HA,
+		.dev = "nemo0",
+		.table = 254,
+		.mtu = 1460,
+		.now_ms = now_ms,
+		.allow = allow};
 	const char *sig = NULL;
 	char why[WHY_SIZE] = "";
 	int opt, rc;

@@ -26,6 +26,8 @@
 #define MIN_MTU     1280
 #define LIMIT_SIZE  8 /* octets of the header that carries a limit, RFC 2473 s5.1 */
 #define ECN_MASK    3
+#define ECN_ECT1    1
+#define ECN_ECT0    2
 #define ECN_CE      3
 #define MAX(a, b)   ((a) > (b) ? (a) : (b))
 #define ROOM_FLAGS  (BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)
@@ -378,6 +380,7 @@ static __always_inline int put_outer(struct __sk_buff *skb, const struct ipv6hdr
 	} __attribute__((packed)) outer = {.eth.h_proto = bpf_htons(ETH_P_IPV6),
 		.ip = {.version = 6, .nexthdr = IPPROTO_IPV6, .hop_limit = HOP_LIMIT}};
 	__u32 size = skb->len - ETH_HLEN, room = sizeof(outer.ip);
+	__u32 label = bpf_get_hash_recalc(skb); /* of the flow inside (RFC 6438 s3) */
 
 	if (limit >= 0) {
 		room += sizeof(tel);
@@ -392,8 +395,10 @@ static __always_inline int put_outer(struct __sk_buff *skb, const struct ipv6hdr
 		return -1;
 	__builtin_memcpy(outer.eth.h_dest, hop->dest, ETH_ALEN);
 	__builtin_memcpy(outer.eth.h_source, hop->source, ETH_ALEN);
-	outer.ip.priority = ip->priority; /* traffic class as inside, flow label 0 */
-	outer.ip.flow_lbl[0] = ip->flow_lbl[0] & 0xf0;
+	outer.ip.priority = ip->priority; /* traffic class as inside */
+	outer.ip.flow_lbl[0] = (ip->flow_lbl[0] & 0xf0) | (label >> 16 & 0x0f);
+	outer.ip.flow_lbl[1] = label >> 8;
+	outer.ip.flow_lbl[2] = label;
 	outer.ip.payload_len = bpf_htons(size);
 	__builtin_memcpy(&outer.ip.saddr, &info->local, sizeof(outer.ip.saddr));
 	__builtin_memcpy(&outer.ip.daddr, &info->remote, sizeof(outer.ip.daddr));
@@ -485,15 +490,19 @@ static __always_inline int check_ha(
 	return -1;
 }
 
-/* Congestion marked on the way stays visible to a transport that asked for marks (RFC 6040). */
-static __always_inline void pass_ecn(
+/* The congestion bits that the inner packet goes on with (RFC 6040 s4.2).  -1: it is to be dropped:
+ * congestion was marked, of which its transport would not hear otherwise. */
+static __always_inline int pass_ecn(
 	struct __sk_buff *skb, const struct ipv6hdr *outer, const struct ipv6hdr *ip, __u32 off)
 {
 	__u8 out_ecn = outer->flow_lbl[0] >> 4 & ECN_MASK, in_ecn = ip->flow_lbl[0] >> 4 & ECN_MASK;
-	__u8 octet = ip->flow_lbl[0] | ECN_CE << 4;
+	__u8 octet = (ip->flow_lbl[0] & ~(ECN_MASK << 4)) | out_ecn << 4;
 
-	if (out_ecn == ECN_CE && in_ecn && in_ecn != ECN_CE)
+	if (!in_ecn)
+		return out_ecn == ECN_CE ? -1 : 0;
+	if ((out_ecn == ECN_CE && in_ecn != ECN_CE) || (out_ecn == ECN_ECT1 && in_ecn == ECN_ECT0))
 		bpf_skb_store_bytes(skb, off + 1, &octet, 1, BPF_F_RECOMPUTE_CSUM);
+	return 0;
 }
 
 /* A fragment header follows.  Is it of a tunnel packet, as far as it tells?  '*first': where its
@@ -598,7 +607,8 @@ int tunnel_decap(struct __sk_buff *skb)
 			return drop(TUNNEL_DROP_rx_inner_dest);
 		number = *known;
 	}
-	pass_ecn(skb, &outer, &ip, off);
+	if (pass_ecn(skb, &outer, &ip, off))
+		return drop(TUNNEL_DROP_rx_congestion);
 	if (bpf_skb_adjust_room(skb, -(__s32)(off - ETH_HLEN), BPF_ADJ_ROOM_MAC, ROOM_FLAGS))
 		return drop(TUNNEL_DROP_rx_bad_inner);
 	for (int i = 0; i < ETH_ALEN; i++)

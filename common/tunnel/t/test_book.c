@@ -128,7 +128,7 @@ static void a_prefix_has_one_tunnel(void **state)
 	book_free(&b);
 }
 
-static void outer_addresses_are_shared_unless_forbidden(void **state)
+static void outer_addresses_are_shared(void **state)
 {
 	struct tunnel_set set = {0};
 	struct book b = book(&set);
@@ -137,12 +137,39 @@ static void outer_addresses_are_shared_unless_forbidden(void **state)
 
 	(void)state;
 	assert_int_equal(put(&b, &one), 0);
-	b.unique_pairs = true;
-	assert_int_equal(put(&b, &two), -EEXIST);
-	assert_int_equal(set.held, 3);
-	b.unique_pairs = false;
 	assert_int_equal(put(&b, &two), 0);
 	assert_int_equal(set.held, 4);
+	book_free(&b);
+}
+
+static const struct entry *behind(const struct book *b, const char *text)
+{
+	struct in6_addr a;
+
+	assert_int_equal(inet_pton(AF_INET6, text, &a), 1);
+	return book_route(b, &a);
+}
+
+static void the_longest_prefix_names_the_tunnel(void **state)
+{
+	struct tunnel_set set = {0};
+	struct book b = book(&set);
+	struct tunnel wide = tunnel("2001:db8:99::1", "2001:db8:a::1", "2001:db8::/32");
+	struct tunnel narrow = tunnel("2001:db8:99::2", "2001:db8:a::2", "2001:db8:2::/64");
+	const struct entry *e;
+
+	(void)state;
+	assert_null(behind(&b, "2001:db8:2::5"));
+	assert_int_equal(put(&b, &wide), 0);
+	assert_int_equal(put(&b, &narrow), 0);
+	e = book_find(&b, &narrow.id);
+	assert_ptr_equal(behind(&b, "2001:db8:2::5"), e);
+	assert_ptr_equal(book_number(&b, e->number), e);
+	assert_ptr_equal(behind(&b, "2001:db8:2:1::5"), book_find(&b, &wide.id));
+	assert_null(behind(&b, "2001:db9::1"));
+	drop(&b, &narrow);
+	assert_ptr_equal(behind(&b, "2001:db8:2::5"), book_find(&b, &wide.id));
+	assert_null(book_number(&b, 2));
 	book_free(&b);
 }
 
@@ -222,7 +249,8 @@ int main(void)
 		cmocka_unit_test(shared_keys_stay_until_the_last_tunnel),
 		cmocka_unit_test(a_change_keeps_number_and_common_keys),
 		cmocka_unit_test(a_prefix_has_one_tunnel),
-		cmocka_unit_test(outer_addresses_are_shared_unless_forbidden),
+		cmocka_unit_test(outer_addresses_are_shared),
+		cmocka_unit_test(the_longest_prefix_names_the_tunnel),
 		cmocka_unit_test(a_refused_change_leaves_no_trace),
 		cmocka_unit_test(a_home_agent_keeps_its_address),
 	};

@@ -10,7 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct quote_error e;
 	struct quote_update u;
 	uint8_t buf[QUOTE_MIN_MTU];
+	unsigned at = 0;
+	int limit = quote_limit(data, size, &at);
 
+	if (limit >= 0 && (at < 44 || at >= size || data[at] != limit))
+		abort();
 	quote_may_answer(data, size);
 	quote_read_update(data, size, &u);
 	if (!quote_read(data, size, &q))

@@ -193,6 +193,43 @@ static void what_gets_no_error(void **state)
 	}
 }
 
+/* RFC 2473 s4.1.1: headers from left to right, up to one that is no extension header. */
+static void the_limit_of_what_is_to_go_in(void **state)
+{
+	static const struct {
+		const char *next, *behind;
+		int limit;
+		unsigned at;
+	} rows[] = {
+		{"11", "03e803e8 00080000", -1, 0}, {"3c", "1100040107010100", 7, 44},
+		{"3c", "1100040100010100", 0, 44},
+		{"3c", "3c000104000000001100040105010100", 5, 52},
+		{"00", "3c000104000000001100040105010100", 5, 52},
+		{"3c", "1100 1e04 00000000", -1, 0},
+		{"3c", "1101 1e0100 01020000 040109 0100 0000", 9, 51},
+		{"2b", "3c00000000000000 1100040105010100", 5, 52},
+		{"29", "1100040107010100", -1, 0},
+		{"2c", "3c000001000000001100040105010100", -1, 0},
+		{"3c", "11ff040107010100", -1, 0},                  /* cut */
+		{"3c", "11003a0002000401 0000000000000000", -1, 0}, /* runs over the header's end */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t pkt[80] = {0x60}, *copy;
+		size_t n = 40 + unhex(rows[i].behind, pkt + 40, sizeof(pkt) - 40);
+		unsigned at = 0;
+
+		unhex(rows[i].next, pkt + 6, 1);
+		pkt[8] = pkt[24] = 0x20;
+		copy = malloc(n); /* so that reading on is seen */
+		memcpy(copy, pkt, n);
+		assert_int_equal(quote_limit(copy, n, &at), rows[i].limit);
+		assert_int_equal(at, rows[i].at);
+		free(copy);
+	}
+}
+
 static void what_is_sent(void **state)
 {
 	static uint8_t pkt[1500], buf[1500];
@@ -299,6 +336,7 @@ int main(void)
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(the_table_of_s8_2),
 		cmocka_unit_test(what_gets_no_error),
+		cmocka_unit_test(the_limit_of_what_is_to_go_in),
 		cmocka_unit_test(what_is_sent),
 		cmocka_unit_test(what_an_update_tells),
 		cmocka_unit_test(what_is_no_update),
