@@ -1,7 +1,10 @@
 /* conf.c - the home agent's configuration: key table, and what has to fit together. */
+#include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uthash.h>
 #include "common/os/protect.h"
 #include "ha/agents.h"
@@ -158,41 +161,48 @@ const struct conf_key ha_conf_keys[] = {
 		.help = "covering prefixes: what is not bound in them is unreachable, not "
 			"forwarded"},
 	{.name = "max_lifetime",
+		.live = true,
 		KEY(CONF_UINT, core.max_lifetime_s),
 		.def = "600",
 		.min = 4,
 		.max = 262140,
 		.help = "longest binding granted, seconds"},
 	{.name = "heartbeat",
+		.live = true,
 		KEY(CONF_UINT, core.heartbeat_s),
 		.def = "0",
 		.max = 3600,
 		.help = "how often a bound router is asked whether it lives, seconds; 0: never "
 			"(the routers ask)"},
 	{.name = "heartbeat_misses",
+		.live = true,
 		KEY(CONF_UINT, core.heartbeat_misses),
 		.def = "3",
 		.max = 100,
 		.help = "so many in a row may stay unanswered before the router counts as silent"},
 	{.name = "revoke_timeout_ms",
+		.live = true,
 		KEY(CONF_UINT, core.revoke_ms),
 		.def = "1000",
 		.min = 500,
 		.max = 60000,
 		.help = "first wait for the answer to a revocation, doubling; ms"},
 	{.name = "revoke_timeout_max_ms",
+		.live = true,
 		KEY(CONF_UINT, core.revoke_max_ms),
 		.def = "2000",
 		.min = 500,
 		.max = 60000,
 		.help = "longest wait for the answer to a revocation, ms"},
 	{.name = "revoke_retries",
+		.live = true,
 		KEY(CONF_UINT, core.revoke_retries),
 		.def = "1",
 		.max = 20,
 		.help = "how often a revocation is sent again before the binding is removed "
 			"without an answer"},
 	{.name = "switch_rate",
+		.live = true,
 		KEY(CONF_UINT, core.switch_rate),
 		.def = "1",
 		.min = 1,
@@ -200,17 +210,20 @@ const struct conf_key ha_conf_keys[] = {
 		.help = "how many routers a second are sent to other home agents by nemoctl ha "
 			"drain"},
 	{.name = "prefix_advertisements",
+		.live = true,
 		KEY(CONF_BOOL, core.mpa),
 		.def = "true",
 		.help = "tell routers away from home of the home prefixes, when they ask and when "
 			"something changes"},
 	{.name = "prefix_interval_min",
+		.live = true,
 		KEY(CONF_UINT, core.mpa_min_s),
 		.def = "600",
 		.max = 86400,
 		.help = "least delay between a change and telling of it unasked, seconds "
 			"(MinMobPfxAdvInterval)"},
 	{.name = "prefix_interval_max",
+		.live = true,
 		KEY(CONF_UINT, core.mpa_max_s),
 		.def = "86400",
 		.min = 1,
@@ -231,6 +244,7 @@ const struct conf_key ha_conf_keys[] = {
 		.help = "other home agents for the same home network, besides those that advertise "
 			"themselves on home_link"},
 	{.name = "routers",
+		.live = true,
 		KEY(CONF_GROUPS, core.routers),
 		.elem_size = sizeof(struct ha_router),
 		N(core.n_routers),
@@ -451,8 +465,32 @@ static void free_seen(struct seen *all)
 	}
 }
 
+/* A daemon that has given up root's rights can't read root's files again: what it knows of a router
+ * holds then. */
+static bool known_keys(
+	struct ha_file *f, unsigned i, enum sec_mode mode, const struct ha_file *running)
+{
+	const struct ha_router *r = &f->core.routers[i], *was;
+	char buf[PATH_MAX];
+	bool credential;
+	unsigned k = i;
+
+	if (!running || mode == SEC_NONE || !running->core.n_routers ||
+		access(protect_find_secret(r->keys, buf, &credential), R_OK) == 0 ||
+		errno != EACCES)
+		return false;
+	for (unsigned n = 0; n < running->core.n_routers; n++, k++) {
+		was = &running->core.routers[k % running->core.n_routers];
+		if (!addr6_eq(&was->hoa, &r->hoa))
+			continue;
+		f->keys[i] = running->keys[k % running->core.n_routers];
+		return strcmp(was->keys, r->keys) == 0 && ha_conf_protection(running, was) == mode;
+	}
+	return false;
+}
+
 /* An identity stands for one home address. */
-static void read_keys(struct conf *conf, struct ha_file *f)
+static void read_keys(struct conf *conf, struct ha_file *f, const struct ha_file *running)
 {
 	struct seen *ids = NULL, *names = NULL;
 
@@ -465,7 +503,8 @@ static void read_keys(struct conf *conf, struct ha_file *f)
 		const char *id = f->keys[i].psk.id;
 
 		r->no_mpd = mode == SEC_AUTH;
-		protect_read_keys(conf, r->line, mode, r->keys, *r->identity, &f->keys[i]);
+		if (!known_keys(f, i, mode, running))
+			protect_read_keys(conf, r->line, mode, r->keys, *r->identity, &f->keys[i]);
 		memcpy(f->keys[i].cert_id, r->identity, strlen(r->identity));
 		if (mode == SEC_ESP && *id)
 			check_twice(conf, &ids, id, strlen(id), r->line, "keys: psk identity");
@@ -478,7 +517,8 @@ static void read_keys(struct conf *conf, struct ha_file *f)
 	}
 	free_seen(ids);
 	free_seen(names);
-	certs_check(conf, &f->certs);
+	if (!running) /* they can't change then */
+		certs_check(conf, &f->certs);
 }
 
 static void check_routers(struct conf *conf, const struct ha_conf *c)
@@ -594,32 +634,40 @@ static void check_agents(struct conf *conf, const struct ha_conf *c)
 	}
 }
 
-unsigned ha_conf_read(const char *path, struct ha_file *f)
+unsigned ha_conf_load(struct conf *conf, struct ha_file *f, const struct ha_file *running)
 {
-	struct conf conf = {.file = path};
 	struct tenant *tenants;
 
 	memset(f, 0, sizeof(*f));
-	if (conf_read(&conf, ha_conf_keys, f) > 0 && !f->core.n_routers)
-		return conf.n_errors; /* nothing to compare */
-	if (!conf_misread(&conf, &f->core.address) && !addr6_is_routable(&f->core.address))
-		conf_error(&conf, 0, "address", "not a unicast routable address");
+	f->path = conf->file;
+	if (conf_read(conf, ha_conf_keys, f) > 0 && !f->core.n_routers)
+		return conf->n_errors; /* nothing to compare */
+	if (!conf_misread(conf, &f->core.address) && !addr6_is_routable(&f->core.address))
+		conf_error(conf, 0, "address", "not a unicast routable address");
 	f->core.home_link = f->home_link[0];
 	if (f->core.home_link && !f->core.n_home)
-		conf_error(&conf, 0, "home_link", "needs home_prefixes: what is on that link");
+		conf_error(conf, 0, "home_link", "needs home_prefixes: what is on that link");
 	if (f->home_routes && !f->core.home_link)
-		conf_error(&conf, 0, "home_routes", "needs home_link");
+		conf_error(conf, 0, "home_routes", "needs home_link");
 	if (f->mtu && f->mtu < 1280)
-		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
-	check_agents(&conf, &f->core);
-	check_routers(&conf, &f->core);
-	check_prefixes(&conf, &f->core);
+		conf_error(conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
+	check_agents(conf, &f->core);
+	check_routers(conf, &f->core);
+	check_prefixes(conf, &f->core);
 	tenants = number_tenants(&f->core);
-	check_allow(&conf, f, tenants);
+	check_allow(conf, f, tenants);
 	free_tenants(tenants);
-	read_keys(&conf, f);
-	check_payload(&conf, f);
-	return conf.n_errors;
+	protect_owner(f->user);
+	read_keys(conf, f, running);
+	check_payload(conf, f);
+	return conf->n_errors;
+}
+
+unsigned ha_conf_read(const char *path, struct ha_file *f)
+{
+	struct conf conf = {.file = path};
+
+	return ha_conf_load(&conf, f, NULL);
 }
 
 void ha_conf_free(struct ha_file *f)

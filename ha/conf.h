@@ -12,6 +12,7 @@ struct ha_allow_conf {
 
 struct ha_file {
 	struct ha_conf core;
+	const char *path; /* of the file; borrowed */
 	char name[HA_NAME_SIZE], control[108];
 	unsigned n_interfaces;
 	char (*interfaces)[IFNAMSIZ];
@@ -36,6 +37,9 @@ extern const struct conf_key ha_conf_keys[];
 /* Reads and checks 'path' and numbers the tenants; every mistake goes to stderr.  Returns the
  * number of mistakes.  ha_conf_free() in any case. */
 unsigned ha_conf_read(const char *path, struct ha_file *out);
+/* The same, told where 'conf' says; 'running' (NULL: none) has the secrets that can't be read
+ * again. */
+unsigned ha_conf_load(struct conf *, struct ha_file *out, const struct ha_file *running);
 void ha_conf_free(struct ha_file *);
 /* How this router of the table protects its signalling. */
 enum sec_mode ha_conf_protection(const struct ha_file *, const struct ha_router *);

@@ -135,6 +135,21 @@ static int home_routes(struct ha_edge *e, int (*change)(struct net *, const stru
 	return r;
 }
 
+void ha_home_routes_changed(struct ha_edge *e, const struct ha_file *was)
+{
+	struct ha_file now = *e->file;
+	int r;
+
+	if (!e->home || !homeio_ifindex(e->home))
+		return;
+	*e->file = *was;
+	home_routes(e, net_route_drop); /* a moment only: who is bound has a better route */
+	*e->file = now;
+	r = home_routes(e, net_route_put);
+	if (r < 0)
+		log_err("home_routes: %s: %s", e->file->home_link, strerror(-r));
+}
+
 /* A router that comes home de-registers from there. */
 static void on_home_up(void *arg, unsigned ifindex)
 {
@@ -350,7 +365,12 @@ static int aggregate_routes(
 	return r;
 }
 
-int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *file, bool flush)
+int ha_edge_routes(struct ha_edge *e)
+{
+	return routeio_open(&e->routes, e->event, &e->file->core, DEV_NAME, on_event, e);
+}
+
+int ha_edge_open(struct ha_edge **out, sd_event *event, struct ha_file *file, bool flush)
 {
 	struct ha_edge *e = calloc(1, sizeof(*e));
 	unsigned mtu;
@@ -414,7 +434,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, const struct ha_file *fi
 	r = open_home(e);
 	if (r < 0)
 		return r;
-	r = routeio_open(&e->routes, event, &file->core, DEV_NAME, on_event, e);
+	r = ha_edge_routes(e);
 	if (r < 0)
 		return r;
 	r = ha_keep_restore(e);

@@ -140,6 +140,17 @@ static json_t *cmd_undrain(void *arg, const json_t *req, char *err)
 	return json_object();
 }
 
+static json_t *cmd_reload(void *arg, const json_t *req, char *err)
+{
+	struct ha_edge *e = arg;
+
+	(void)req;
+	if (ha_edge_reload(e, err) < 0)
+		return NULL;
+	return json_pack("{sI sI}", "routers", (json_int_t)e->file->core.n_routers, "bindings",
+		(json_int_t)ha_n_bound(e->ha));
+}
+
 static json_t *cmd_agents(void *arg, const json_t *req, char *err)
 {
 	struct ha_edge *e = arg;
@@ -182,6 +193,7 @@ const struct ctl_cmd ha_commands[] = {
 	{"drain", "no new bindings; send routers to {\"home_agents\": [ADDRESS...]}", cmd_drain,
 		true},
 	{"undrain", "take new bindings again", cmd_undrain, true},
+	{"reload", "read the configuration again", cmd_reload, true},
 	{"agents", "home agents list: what discovery requests are answered", cmd_agents, false},
 	{"stats", "every counter with its meaning", cmd_stats, false},
 	{0},

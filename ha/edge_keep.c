@@ -16,15 +16,20 @@ static void wrote(struct ha_edge *e, int r)
 	e->keep_failed = r < 0;
 }
 
-void ha_keep_changed(struct ha_edge *e, enum store_how how)
+void ha_keep_of(struct ha_edge *e, struct ha *ha, enum store_how how)
 {
 	struct store_key key = {.kind = KEPT_BINDING};
 	struct ha_kept k;
 
-	while (ha_next_changed(e->ha, &key.a, &k)) {
+	while (ha_next_changed(ha, &key.a, &k)) {
 		k.wall = daemon_wall();
 		wrote(e, store_put(e->store, &key, &k, k.state || k.flags ? sizeof(k) : 0, how));
 	}
+}
+
+void ha_keep_changed(struct ha_edge *e, enum store_how how)
+{
+	ha_keep_of(e, e->ha, how);
 }
 
 void ha_keep_own(struct ha_edge *e)

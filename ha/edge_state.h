@@ -12,7 +12,7 @@
 #include "ha/routeio.h"
 
 struct ha_edge {
-	const struct ha_file *file;
+	struct ha_file *file;
 	sd_event *event;
 	struct ha *ha;
 	struct net *net;
@@ -34,7 +34,10 @@ struct ha_edge {
 
 /* One step, what it asks for, and the timer. */
 void ha_edge_run(struct ha_edge *, const struct ha_event *);
-void ha_edge_do(struct ha_edge *); /* performs e->out */
+void ha_edge_do(struct ha_edge *);    /* performs e->out */
+int ha_edge_routes(struct ha_edge *); /* begins to listen to the routing daemon */
+/* home_routes of routers that were in 'was' and are no more go, those of all others are there. */
+void ha_home_routes_changed(struct ha_edge *, const struct ha_file *was);
 extern const struct ctl_cmd ha_commands[];
 
 /* edge_keep.c */
@@ -42,6 +45,8 @@ extern const struct ctl_cmd ha_commands[];
  */
 int ha_keep_open(struct ha_edge *, bool forget);
 void ha_keep_changed(struct ha_edge *, enum store_how); /* writes what the last step changed */
-void ha_keep_own(struct ha_edge *);                     /* the same of the home agent's own */
+/* The same of 'old', whose routers are gone. */
+void ha_keep_of(struct ha_edge *, struct ha *old, enum store_how);
+void ha_keep_own(struct ha_edge *); /* the same of the home agent's own */
 /* Takes over what an earlier run knew and puts the kernel's state right.  0 or -errno. */
 int ha_keep_restore(struct ha_edge *);

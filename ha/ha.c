@@ -248,6 +248,13 @@ bool ha_bound_at(const struct ha *ha, const struct in6_addr *hoa, const struct i
 	return p && p->b.state == BINDING_BOUND && addr6_eq(&p->b.coa, coa);
 }
 
+const struct ha_router *ha_router_of(const struct ha *ha, const struct in6_addr *hoa)
+{
+	const struct ha_peer *p = ha_peer_find(ha, hoa);
+
+	return p ? p->conf : NULL;
+}
+
 bool ha_is_bound(const struct ha *ha, const struct in6_addr *hoa)
 {
 	const struct ha_peer *p = ha_peer_find(ha, hoa);

@@ -209,6 +209,7 @@ uint64_t ha_deadline(const struct ha *); /* ms at which HA_EV_TICK is due; UINT6
 unsigned ha_n_bound(const struct ha *);
 /* Is 'hoa' bound to care-of address 'coa' (RFC 6275 s9.3.1)? */
 bool ha_bound_at(const struct ha *, const struct in6_addr *hoa, const struct in6_addr *coa);
+const struct ha_router *ha_router_of(const struct ha *, const struct in6_addr *hoa); /* or NULL */
 bool ha_is_bound(const struct ha *, const struct in6_addr *hoa);
 uint64_t ha_counter(const struct ha *, enum ha_counter);
 const uint64_t *ha_rejects(const struct ha *); /* bu_rejected by status, 256 of them */
@@ -222,4 +223,12 @@ json_t *ha_show_bindings(
 	const struct ha *, uint64_t now);          /* schema: doc/control.md; NULL: no memory */
 json_t *ha_show_agents(struct ha *, uint64_t now); /* the home agents list */
 json_t *ha_show_routers(const struct ha *, uint64_t now);
+/* Another configuration: 'ha', made of it, takes over what 'old' knows, router by router.  'old'
+ * was made of 'old_conf' (moved there, maybe); home prefixes, address and home link are the same.
+ */
+void ha_inherit(struct ha *, struct ha *old, const struct ha_conf *old_conf);
+/* The next of old's routers, from '*i' on: actions to be performed, as of ha_step().  False: that
+ * were all, 'old' is to be freed.  What 'old' then has to be kept (ha_next_changed()) are those
+ * that are gone. */
+bool ha_reload_next(struct ha *, struct ha *old, unsigned *i, uint64_t now, struct ha_out *out);
 void ha_free(struct ha *); /* accepts NULL */

@@ -166,6 +166,11 @@ unsigned homeio_ifindex(const struct homeio *h)
 	return h->ifindex;
 }
 
+void homeio_serve(struct homeio *h, const struct ha *ha)
+{
+	h->ha = ha;
+}
+
 void homeio_close(struct homeio *h, bool keep)
 {
 	if (!h)

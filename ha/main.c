@@ -7,9 +7,24 @@
 #include "common/os/privileges.h"
 #include "ha/edge.h"
 
+static struct { /* there is one of it, as of signals */
+	sd_event *event;
+	struct ha_edge *edge;
+} self;
+
 static void on_stop(void *arg)
 {
-	sd_event_exit(*(sd_event **)arg, 0);
+	(void)arg;
+	sd_event_exit(self.event, 0);
+}
+
+static void on_reload(void *arg)
+{
+	char why[256];
+
+	(void)arg;
+	if (self.edge)
+		ha_edge_reload(self.edge, why); /* and says so */
 }
 
 static void warn_of_clear(const struct ha_file *f)
@@ -41,18 +56,16 @@ static int run(sd_event *event, const struct ha_file *file)
 	return sd_event_loop(event);
 }
 
-static int serve(const struct ha_file *file, const struct daemon_opts *opts)
+static int serve(struct ha_file *file, const struct daemon_opts *opts)
 {
-	struct ha_edge *edge = NULL;
-	sd_event *event = NULL;
-	int r = daemon_loop(&event, on_stop, NULL, &event);
+	int r = daemon_loop(&self.event, on_stop, on_reload, NULL);
 
 	if (r >= 0)
-		r = ha_edge_open(&edge, event, file, opts->flush);
+		r = ha_edge_open(&self.edge, self.event, file, opts->flush);
 	if (r >= 0 && !opts->flush)
-		r = run(event, file);
-	ha_edge_close(edge, !opts->flush && (opts->keep || daemon_hands_over()));
-	sd_event_unref(event);
+		r = run(self.event, file);
+	ha_edge_close(self.edge, !opts->flush && (opts->keep || daemon_hands_over()));
+	sd_event_unref(self.event);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* not 0: an error, or a second signal */
 }
 

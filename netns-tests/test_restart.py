@@ -22,7 +22,7 @@ import struct
 import pytest
 
 from lib.capture import LeakCheck
-from lib.daemon import BUILD, Daemon
+from lib.daemon import BUILD, ControlError, Daemon
 from lib.mipv6 import Wire, bu, echo, in_tunnel, mac_of
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, UdpProbe, now_ns
@@ -190,6 +190,66 @@ def test_a_killed_router_goes_on_with_all_it_knew(pair):
         assert counters(pair.ha)["key_ok"] == 1
     assert "binding.rejected" not in pair.ha.log() and "peer.restarted" not in pair.ha.log()
     leaks.check()
+
+
+# --- reload ---
+
+
+def with_routers(pair, text):
+    """The home agent's configuration file, its routers replaced."""
+    conf = pair.ha.conf
+    at = conf.index("routers =")
+    with open(pair.ha.conf_path, "w") as f:
+        f.write(conf[:at] + f"routers = ( {text} );" + conf[conf.index("} );", at) + 4:])
+
+
+@pytest.mark.parametrize("how", ["SIGHUP", "nemoctl"])
+def test_a_reload_changes_what_has_changed_and_nothing_else(pair, how):
+    """Routers come, go and change under traffic; the bound one notices nothing."""
+    def again(text):
+        with_routers(pair, text)
+        if how == "nemoctl":
+            pair.ha.ask("reload")
+        else:
+            n = pair.ha.log().count("reload: serving")
+            pair.ha.proc.send_signal(signal.SIGHUP)
+            wait_for(lambda: pair.ha.log().count("reload: serving") > n, 5, "reloaded")
+
+    own = pair.ha.conf[pair.ha.conf.index("routers ="):]
+    own = own[own.index("{"):own.index("}") + 1]
+    before, since, routes = pair.binding(), now_ns(), pair.net["ha"].out("ip -6 route")
+    again(own + ', { name = "new"; home_address = "2001:db8:d::9"; tenant = "blue"; protection = "none"; }')
+    assert [r["name"] for r in pair.ha.ask("routers")] == ["MR-1", "new"]
+    again('{ name = "new"; home_address = "2001:db8:d::9"; tenant = "blue"; protection = "none"; }, ' + own)
+    again(own)
+    assert [r["name"] for r in pair.ha.ask("routers")] == ["MR-1"]
+    assert pair.binding()["sequence"] == before["sequence"]
+    assert pair.net["ha"].out("ip -6 route") == routes
+    assert pair.lost(since) == [0, 0]
+    pair.ha.events.forget()
+    again(own.replace("MR-1", "renamed"))  # and with other prefixes it would be the same
+    assert pair.binding()["name"] == "renamed"
+    again('{ name = "other"; home_address = "2001:db8:d::9"; tenant = "blue"; protection = "none"; }')
+    pair.ha.wait_event("binding.revoked", home_address=HOA)
+    assert pair.ha.ask("bindings") == [] and NET not in pair.net["ha"].out("ip -6 route")
+
+
+def test_a_reload_that_is_wrong_changes_nothing_and_says_why(pair):
+    before, conf = pair.binding(), pair.ha.conf
+    for text, why in ((conf.replace('"red"', "7"), "tenant"), (conf + "nonsense", "syntax error"),
+                      (conf.replace("interfaces", "interface"), "did you mean interfaces"),
+                      (conf + 'mtu = 1400;\n', "mtu: only a restart"),
+                      (conf + 'aggregates = ( "2001:db8:d::/48" );\n', "aggregates: only a restart")):
+        with open(pair.ha.conf_path, "w") as f:
+            f.write(text)
+        with pytest.raises(ControlError, match=why):
+            pair.ha.ask("reload")
+        assert pair.binding()["sequence"] == before["sequence"]
+        assert [r["name"] for r in pair.ha.ask("routers")] == ["MR-1"]
+    with open(pair.ha.conf_path, "w") as f:
+        f.write(conf)
+    pair.ha.ask("reload")
+    pair.probe.wait_flowing()
 
 
 # --- many ---

@@ -404,26 +404,31 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 	}
 }
 
+static size_t value_size(const struct conf_key *k)
+{
+	static const size_t sizes[] = {
+		[CONF_ADDR6] = sizeof(struct in6_addr),
+		[CONF_PREFIX6] = sizeof(struct prefix6),
+		[CONF_ADDR4] = sizeof(struct in_addr),
+		[CONF_PREFIX4] = sizeof(struct prefix4),
+		[CONF_MAC] = 6,
+		[CONF_UINT] = sizeof(unsigned),
+		[CONF_BOOL] = sizeof(bool),
+		[CONF_ENUM] = sizeof(int),
+	};
+
+	return k->type == CONF_STRING ? k->size : sizes[k->type];
+}
+
 /* The struct's size is the caller's knowledge: every member a key describes is zeroed. */
 static void zero(const struct conf_key *keys, char *out)
 {
 	for (const struct conf_key *k = keys; k->name; k++) {
-		static const size_t sizes[] = {
-			[CONF_ADDR6] = sizeof(struct in6_addr),
-			[CONF_PREFIX6] = sizeof(struct prefix6),
-			[CONF_ADDR4] = sizeof(struct in_addr),
-			[CONF_PREFIX4] = sizeof(struct prefix4),
-			[CONF_MAC] = 6,
-			[CONF_UINT] = sizeof(unsigned),
-			[CONF_BOOL] = sizeof(bool),
-			[CONF_ENUM] = sizeof(int),
-		};
-
 		if (is_list(k->type)) {
 			memset(out + k->off, 0, sizeof(void *));
 			memset(out + k->n_off, 0, sizeof(unsigned));
 		} else {
-			memset(out + k->off, 0, k->type == CONF_STRING ? k->size : sizes[k->type]);
+			memset(out + k->off, 0, value_size(k));
 		}
 	}
 }
@@ -448,6 +453,46 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 	free(text);
 	c->partial = c->n_errors > 0;
 	return c->n_errors;
+}
+
+static bool same_groups(const struct conf_key *keys, const char *a, const char *b);
+
+static bool same_value(const struct conf_key *k, const char *a, const char *b)
+{
+	const char *va, *vb;
+	unsigned n;
+
+	if (k->type == CONF_STRING)
+		return strcmp(a + k->off, b + k->off) == 0;
+	if (!is_list(k->type))
+		return memcmp(a + k->off, b + k->off, value_size(k)) == 0;
+	memcpy(&n, a + k->n_off, sizeof(n));
+	memcpy(&va, a + k->off, sizeof(va));
+	memcpy(&vb, b + k->off, sizeof(vb));
+	if (memcmp(a + k->n_off, b + k->n_off, sizeof(n)) != 0)
+		return false;
+	for (unsigned i = 0; i < n; i++, va += k->elem_size, vb += k->elem_size)
+		if (k->type == CONF_GROUPS         ? !same_groups(k->sub, va, vb)
+			: k->type == CONF_PREFIX6S ? !prefix6_eq((const void *)va, (const void *)vb)
+						   : memcmp(va, vb, k->elem_size) != 0)
+			return false;
+	return true;
+}
+
+static bool same_groups(const struct conf_key *keys, const char *a, const char *b)
+{
+	for (const struct conf_key *k = keys; k->name; k++)
+		if (!is_line_key(k) && !same_value(k, a, b))
+			return false;
+	return true;
+}
+
+const char *conf_frozen(const struct conf_key *keys, const void *a, const void *b)
+{
+	for (const struct conf_key *k = keys; k->name; k++)
+		if (!k->live && !is_line_key(k) && !same_value(k, a, b))
+			return k->name;
+	return NULL;
 }
 
 void conf_release(const struct conf_key *keys, void *out)

@@ -39,6 +39,7 @@ struct conf_key { /* a table ends with a NULL name */
 	size_t elem_size;           /* list types */
 	size_t n_off; /* list types: offset of the 'unsigned' count; 'off' is then a pointer
 		       * member to a malloc'ed array, freed by conf_release() */
+	bool live;    /* a reload takes it over; else it needs a restart */
 	bool bare;    /* IPv6 prefixes: an address alone is a /128 */
 };
 /* A CONF_GROUPS struct may have a CONF_UINT key of this name with size = 1: it is set to the
@@ -71,5 +72,7 @@ static inline bool conf_misread(const struct conf *conf, const struct in6_addr *
 /* One value of a type that is written as a string, from another file than libconfig's: a mistake
  * is reported and false. */
 bool conf_value(struct conf *, unsigned line, const struct conf_key *, const char *text, void *out);
+/* The first key whose value differs, and that is not 'live'; NULL: none. */
+const char *conf_frozen(const struct conf_key *keys, const void *a, const void *b);
 void conf_release(const struct conf_key *keys, void *out);
 void conf_help(const struct conf_key *keys); /* table of keys on stdout: --config-help */

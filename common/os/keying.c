@@ -450,6 +450,23 @@ void keying_payload(struct keying *k)
 	k->payload = true;
 }
 
+void keying_drop(struct keying *k, const struct in6_addr *hoa)
+{
+	struct conn *c, *next_conn;
+	struct who *w, *next;
+
+	DL_FOREACH_SAFE(k->conns, c, next_conn)
+	if (c->who && addr6_eq(&c->who->hoa, hoa))
+		conn_free(c);
+	LL_FOREACH_SAFE(k->who, w, next)
+	{
+		if (!addr6_eq(&w->hoa, hoa))
+			continue;
+		LL_DELETE(k->who, w);
+		OPENSSL_clear_free(w, sizeof(*w));
+	}
+}
+
 uint64_t keying_counter(const struct keying *k, enum keying_counter c)
 {
 	return k->counters[c];

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -34,6 +35,15 @@ struct protect {
 
 /* --- key files --- */
 
+static uid_t owner; /* whom the daemon becomes; 0: nobody in particular */
+
+void protect_owner(const char *user)
+{
+	const struct passwd *p = *user ? getpwnam(user) : NULL;
+
+	owner = p ? p->pw_uid : 0;
+}
+
 const char *protect_secret_file(int fd)
 {
 	static char text[80];
@@ -43,7 +53,7 @@ const char *protect_secret_file(int fd)
 		return strerror(errno);
 	if (!S_ISREG(st.st_mode))
 		return "is not a file";
-	if (st.st_uid != 0 && st.st_uid != geteuid())
+	if (st.st_uid != 0 && st.st_uid != owner && st.st_uid != geteuid())
 		return "belongs to another user; chown it to root";
 	if (!(st.st_mode & (S_IRWXG | S_IRWXO)))
 		return NULL;
@@ -280,6 +290,13 @@ int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_a
 	if (r < 0)
 		log_err("protection of %s: %s", name, strerror(-r));
 	return r;
+}
+
+void protect_drop(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa)
+{
+	sec_remove(p->sec, ha, hoa);
+	if (p->keying)
+		keying_drop(p->keying, hoa);
 }
 
 int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *name,

@@ -13,6 +13,8 @@
 /* May a file with a secret, opened as 'fd', be used: a regular one of root's or this user's that
  * nobody else has access to?  NULL, or what is wrong (valid until the next call). */
 const char *protect_secret_file(int fd);
+/* Secrets may belong to this user, too, besides root and ourselves: the daemon becomes him. */
+void protect_owner(const char *user);
 /* Where a secret is: 'name' itself if it has a folder; else systemd's credential of
  * LoadCredential=keys:/etc/nemo/keys, if there is one ('*credential': who may read that is
  * systemd's business), else the file in /etc/nemo/keys.  'buf' may be used for the answer. */
@@ -36,6 +38,7 @@ int protect_open(struct protect **, bool home_agent, enum sec_mode strangers, st
 	bool old, const char *session_file);
 int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode, const struct keys *);
+void protect_drop(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa);
 /* sec_add_any(): the home agents are to be found. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);

@@ -449,6 +449,12 @@ int sig_local_drop(struct sig *sig, const struct in6_addr *addr)
 	return 0;
 }
 
+void sig_home_drop(struct sig *sig, const struct in6_addr *hoa)
+{
+	if (sig->mode != SIG_PACKET)
+		bpf_map_delete_elem(bpf_map__fd(sig->bpf->maps.homes), hoa);
+}
+
 int sig_home_put(struct sig *sig, const struct in6_addr *hoa)
 {
 	struct sig_home home = {0};

@@ -34,6 +34,7 @@ int sig_local_drop(struct sig *, const struct in6_addr *); /* 0 also if it was n
  * router's usual rate provided (sig_map.h).  Engine ip6tnl's way has one queue for all.  0 or
  * -errno. */
 int sig_home_put(struct sig *, const struct in6_addr *hoa);
+void sig_home_drop(struct sig *, const struct in6_addr *hoa); /* nobody we know any more */
 /* From now on packets with these headers are taken whatever follows, IPsec excepted: SIG_TAKE_*
  * (bpf/sig_map.h).  0 or -errno. */
 int sig_take(struct sig *, uint32_t what);

@@ -495,6 +495,16 @@ bool sec_sent(const struct sec *s, const struct in6_addr *ha, const struct in6_a
 	       p->esp.out.seq - number < LAST_SENT;
 }
 
+void sec_remove(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa)
+{
+	struct peer *p = find(s, ha, hoa);
+
+	if (!p)
+		return;
+	HASH_DEL(s->peers, p);
+	OPENSSL_clear_free(p, sizeof(*p));
+}
+
 uint64_t sec_counter(const struct sec *s, enum sec_counter c)
 {
 	return s->counters[c];

@@ -138,5 +138,7 @@ bool sec_needs_keys(struct sec *, const struct mh_env *e, uint64_t now_ms);
  * one of the last few?  True for a pair without keys only if it was in clear. */
 bool sec_sent(const struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa, bool esp,
 	uint32_t spi, uint32_t number);
+/* The pair is no more: its messages are a stranger's. */
+void sec_remove(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa);
 uint64_t sec_counter(const struct sec *, enum sec_counter);
 void sec_free(struct sec *); /* wipes the keys; accepts NULL */

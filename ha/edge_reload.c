@@ -1,0 +1,151 @@
+/* edge_reload.c - SIGHUP and `nemoctl ha reload`: the configuration is read and checked as a whole;
+ * only then routers come, go or change, one after the other.  A wrong one changes nothing. */
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include "common/os/daemon.h"
+#include "common/os/log.h"
+#include "ha/edge_state.h"
+
+#define WHY_SIZE 256
+
+static void on_mistake(void *arg, const char *line)
+{
+	char *why = arg;
+
+	log_err("reload: %s", line);
+	if (!*why)
+		snprintf(why, WHY_SIZE, "%s", line);
+}
+
+static const struct keys *keys_of(const struct ha_file *f, const struct ha_router *r)
+{
+	return &f->keys[r - f->core.routers];
+}
+
+/* Is this router's signalling protected in the same way by both? */
+static bool same_protection(const struct ha_file *a, const struct ha_router *ra,
+	const struct ha_file *b, const struct ha_router *rb)
+{
+	return ra && rb && ha_conf_protection(a, ra) == ha_conf_protection(b, rb) &&
+	       strcmp(ra->name, rb->name) == 0 &&
+	       memcmp(keys_of(a, ra), keys_of(b, rb), sizeof(struct keys)) == 0;
+}
+
+/* Those who are gone, or have other secrets, before those who are new: an identity may move. */
+static int change_protection(
+	struct ha_edge *e, const struct ha *old, const struct ha_file *was, const struct ha *new)
+{
+	const struct ha_file *f = e->file;
+	int r = 0;
+
+	for (unsigned i = 0; i < was->core.n_routers; i++) {
+		const struct ha_router *m = &was->core.routers[i];
+
+		if (same_protection(was, m, f, ha_router_of(new, &m->hoa)))
+			continue;
+		protect_drop(e->protect, &was->core.address, &m->hoa);
+		sig_home_drop(mhio_sig(e->io), &m->hoa);
+	}
+	for (unsigned i = 0; i < f->core.n_routers && r == 0; i++) {
+		const struct ha_router *m = &f->core.routers[i];
+
+		if (same_protection(was, ha_router_of(old, &m->hoa), f, m))
+			continue;
+		r = protect_add(e->protect, &f->core.address, &m->hoa, m->name,
+			ha_conf_protection(f, m), &f->keys[i]);
+		if (r == 0)
+			r = sig_home_put(mhio_sig(e->io), &m->hoa);
+	}
+	return r;
+}
+
+static void change_routers(struct ha_edge *e, struct ha *old)
+{
+	unsigned i = 0;
+
+	while (ha_reload_next(e->ha, old, &i, daemon_now(), &e->out)) {
+		ha_keep_of(e, old, STORE_FAST);
+		ha_keep_changed(e, STORE_FAST);
+		ha_edge_do(e);
+	}
+}
+
+/* Takes '*file' over, or leaves all as it is. */
+static int change(struct ha_edge *e, struct ha_file *file)
+{
+	struct ha_file was = *e->file;
+	struct ha *old = e->ha, *new;
+	int r;
+
+	*e->file = *file; /* at its old place, which others know */
+	new = ha_new(&e->file->core);
+	if (!new) {
+		*e->file = was;
+		return -ENOMEM;
+	}
+	ha_inherit(new, old, &was.core);
+	e->ha = new;
+	if (e->home)
+		homeio_serve(e->home, new);
+	r = change_protection(e, old, &was, new);
+	if (r < 0)
+		log_err("reload: protection: %s: a router's messages are refused", strerror(-r));
+	change_routers(e, old);
+	ha_home_routes_changed(e, &was);
+	routeio_close(e->routes);
+	r = ha_edge_routes(e);
+	if (r < 0)
+		log_err("reload: learned routes: %s", strerror(-r));
+	ha_free(old);
+	ha_conf_free(&was);
+	return 0;
+}
+
+static int reload(struct ha_edge *e, char *why)
+{
+	struct conf conf = {.file = e->file->path, .report = on_mistake, .arg = why};
+	struct ha_file file;
+	const char *key;
+	int r;
+
+	*why = '\0';
+	if (ha_conf_load(&conf, &file, e->file) > 0) {
+		ha_conf_free(&file);
+		return -EINVAL;
+	}
+	key = conf_frozen(ha_conf_keys, e->file, &file);
+	if (key)
+		snprintf(why, WHY_SIZE,
+			"%s: %s: only a restart can change it (which loses nothing)", file.path,
+			key);
+	r = key ? -EINVAL : change(e, &file);
+	if (r == -ENOMEM)
+		snprintf(why, WHY_SIZE, "%s", strerror(-r));
+	if (r < 0)
+		ha_conf_free(&file);
+	return r;
+}
+
+int ha_edge_reload(struct ha_edge *e, char *why)
+{
+	struct timespec ts;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+		(long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	r = reload(e, why);
+	if (r < 0)
+		log_err("reload: %s; the running configuration stays", why);
+	else
+		log_info("reload: serving %u routers", e->file->core.n_routers);
+	sd_notifyf(0, "READY=1\nSTATUS=%s: serving %u routers%s%s", e->file->name,
+		e->file->core.n_routers, r < 0 ? "; the last reload failed: " : "",
+		r < 0 ? why : "");
+	return r;
+}

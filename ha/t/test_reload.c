@@ -1,0 +1,199 @@
+/* test_reload.c - another configuration for a home agent that runs: who is not concerned notices
+ * nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include "ha/keep.h"
+#include "ha/t/updates.h"
+
+static struct ha_conf next_conf;
+static struct ha_router next[N_ROUTERS];
+static struct prefix6 next_prefixes[N_ROUTERS][2];
+
+/* A copy of the configuration, to be changed. */
+static void edit(void)
+{
+	memcpy(next, routers, sizeof(next));
+	memcpy(next_prefixes, prefixes, sizeof(next_prefixes));
+	for (unsigned i = 0; i < N_ROUTERS; i++)
+		next[i].prefixes = next_prefixes[i];
+	next_conf = conf;
+	next_conf.routers = next;
+}
+
+static struct { /* what all of it asked for */
+	unsigned puts, drops, notes, sends;
+	struct tunnel put;
+	struct in6_addr dropped, forgotten;
+} got;
+
+static void reload(void)
+{
+	struct ha *old = ha;
+	struct in6_addr hoa;
+	struct ha_kept written;
+	unsigned i = 0;
+
+	while (ha_next_changed(old, &hoa, &written)) /* as after each step */
+		;
+	memset(&got, 0, sizeof(got));
+	ha = ha_new(&next_conf);
+	assert_non_null(ha);
+	ha_inherit(ha, old, &conf);
+	while (ha_reload_next(ha, old, &i, now, &out)) {
+		struct ha_kept k;
+
+		while (ha_next_changed(old, &hoa, &k)) {
+			assert_int_equal(k.state | k.flags, 0);
+			got.forgotten = hoa;
+		}
+		for (unsigned a = 0; a < out.n; a++) {
+			got.puts += out.v[a].type == HA_DO_TUNNEL_PUT;
+			got.drops += out.v[a].type == HA_DO_TUNNEL_DROP;
+			got.notes += out.v[a].type == HA_DO_NOTE;
+			got.sends += out.v[a].type == HA_DO_SEND;
+			if (out.v[a].type == HA_DO_TUNNEL_PUT)
+				got.put = out.v[a].tunnel;
+			if (out.v[a].type == HA_DO_TUNNEL_DROP)
+				got.dropped = out.v[a].tunnel.id;
+		}
+	}
+	ha_free(old);
+}
+
+static void bind_all(void)
+{
+	struct mh_env e;
+
+	bind_two(7);
+	e = update(ONE, "2001:db8:a::3", 9);
+	answered(&e, 0);
+	e = update(FAR, "2001:db8:a::4", 11);
+	answered(&e, 0);
+}
+
+static void the_same_again_changes_nothing(void **state)
+{
+	char *before, *after;
+	uint64_t deadline, accepted;
+
+	(void)state;
+	bind_all();
+	now += 5000;
+	before = bindings();
+	deadline = ha_deadline(ha);
+	accepted = ha_counter(ha, HA_C_bu_accepted);
+	edit();
+	reload();
+	after = bindings();
+	assert_string_equal(before, after);
+	assert_int_equal(ha_deadline(ha), deadline);
+	assert_int_equal(ha_n_bound(ha), 3);
+	assert_int_equal(ha_counter(ha, HA_C_bu_accepted), accepted);
+	assert_int_equal(got.puts + got.drops + got.notes + got.sends, 0);
+	struct mh_env e = update(ONE, "2001:db8:b::3", 9);
+
+	answered(&e, MH_ST_SEQ_WINDOW);
+	e = update(ONE, "2001:db8:b::3", 10);
+	answered(&e, 0);
+	now = deadline;
+	tick();
+	assert_int_equal(
+		count(HA_DO_TUNNEL_DROP), 2); /* the others' lifetimes are what they were */
+	free(before);
+	free(after);
+}
+
+static void who_is_gone_loses_its_binding_the_others_do_not(void **state)
+{
+	struct in6_addr one = routers[ONE].hoa;
+	struct mh_env e;
+
+	(void)state;
+	bind_all();
+	edit();
+	next[ONE] = next[FAR]; /* it is taken out, the last one stands in its place */
+	next_conf.n_routers = FAR;
+	reload();
+	assert_int_equal(got.drops, 1);
+	assert_int_equal(got.notes, 1);
+	assert_int_equal(got.puts + got.sends, 0);
+	assert_true(addr6_eq(&got.dropped, &one));
+	assert_true(addr6_eq(&got.forgotten, &one));
+	assert_int_equal(ha_n_bound(ha), 2);
+	e = update(ONE, "2001:db8:a::3", 10);
+	answered(&e, MH_ST_PROHIBITED);
+	e = update(FAR, "2001:db8:b::4", 12);
+	answered(&e, 0);
+}
+
+static void one_that_is_new_may_register(void **state)
+{
+	struct mh_env e = update(FAR, "2001:db8:a::4", 1);
+
+	(void)state;
+	conf.n_routers = FAR;
+	ha_free(ha);
+	ha = ha_new(&conf);
+	bind_two(7);
+	receive(&e);
+	assert_int_equal(ha_n_bound(ha), 1);
+	edit();
+	next_conf.n_routers = N_ROUTERS;
+	reload();
+	assert_int_equal(got.puts + got.drops + got.notes, 0);
+	answered(&e, 0);
+	assert_int_equal(ha_n_bound(ha), 2);
+}
+
+static void prefixes_come_and_go_with_the_tunnel(void **state)
+{
+	(void)state;
+	bind_all(); /* all of them implicit */
+	edit();
+	next_prefixes[ONE][1] = P("2001:db8:100:4::/64");
+	next[ONE].n_prefixes = 2;
+	reload();
+	assert_int_equal(got.puts, 1);
+	assert_int_equal(got.drops + got.notes, 0);
+	assert_int_equal(got.put.n_routes, 3);
+	memcpy(prefixes, next_prefixes, sizeof(prefixes));
+	memcpy(routers, next, sizeof(routers));
+	for (unsigned i = 0; i < N_ROUTERS; i++)
+		routers[i].prefixes = prefixes[i];
+	ha->conf = &conf;
+	edit();
+	next[ONE].mobile_router = false;
+	reload();
+	assert_int_equal(got.drops, 1);
+	assert_int_equal(got.notes, 1);
+	assert_int_equal(ha_n_bound(ha), 2);
+}
+
+static void a_tunnel_that_fails_ends_that_binding(void **state)
+{
+	struct ha_event failed = {.type = HA_EV_TUNNEL_FAILED, .error = -12};
+
+	(void)state;
+	bind_two(7);
+	edit();
+	next_prefixes[TWO][1] = P("2001:db8:100:9::/64");
+	reload();
+	assert_int_equal(got.puts, 1);
+	ha_step(ha, &failed, now, &out);
+	assert_int_equal(ha_n_bound(ha), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_same_again_changes_nothing),
+		TEST(who_is_gone_loses_its_binding_the_others_do_not),
+		TEST(one_that_is_new_may_register),
+		TEST(prefixes_come_and_go_with_the_tunnel),
+		TEST(a_tunnel_that_fails_ends_that_binding),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
