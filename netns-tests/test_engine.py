@@ -83,10 +83,8 @@ class Port:
         self.mac = peer.mac(peer_if)
 
     def send(self, *packets):
-        # The same one many times is made once.
-        frames = {id(p): bytes(Ether(dst=self.mac, type=0x86DD) / p) for p in packets}
         for p in packets:
-            self.sock.send(frames[id(p)])
+            self.sock.send(bytes(Ether(dst=self.mac, type=0x86DD) / p))
 
     def send_often(self, packet, n):
         frame = bytes(Ether(dst=self.mac, type=0x86DD) / packet)
