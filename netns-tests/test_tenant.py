@@ -60,8 +60,12 @@ def test_what_was_made_fits_together(conf, tmp_path):
     mr, _, keys = seed.partition("--- nemo-mr.keys\n")
     assert keys == (tmp_path / "new.keys").read_text() and re.fullmatch(r"psk new [0-9a-f]{64}\n", keys)
     mr = mr.replace("/run/nemo/nemo-mr.keys", str(tmp_path / "new.keys")).replace("eth1", "lo")
+    assert "nemoctl ha reload" in done.stdout
     with Net(TOPOLOGY) as net:
-        ha = Daemon(net, "ha", "nemo-ha", text.replace('"lo"', '"eth0"')).start()
+        ha = Daemon(net, "ha", "nemo-ha", CONF.replace('"lo"', '"eth0"')).start()
+        with open(ha.conf_path, "w") as f:
+            f.write(text.replace('"lo"', '"eth0"') + ha.conf.split("heartbeat = 1;")[1])
+        ha.ask("reload")
         Daemon(net, "mr", "nemo-mr", mr).start().wait_bound()
         assert [b["name"] for b in ha.ask("bindings")] == ["new"]
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <libconfig.h>
 #include <pwd.h>
+#include <pwd.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -34,6 +35,7 @@ struct work {
 	char *text;                   /* the configuration; owned */
 	size_t end, last; /* of it: where the list 'routers' ends, and its last element; 0 = none */
 	struct stat st;
+	const struct passwd *owner; /* whom the daemon runs as; NULL: root */
 };
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
@@ -186,7 +188,7 @@ static int choose_home(struct work *w, const config_t *c)
 
 static int look_up(struct work *w)
 {
-	const char *address = "", *protection = "esp";
+	const char *address = "", *protection = "esp", *user = "nemo";
 	config_t c;
 	int r = 0;
 
@@ -196,6 +198,8 @@ static int look_up(struct work *w)
 	} else {
 		config_lookup_string(&c, "address", &address);
 		config_lookup_string(&c, "protection", &protection);
+		config_lookup_string(&c, "user", &user);
+		w->owner = getpwnam(user);
 		snprintf(w->agent, sizeof(w->agent), "%s", address);
 		w->esp = strcmp(protection, "none") != 0;
 		if (w->esp && strcmp(protection, "esp") != 0)
@@ -268,6 +272,9 @@ static int write_keys(const struct work *w)
 		return 1;
 	/* At a reload the daemon reads it, and it isn't root. */
 	if (daemon && geteuid() == 0 && fchown(fileno(f), daemon->pw_uid, daemon->pw_gid) < 0)
+		refuse("%s: %s", path, strerror(errno));
+	/* The daemon reads it at a reload, when it is no longer root. */
+	if (w->owner && fchown(fileno(f), w->owner->pw_uid, w->owner->pw_gid) < 0)
 		refuse("%s: %s", path, strerror(errno));
 	fprintf(f, "psk %s %s\n", w->t->name, w->key);
 	return finish(f, path);
@@ -440,7 +447,7 @@ int tenant_add(const struct tenant *t)
 	if (r == 0) {
 		printf("tenant %s: network %s, home address %s\n", t->name, t->prefix, w.home);
 		make_disk(&w);
-		printf("then: restart nemo-ha, and start the virtual machine with this seed\n");
+		printf("then: nemoctl ha reload, and start the virtual machine with this seed\n");
 	}
 	explicit_bzero(w.key, sizeof(w.key));
 	free(w.text);
