@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <libconfig.h>
 #include <pwd.h>
-#include <pwd.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,8 +17,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define DAEMON_USER "nemo" /* the default of nemo-ha's "user" */
 
 #define NAME_MAX_SIZE 63
 #define KEY_SIZE      32
@@ -264,17 +261,13 @@ static int finish(FILE *f, const char *path)
 
 static int write_keys(const struct work *w)
 {
-	const struct passwd *daemon = getpwnam(DAEMON_USER);
 	char path[PATH_MAX];
 	FILE *f = create(keys_path(w, path), 0600);
 
 	if (!f)
 		return 1;
-	/* At a reload the daemon reads it, and it isn't root. */
-	if (daemon && geteuid() == 0 && fchown(fileno(f), daemon->pw_uid, daemon->pw_gid) < 0)
-		refuse("%s: %s", path, strerror(errno));
 	/* The daemon reads it at a reload, when it is no longer root. */
-	if (w->owner && fchown(fileno(f), w->owner->pw_uid, w->owner->pw_gid) < 0)
+	if (w->owner && geteuid() == 0 && fchown(fileno(f), w->owner->pw_uid, w->owner->pw_gid) < 0)
 		refuse("%s: %s", path, strerror(errno));
 	fprintf(f, "psk %s %s\n", w->t->name, w->key);
 	return finish(f, path);

@@ -107,7 +107,7 @@ pid=$(systemctl show -P MainPID nemo-ha)
 check "watchdog" grep -q 30s <(systemctl show -P WatchdogUSec nemo-ha)
 kill -KILL "$pid"
 wait_for 90 eval '[[ $(state nemo-ha) == active && $(systemctl show -P MainPID nemo-ha) != "$pid" ]]' ||
-	fail "nemo-ha is not restarted"
+	fail "nemo-ha is not restarted: $(state nemo-ha), process $(systemctl show -P MainPID nemo-ha), was $pid"
 wait_for 60 eval 'nemoctl ha bindings | grep -q "blue.*bound"' || fail "no binding after a crash"
 ok "killed, restarted, bound again"
 
