@@ -66,7 +66,7 @@ def complete(*words):
 
 def test_completion():
     assert {"ha", "mr", "nat64", "monitor", "stats"} <= complete("nemoctl", "")
-    assert complete("nemoctl", "ha", "re") == {"revoke"}
+    assert complete("nemoctl", "ha", "rev") == {"revoke"}
     assert complete("nemoctl", "--json", "mr", "h") == {"handovers"}
     assert complete("nemoctl", "-s", "/run/x", "nat64", "ex") == {"explain"}
     assert "--json" in complete("nemoctl", "--")
