@@ -223,7 +223,9 @@ def test_a_narrow_path(make_net, engine, path_mtu):
     for daemon, n in zip((lab.ha, lab.mr[0]), before):
         c = lab.counters(daemon)
         assert c["icmp_mtu"] >= 1
-        assert (c["tx_fragmented"] > n) == (path_mtu < 1320) and (c["rx_reassembled"] > 0) == (path_mtu < 1320)
+        assert (c["tx_fragmented"] > n) == (path_mtu < 1320)
+        if engine == "ebpf":  # else the kernel does it, uncounted
+            assert (c["rx_reassembled"] > 0) == (path_mtu < 1320)
     lab.stop()
 
 
