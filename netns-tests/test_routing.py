@@ -59,14 +59,14 @@ TOPOLOGY = Topology(
 
 
 class Bird:
-    """BIRD with one of the example configurations."""
+    """BIRD with one of the example configurations, and its lines for the engine."""
 
-    def __init__(self, net, node):
+    def __init__(self, net, node, engine):
         self.node = net[node]
         base = os.path.join(net.dir, f"bird-{node}")
         self.control = base + ".sock"
         with open(os.path.join(ROOT, "conf", "bird", f"{node}.conf")) as f:
-            text = f.read()
+            text = f.read().replace(f"#{engine}\t", "")
         with open(base + ".conf", "w") as f:
             f.write(text)
         self.log = open(base + ".log", "w")
@@ -82,7 +82,7 @@ class Bird:
 class Lab:
     def __init__(self, net, engine, keys=None):
         """'keys': signalling and payload under ESP."""
-        self.net = net
+        self.net, self.engine = net, engine
         esp = {"payload": "esp", "protection": "esp"} if keys else {}
         own = {"keys": keys} if keys else {}
         self.leaks = LeakCheck(net, [("ar1", "site"), ("ar2", "site")], ["2001:db8:d::/48", RANGE])
@@ -99,7 +99,7 @@ class Lab:
         self.mr.wait_bound()
 
     def birds(self):
-        self.bird_ha, self.bird_mr = Bird(self.net, "ha"), Bird(self.net, "mr")
+        self.bird_ha, self.bird_mr = (Bird(self.net, node, self.engine) for node in ("ha", "mr"))
         self.ha.wait_event("route.learned", 30)
         return self
 
