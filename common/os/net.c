@@ -8,6 +8,7 @@
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <netlink/msg.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
@@ -19,6 +20,9 @@
 #include <netlink/socket.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include "common/os/log.h"
 #include "common/os/net.h"
 
@@ -738,16 +742,17 @@ int net_sysctl6(const char *ifname, const char *key, const char *value)
 
 unsigned net_mtu(const char *ifname)
 {
-	char path[64 + IFNAMSIZ];
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = {0};
 	unsigned mtu = 0;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", ifname);
-	f = fopen(path, "re");
-	if (!f)
+	if (fd < 0)
 		return 0;
-	if (fscanf(f, "%u", &mtu) != 1)
-		mtu = 0;
-	fclose(f);
+	if (strlen(ifname) < sizeof(r.ifr_name)) {
+		memcpy(r.ifr_name, ifname, strlen(ifname));
+		if (ioctl(fd, SIOCGIFMTU, &r) == 0)
+			mtu = (unsigned)r.ifr_mtu;
+	}
+	close(fd);
 	return mtu;
 }
