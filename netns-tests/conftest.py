@@ -24,7 +24,7 @@ from lib.topo import Net  # noqa: E402
 
 ENGINES = os.environ.get("NEMO_ENGINES", "ebpf").split(",")
 IN_VM = os.environ.get("NEMO_VM") == "1"
-OF_THE_ENGINES = {"test_engine.py", "test_engine_path.py", "test_tunnel.py", "test_nat64.py"}
+OF_THE_ENGINES = {"test_engine.py", "test_engine_path.py", "test_tunnel.py", "test_nat64.py", "test_restart.py"}
 
 
 def pytest_configure(config):
