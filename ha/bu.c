@@ -182,8 +182,7 @@ static int check_care_of_place(struct bu *u)
 
 	if (u->dereg)
 		return PASS;
-	if (addr6_eq(&u->coa, &c->address) || addr6_eq(&u->coa, &u->e->dst) ||
-		ha_peer_find(u->ha, &u->coa))
+	if (addr6_eq(&u->coa, &c->address) || ha_peer_find(u->ha, &u->coa))
 		return MH_ST_INVALID_COA;
 	for (unsigned i = 0; i < u->ha->n_own; i++)
 		if (addr6_eq(&u->ha->own[i], &u->coa))

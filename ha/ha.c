@@ -181,7 +181,11 @@ void ha_step(struct ha *ha, const struct ha_event *ev, uint64_t now, struct ha_o
 	case HA_EV_MH:
 		ha->undo.peer = NULL;
 		ha->undo.restoring = false;
-		if (ev->mh.m.type == MH_BU)
+		/* Keys are those of this address; the home network's anycast address, at which
+		 * discovery listens, has none. */
+		if (!addr6_eq(&ev->mh.dst, &ha->conf->address))
+			ha->counters[HA_C_mh_unexpected]++;
+		else if (ev->mh.m.type == MH_BU)
 			bu_receive(ha, &ev->mh, now, out);
 		else if (!ha_control_receive(ha, &ev->mh, now, out))
 			ha->counters[HA_C_mh_unexpected]++;

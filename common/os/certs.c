@@ -65,7 +65,7 @@ static int load_crl(SSL_CTX *ctx, const char *path, char *why)
 
 	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
 		return wrong(why, path, NULL);
-	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	return 0;
 }
 

@@ -211,10 +211,25 @@ static bool has_pair(const struct xfrm_pair *v, unsigned n, const struct xfrm_pa
 	return false;
 }
 
+/* At the home agent: does another router's tunnel end there?  A policy is of one router's keys, so
+ * who names another's care-of address would be sent what is for him. */
+static bool is_anothers(const struct esptun *e, const struct peer *p, const struct xfrm_pair *pair)
+{
+	const struct peer *other;
+
+	for (other = e->peers; other && e->home_agent; other = other->hh.next)
+		if (other != p && has_pair(other->pairs, other->n_pairs, pair))
+			return true;
+	return false;
+}
+
 static int set_pairs(struct esptun *e, struct peer *p, const struct xfrm_pair *v, unsigned n)
 {
 	int r = 0;
 
+	for (unsigned i = 0; i < n; i++)
+		if (is_anothers(e, p, &v[i]))
+			return -EADDRINUSE;
 	for (unsigned i = 0; i < n && r == 0; i++)
 		if (!has_pair(p->pairs, p->n_pairs, &v[i]))
 			r = xfrm_policy_put(e->x, &v[i], p->reqid);

@@ -18,6 +18,7 @@ struct conn {
 	SSL *ssl;
 	sd_event_source *io, *timer;
 	bool shaken, sent;
+	unsigned n_ids;        /* identities it has named (home agent) */
 	const struct who *who; /* whose identity the other end has shown (home agent) */
 	struct in6_addr ha, hoa, coa;
 	char subject[CERTS_ID_SIZE]; /* of the certificate that was shown; "": none yet */

@@ -8,6 +8,8 @@
 #include "common/os/keying_state.h"
 #include "common/os/log.h"
 
+#define MAX_IDS 4 /* of a hello */
+
 /* --- pre-shared keys --- */
 
 static SSL_SESSION *session_of(SSL *ssl, const struct who *w)
@@ -28,6 +30,10 @@ static int find_session(SSL *ssl, const unsigned char *id, size_t size, SSL_SESS
 	struct conn *c = SSL_get_app_data(ssl);
 
 	*out = NULL;
+	/* A router names one, and once more if asked to; one hello has room for thousands, each of
+	 * which is looked for. */
+	if (++c->n_ids > MAX_IDS)
+		return 0;
 	for (struct who *w = c->k->who; w && !*out; w = w->next) {
 		if (!size || strlen(w->psk.id) != size || memcmp(w->psk.id, id, size) != 0)
 			continue;
