@@ -83,6 +83,7 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	struct ha_refusals answers;
 	struct ha_twin twin;
 	struct learned *learned; /* owned; NULL: may announce nothing */
+	bool reloaded;           /* its tunnel is not yet what a reload makes of it */
 	bool changed;            /* in the list of those whose record is to be written */
 	struct ha_peer *next_changed;
 	UT_hash_handle hh; /* by conf->hoa */

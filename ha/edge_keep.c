@@ -43,8 +43,14 @@ void ha_keep_own(struct ha_edge *e)
 
 static void forget_one(void *arg, const struct store_key *key, const void *value, size_t size)
 {
-	(void)value, (void)size;
-	store_put(arg, key, NULL, 0, STORE_FAST);
+	struct ha_kept k = {0};
+	bool order = false;
+
+	if (size == sizeof(k)) {
+		memcpy(&k, value, size);
+		order = ha_keep_order(&k);
+	}
+	store_put(arg, key, &k, order ? sizeof(k) : 0, STORE_FAST);
 }
 
 int ha_keep_open(struct ha_edge *e, bool forget)
@@ -105,7 +111,7 @@ static void tell(struct ha_edge *e, const struct restoring *re, bool lost)
 	static const char *const why[] = {
 		[STORE_WHOLE] = "the state file is whole",
 		[STORE_NEW] = "there was no state file",
-		[STORE_OLD] = "the state file may be old: the host went down, or it is a copy",
+		[STORE_OLD] = "the state file may be old: host down, a failed write, or a copy",
 		[STORE_TORN] = "parts of the state file were torn",
 		[STORE_ASIDE] = "the state file was none and is set aside as *.bad",
 	};

@@ -36,23 +36,25 @@ static bool same_protection(const struct ha_file *a, const struct ha_router *ra,
 	       memcmp(keys_of(a, ra), keys_of(b, rb), sizeof(struct keys)) == 0;
 }
 
-/* Those who are gone, or have other secrets, before those who are new: an identity may move. */
+/* Those who are gone, or have other secrets, before those who are new: an identity may move.  The
+ * first error; who is concerned is refused, and the others are served. */
 static int change_protection(
 	struct ha_edge *e, const struct ha *old, const struct ha_file *was, const struct ha *new)
 {
 	const struct ha_file *f = e->file;
-	int r = 0;
+	int failed = 0;
 
 	for (unsigned i = 0; i < was->core.n_routers; i++) {
 		const struct ha_router *m = &was->core.routers[i];
 
 		if (same_protection(was, m, f, ha_router_of(new, &m->hoa)))
 			continue;
-		protect_drop(e->protect, &was->core.address, &m->hoa);
+		protect_drop(e->protect, &was->core.address, &m->hoa, ha_conf_protection(was, m));
 		sig_home_drop(mhio_sig(e->io), &m->hoa);
 	}
-	for (unsigned i = 0; i < f->core.n_routers && r == 0; i++) {
+	for (unsigned i = 0; i < f->core.n_routers; i++) {
 		const struct ha_router *m = &f->core.routers[i];
+		int r;
 
 		if (same_protection(was, ha_router_of(old, &m->hoa), f, m))
 			continue;
@@ -60,8 +62,9 @@ static int change_protection(
 			ha_conf_protection(f, m), &f->keys[i]);
 		if (r == 0)
 			r = sig_home_put(mhio_sig(e->io), &m->hoa);
+		failed = failed ? failed : r;
 	}
-	return r;
+	return failed;
 }
 
 static void change_routers(struct ha_edge *e, struct ha *old)

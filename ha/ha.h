@@ -227,8 +227,8 @@ json_t *ha_show_routers(const struct ha *, uint64_t now);
  * was made of 'old_conf' (moved there, maybe); home prefixes, address and home link are the same.
  */
 void ha_inherit(struct ha *, struct ha *old, const struct ha_conf *old_conf);
-/* The next of old's routers, from '*i' on: actions to be performed, as of ha_step().  False: that
- * were all, 'old' is to be freed.  What 'old' then has to be kept (ha_next_changed()) are those
- * that are gone. */
+/* The next of old's routers, '*i' from 0 on, each twice: first what it loses, so that others can
+ * have it, then the rest.  Actions to be performed, as of ha_step().  False: that were all, 'old'
+ * is to be freed.  What 'old' then has to be kept (ha_next_changed()) are those that are gone. */
 bool ha_reload_next(struct ha *, struct ha *old, unsigned *i, uint64_t now, struct ha_out *out);
 void ha_free(struct ha *); /* accepts NULL */

@@ -22,6 +22,12 @@ void ha_heartbeat_due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_
 {
 	struct mh_env *e;
 
+	if (!ha->conf->heartbeat_s) { /* a reload has switched them off */
+		p->c.hb_at = UINT64_MAX;
+		p->c.hb_missed = 0;
+		p->c.hb_waiting = p->c.hb_silent = false;
+		return;
+	}
 	if (p->c.hb_waiting) {
 		ha->counters[HA_C_hb_missed]++;
 		if (++p->c.hb_missed > ha->conf->heartbeat_misses && !p->c.hb_silent) {

@@ -61,6 +61,12 @@ bool ha_next_changed(struct ha *ha, struct in6_addr *hoa, struct ha_kept *out)
 	return true;
 }
 
+bool ha_keep_order(struct ha_kept *k)
+{
+	*k = (struct ha_kept){.flags = k->flags & KEEP_BARRED};
+	return k->flags;
+}
+
 void ha_keep_agent(const struct ha *ha, struct ha_kept_agent *out)
 {
 	memset(out, 0, sizeof(*out));

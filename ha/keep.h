@@ -37,6 +37,8 @@ enum ha_restored { /* of a record */
  * and what to keep ('wall' left 0).  An 'out' without a state and without flags: nothing is to be
  * kept.  False: there is none. */
 bool ha_next_changed(struct ha *, struct in6_addr *hoa, struct ha_kept *out);
+/* Leaves of a record what an operator ordered; false: nothing. */
+bool ha_keep_order(struct ha_kept *);
 void ha_keep_agent(const struct ha *, struct ha_kept_agent *out);
 /* Takes over a record, before the first message.  'wall': as in the record, now; 'same_boot': the
  * host has not booted since.  'out': actions to be performed, as of ha_step(). */

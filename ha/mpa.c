@@ -180,6 +180,10 @@ static void due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_out *o
 {
 	struct mpa *m = &p->mpa;
 
+	if (!mpa_serves(ha, p)) { /* a reload has switched them off */
+		mpa_end(ha, p);
+		return;
+	}
 	if (m->asked && m->free <= now) {
 		m->asked = false;
 		advertise(ha, p, &m->src, m->id, now, out);

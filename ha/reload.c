@@ -109,6 +109,30 @@ static bool same_tunnel(const struct tunnel *a, const struct tunnel *b)
 	return same; /* the ends are the binding's */
 }
 
+/* Those that 'of' has, too. */
+static void keep_routes(struct tunnel *t, const struct tunnel *of)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_routes; i++) {
+		bool has = false;
+
+		for (unsigned k = 0; k < of->n_routes && !has; k++)
+			has = prefix6_eq(&t->routes[i], &of->routes[k]);
+		if (has)
+			t->routes[n++] = t->routes[i];
+	}
+	t->n_routes = n;
+}
+
+static void put_tunnel(struct ha *ha, struct ha_peer *p, const struct tunnel *t, struct ha_out *out)
+{
+	ha_changed(ha, p);
+	ha->undo.peer = p;
+	ha->undo.restoring = true; /* if the tunnel fails the binding is gone */
+	ha_action(out, HA_DO_TUNNEL_PUT)->tunnel = *t;
+}
+
 static bool acceptable(struct ha *ha, struct ha_peer *p, uint64_t now)
 {
 	if (p->b.r && (!p->conf->mobile_router || (!p->b.mnps && !p->conf->n_learn)))
@@ -130,12 +154,14 @@ static void reload_router(
 {
 	struct ha_peer *p = ha_peer_find(ha, &o->conf->hoa);
 	bool bound = o->b.state == BINDING_BOUND;
-	struct tunnel before, after;
+	struct tunnel before, after, left;
 
 	out->n = 0;
 	if (!p) {
 		if (bound)
 			end(old, o, "no longer in the configuration", now, out);
+		else
+			home_stop(old, o, out);
 		o->b.state = BINDING_NONE;
 		o->c.barred = false;
 		ha_changed(old, o);
@@ -156,18 +182,36 @@ static void reload_router(
 		return;
 	}
 	binding_tunnel(p, &after);
-	if (same_tunnel(&before, &after))
+	p->reloaded = !same_tunnel(&before, &after);
+	left = after;
+	keep_routes(&left, &before);
+	if (left.n_routes < before.n_routes)
+		put_tunnel(ha, p, &left, out);
+}
+
+/* All have given up what they lose: a prefix may have moved from one to another. */
+static void complete(struct ha *ha, struct ha_peer *p, struct ha_out *out)
+{
+	struct tunnel t;
+
+	out->n = 0;
+	if (!p || !p->reloaded || p->b.state != BINDING_BOUND)
 		return;
-	ha_changed(ha, p);
-	ha->undo.peer = p;
-	ha->undo.restoring = true; /* if the tunnel fails the binding is gone */
-	ha_action(out, HA_DO_TUNNEL_PUT)->tunnel = after;
+	p->reloaded = false;
+	binding_tunnel(p, &t);
+	put_tunnel(ha, p, &t, out);
 }
 
 bool ha_reload_next(struct ha *ha, struct ha *old, unsigned *i, uint64_t now, struct ha_out *out)
 {
-	if (*i == old->conf->n_routers)
+	unsigned n = old->conf->n_routers;
+
+	if (*i == 2 * n)
 		return false;
-	reload_router(ha, old, &old->peers[(*i)++], now, out);
+	if (*i < n)
+		reload_router(ha, old, &old->peers[*i], now, out);
+	else
+		complete(ha, ha_peer_find(ha, &old->peers[*i - n].conf->hoa), out);
+	(*i)++;
 	return true;
 }

@@ -131,7 +131,13 @@ int routeio_open(struct routeio **out, sd_event *event, const struct ha_conf *co
 	io->arg = arg;
 	on.arg = io;
 	r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, 1, on_timer, io);
-	return r < 0 ? r : net_open(&io->net, event, &on);
+	if (r >= 0)
+		r = net_open(&io->net, event, &on);
+	if (r < 0) {
+		routeio_close(io);
+		*out = NULL;
+	}
+	return r;
 }
 
 void routeio_close(struct routeio *io)

@@ -281,19 +281,25 @@ static void note_mode(struct protect *p, enum sec_mode mode)
 int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode mode, const struct keys *k)
 {
+	static const struct keys no_keys;
 	int r;
 
 	note_mode(p, mode);
 	r = sec_add(p->sec, ha, hoa, name, mode, k);
-	if (r == 0 && mode == SEC_ESP)
-		r = keying_add(p->keying, k, hoa);
-	if (r < 0)
+	if (r == 0 && mode == SEC_ESP) /* there is no exchange: nobody needed one at the start */
+		r = p->keying ? keying_add(p->keying, k, hoa) : -EOPNOTSUPP;
+	if (r < 0) {
 		log_err("protection of %s: %s", name, strerror(-r));
+		/* Without keys all of it is refused; a stranger might be served in clear. */
+		sec_add(p->sec, ha, hoa, name, SEC_ESP_STATIC, &no_keys);
+	}
 	return r;
 }
 
-void protect_drop(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa)
+void protect_drop(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
+	enum sec_mode mode)
 {
+	p->in_clear -= mode == SEC_NONE;
 	sec_remove(p->sec, ha, hoa);
 	if (p->keying)
 		keying_drop(p->keying, hoa);

@@ -36,9 +36,12 @@ struct protect;
  * -errno after a line in the log. */
 int protect_open(struct protect **, bool home_agent, enum sec_mode strangers, struct store *state,
 	bool old, const char *session_file);
+/* On an error the pair's messages are refused. */
 int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode, const struct keys *);
-void protect_drop(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa);
+/* The mode is what it was added with. */
+void protect_drop(
+	struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa, enum sec_mode);
 /* sec_add_any(): the home agents are to be found. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);

@@ -51,6 +51,7 @@ struct place { /* of a record */
 struct store {
 	int fd;
 	bool same_boot;
+	bool bad;  /* something could not be written: the file is not what was put */
 	off_t end; /* where the next record goes */
 	struct header head;
 	struct place *all; /* uthash, owned */
@@ -293,7 +294,7 @@ static struct place *append(struct store *s, struct record *r)
 	return p;
 }
 
-int store_put(struct store *s, const struct store_key *k, const void *value, size_t size,
+static int put(struct store *s, const struct store_key *k, const void *value, size_t size,
 	enum store_how how)
 {
 	struct record r = {.size = (uint16_t)size};
@@ -319,6 +320,27 @@ int store_put(struct store *s, const struct store_key *k, const void *value, siz
 	rc = write_at(s->fd, &r, p->slot, p->at);
 	explicit_bzero(&r, sizeof(r));
 	return rc == 0 && how == STORE_SYNC && fdatasync(s->fd) < 0 ? -errno : rc;
+}
+
+/* The next run is not to take the file for whole, whatever ends this one: no boot has such an id.
+ * The header has its place on the disk already. */
+static void doubt(struct store *s)
+{
+	if (s->bad)
+		return;
+	s->bad = true;
+	memset(s->head.boot, '-', sizeof(s->head.boot));
+	write_at(s->fd, &s->head, sizeof(s->head), 0);
+}
+
+int store_put(struct store *s, const struct store_key *k, const void *value, size_t size,
+	enum store_how how)
+{
+	int r = put(s, k, value, size, how);
+
+	if (r < 0)
+		doubt(s);
+	return r;
 }
 
 int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
@@ -368,7 +390,7 @@ void store_close(struct store *s)
 		return;
 	if (s->fd >= 0) {
 		/* First the records, then the word that they are all there. */
-		s->head.clean[0] = fdatasync(s->fd) == 0;
+		s->head.clean[0] = fdatasync(s->fd) == 0 && !s->bad;
 		write_at(s->fd, &s->head, sizeof(s->head), 0);
 		fdatasync(s->fd);
 		close(s->fd);

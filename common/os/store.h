@@ -26,7 +26,8 @@ struct store_key {
 enum store_state {
 	STORE_WHOLE, /* all that was put, as it was put last */
 	STORE_NEW,   /* there was no file */
-	STORE_OLD,   /* the host went down meanwhile, or it is a copy: records may be old */
+	STORE_OLD,   /* the host went down meanwhile, a write failed, or it is a copy: records may
+		      * be old */
 	STORE_TORN,  /* and some were not whole: they are gone */
 	STORE_ASIDE, /* it was something else: renamed to PATH.bad, and begun anew */
 };

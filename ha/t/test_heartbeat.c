@@ -235,6 +235,25 @@ static void a_router_that_does_not_know_heartbeats_is_not_asked_again(void **sta
 	assert_int_equal(notes(NOTE_PEER_SILENT), 0);
 }
 
+static void none_after_a_reload_that_switches_them_off(void **state)
+{
+	(void)state;
+	conf.heartbeat_s = 30;
+	begin();
+	bind_router(0);
+	run(0);
+	assert_int_equal(n_sent(MH_HB), 1);
+	conf.heartbeat_s = 0;
+	run(300000);
+	assert_int_equal(n_sent(MH_HB), 1);
+	assert_int_equal(ha_counter(ha, HA_C_hb_missed), 0);
+	assert_int_equal(notes(NOTE_PEER_SILENT), 0);
+	conf.heartbeat_s = 30;
+	bind_router(0); /* and on again: from its next update on */
+	run(0);
+	assert_int_equal(n_sent(MH_HB), 1);
+}
+
 int main(void)
 {
 #define T(f)  cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -251,6 +270,7 @@ int main(void)
 		TC(as_many_as_configured_may_be_missed),
 		TC(a_late_or_repeated_answer_does_not_count),
 		TC(a_router_that_does_not_know_heartbeats_is_not_asked_again),
+		TC(none_after_a_reload_that_switches_them_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

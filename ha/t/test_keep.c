@@ -253,6 +253,28 @@ static void what_an_operator_said_stays(void **state)
 	assert_true(addr6_eq(&own.others[0], &ev.has.ha[0]));
 }
 
+static void an_order_outlives_the_binding_that_is_forgotten(void **state)
+{
+	struct ha_event ev = {.type = HA_EV_REVOKE, .router = TWO};
+	struct mh_env e = update(ONE, "2001:db8:a::3", 7);
+
+	(void)state;
+	bind_two(7);
+	answered(&e, 0);
+	ha_step(ha, &ev, now, &out);
+	keep();
+	assert_true(kept[TWO].flags & KEEP_BARRED);
+	assert_true(ha_keep_order(&kept[TWO]));
+	assert_false(ha_keep_order(&kept[ONE]));
+	assert_int_equal(kept[TWO].state | kept[TWO].seq | kept[ONE].state, 0);
+	restart();
+	assert_int_equal(restore(TWO, true, WALL), HA_RESTORED_NONE);
+	e = update(TWO, "2001:db8:a::2", 8);
+	answered(&e, MH_ST_PROHIBITED);
+	e = update(ONE, "2001:db8:a::3", 1);
+	answered(&e, 0);
+}
+
 static void a_tunnel_that_fails_leaves_no_binding(void **state)
 {
 	struct ha_event failed = {.type = HA_EV_TUNNEL_FAILED, .error = -12};
@@ -300,6 +322,7 @@ int main(void)
 		TEST(after_a_reboot_the_wall_clock_counts),
 		TEST(the_configuration_of_now_decides),
 		TEST(what_an_operator_said_stays),
+		TEST(an_order_outlives_the_binding_that_is_forgotten),
 		TEST(a_tunnel_that_fails_leaves_no_binding),
 		TEST(damaged_records_are_refused),
 	};

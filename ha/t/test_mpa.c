@@ -396,6 +396,23 @@ static void it_can_be_switched_off(void **state) /* s8.4 */
 	assert_int_equal(n_be, 0);
 }
 
+static void a_reload_can_switch_it_off(void **state)
+{
+	(void)state;
+	update(0, COA, 262140);
+	update(1, COA, 262140);
+	solicit(1, COA, 1);
+	solicit(1, COA, 2); /* to be answered in a second */
+	n_sent = 0;
+	conf.mpa = false;
+	run(2 * MAX_S * 1000ull);
+	assert_int_equal(n_sent, 0);
+	conf.mpa = true;
+	update(0, COA, 262140); /* and on again: from its next update on */
+	run(2 * MAX_S * 1000ull);
+	assert_true(n_sent > 0);
+}
+
 static void a_prefix_that_is_over_leaves_the_list(void **state)
 {
 	(void)state;
@@ -455,6 +472,7 @@ int main(void)
 		TEST(nothing_is_told_when_the_binding_is_over),
 		TEST(a_bound_router_is_told_once_a_day),
 		TEST(it_can_be_switched_off),
+		TEST(a_reload_can_switch_it_off),
 		TEST(a_prefix_that_is_over_leaves_the_list),
 		TEST(a_router_that_cannot_protect_it_is_told_nothing),
 	};

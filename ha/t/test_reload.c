@@ -23,10 +23,27 @@ static void edit(void)
 }
 
 static struct { /* what all of it asked for */
-	unsigned puts, drops, notes, sends;
-	struct tunnel put;
+	unsigned puts, drops, notes, sends, probe_ends;
+	unsigned twice; /* asked for by one while it was another one's */
+	struct tunnel put, held[N_ROUTERS];
 	struct in6_addr dropped, forgotten;
 } got;
+
+/* As an engine does: a prefix is in one tunnel only. */
+static void hold(const struct tunnel *t)
+{
+	for (unsigned i = 0; i < N_ROUTERS; i++) {
+		const struct tunnel *other = &got.held[i];
+
+		if (addr6_eq(&routers[i].hoa, &t->id)) {
+			got.held[i] = *t;
+			continue;
+		}
+		for (unsigned k = 0; k < other->n_routes; k++)
+			for (unsigned m = 0; m < t->n_routes; m++)
+				got.twice += prefix6_eq(&other->routes[k], &t->routes[m]);
+	}
+}
 
 static void reload(void)
 {
@@ -38,6 +55,9 @@ static void reload(void)
 	while (ha_next_changed(old, &hoa, &written)) /* as after each step */
 		;
 	memset(&got, 0, sizeof(got));
+	for (unsigned k = 0; k < N_ROUTERS; k++)
+		if (!bound_tunnel(k, &got.held[k]))
+			got.held[k].n_routes = 0;
 	ha = ha_new(&next_conf);
 	assert_non_null(ha);
 	ha_inherit(ha, old, &conf);
@@ -53,8 +73,12 @@ static void reload(void)
 			got.drops += out.v[a].type == HA_DO_TUNNEL_DROP;
 			got.notes += out.v[a].type == HA_DO_NOTE;
 			got.sends += out.v[a].type == HA_DO_SEND;
-			if (out.v[a].type == HA_DO_TUNNEL_PUT)
+			got.probe_ends += out.v[a].type == HA_DO_HOME &&
+					  out.v[a].home.op == HA_HOME_PROBE_END;
+			if (out.v[a].type == HA_DO_TUNNEL_PUT) {
 				got.put = out.v[a].tunnel;
+				hold(&got.put);
+			}
 			if (out.v[a].type == HA_DO_TUNNEL_DROP)
 				got.dropped = out.v[a].tunnel.id;
 		}
@@ -180,9 +204,46 @@ static void a_tunnel_that_fails_ends_that_binding(void **state)
 	edit();
 	next_prefixes[TWO][1] = P("2001:db8:100:9::/64");
 	reload();
-	assert_int_equal(got.puts, 1);
+	assert_int_equal(got.puts, 2); /* what it loses goes first */
+	assert_int_equal(got.put.n_routes, 3);
 	ha_step(ha, &failed, now, &out);
 	assert_int_equal(ha_n_bound(ha), 0);
+}
+
+/* Whatever their order: nobody asks for a prefix that another one's tunnel still has. */
+static void a_prefix_moves_from_one_to_another(void **state)
+{
+	(void)state;
+	bind_all();
+	edit();
+	next_prefixes[TWO][0] = P("2001:db8:100:3::/64"); /* they change places */
+	next_prefixes[ONE][0] = P("2001:db8:100:1::/64");
+	reload();
+	assert_int_equal(got.puts, 4);
+	assert_int_equal(got.twice, 0);
+	assert_int_equal(got.drops + got.notes + got.sends, 0);
+	assert_int_equal(got.held[TWO].n_routes, 3);
+	assert_int_equal(got.held[ONE].n_routes, 2);
+	assert_int_equal(ha_n_bound(ha), 3);
+}
+
+static void a_detection_ends_with_its_router(void **state)
+{
+	struct mh_env e = update(ONE, "2001:db8:a::3", 9);
+
+	(void)state;
+	conf.home_link = true;
+	conf.dad_ms = 1000;
+	ha_free(ha);
+	ha = ha_new(&conf);
+	receive(&e);
+	assert_int_equal(only(HA_DO_HOME)->home.op, HA_HOME_PROBE);
+	edit();
+	next[ONE] = next[FAR];
+	next_conf.n_routers = FAR;
+	reload();
+	assert_int_equal(got.probe_ends, 1);
+	assert_int_equal(ha_deadline(ha), UINT64_MAX);
 }
 
 int main(void)
@@ -193,6 +254,8 @@ int main(void)
 		TEST(one_that_is_new_may_register),
 		TEST(prefixes_come_and_go_with_the_tunnel),
 		TEST(a_tunnel_that_fails_ends_that_binding),
+		TEST(a_prefix_moves_from_one_to_another),
+		TEST(a_detection_ends_with_its_router),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -137,6 +138,49 @@ static void a_killed_process_loses_nothing(void **state)
 	store_close(s);
 }
 
+/* A full disk, as a limit of the file's size. */
+static void fill_up(bool kill_it)
+{
+	const struct rlimit full = {2 * 512, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+	const struct store_key k = key('x', 2);
+	uint8_t value[STORE_MAX] = {1};
+	struct store *s = open_as(STORE_NEW);
+
+	put(s, 'x', 1, value, sizeof(value));
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &full);
+	if (store_put(s, &k, value, sizeof(value), STORE_FAST) != -EFBIG)
+		_exit(1);
+	setrlimit(RLIMIT_FSIZE, &none);
+	put(s, 'x', 2, value, sizeof(value));
+	if (kill_it)
+		kill(getpid(), SIGKILL);
+	store_close(s);
+	_exit(0);
+}
+
+static void a_write_that_failed_is_not_forgotten(void **state)
+{
+	uint8_t value[STORE_MAX] = {1};
+	int status;
+
+	for (unsigned i = 0; i < 2; i++) {
+		setup(state);
+		pid_t pid = fork();
+
+		if (pid == 0)
+			fill_up(i);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(i ? WIFSIGNALED(status) : status == 0);
+		struct store *s = open_as(STORE_OLD);
+
+		has(s, 'x', 1, value, sizeof(value));
+		has(s, 'x', 2, value, sizeof(value));
+		store_close(s);
+		store_close(open_as(STORE_WHOLE)); /* told once */
+	}
+}
+
 static void change(off_t at, const char *what, size_t size)
 {
 	int fd = open(path, O_WRONLY);
@@ -253,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup(records_of_all_sizes_come_back, setup),
 		cmocka_unit_test_setup(only_records_of_the_kind_are_called_for, setup),
 		cmocka_unit_test_setup(a_killed_process_loses_nothing, setup),
+		cmocka_unit_test_setup(a_write_that_failed_is_not_forgotten, setup),
 		cmocka_unit_test_setup(a_torn_record_is_gone_and_told_the_rest_stays, setup),
 		cmocka_unit_test_setup(after_a_boot_without_a_close_records_may_be_old, setup),
 		cmocka_unit_test_setup(a_copy_may_be_old, setup),

@@ -352,6 +352,24 @@ static void use_esp(void)
 	end_start(&mr, false, SEC_ESP_STATIC, &keys);
 }
 
+/* As protect_add() leaves one whose keys can't be used; strangers are served in clear. */
+static void a_pair_without_keys_is_refused(void **state)
+{
+	static const struct keys none;
+	struct in6_addr to = A(HA_ADDR), hoa = A(HOA_ADDR);
+	struct mh_env bu = update(1);
+
+	(void)state;
+	use_esp();
+	end_start(&ha, true, SEC_NONE, &keys);
+	sec_remove(ha.sec, &to, &hoa);
+	assert_int_equal(sec_add(ha.sec, &to, &hoa, "mr1", SEC_ESP_STATIC, &none), 0);
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_DROP_SEC);
+	size = (size_t)mh_encode_packet(&bu, pkt, sizeof(pkt));
+	assert_int_equal(open_at(&ha), MH_DROP_SEC);
+}
+
 static void esp_hides_and_carries_the_message(void **state)
 {
 	struct mh_env bu = update(7);
@@ -633,6 +651,7 @@ int main(void)
 		T(answers_to_nothing_are_dropped),
 		T(what_is_not_protected_passes_as_it_is),
 		T(harmless_messages_pass),
+		T(a_pair_without_keys_is_refused),
 		T(esp_hides_and_carries_the_message),
 		T(an_answer_in_clear_is_dropped_under_esp),
 		T(control_messages_need_esp),
