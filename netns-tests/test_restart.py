@@ -223,9 +223,11 @@ def test_a_reload_changes_what_has_changed_and_nothing_else(pair, how):
     before, since, routes = pair.binding(), now_ns(), pair.net["ha"].out("ip -6 route")
     again(own + ', { name = "new"; home_address = "2001:db8:d::9"; tenant = "blue"; protection = "none"; }')
     assert [r["name"] for r in pair.ha.ask("routers")] == ["MR-1", "new"]
+    assert counters(pair.ha)["in_clear"] == 1
     again('{ name = "new"; home_address = "2001:db8:d::9"; tenant = "blue"; protection = "none"; }, ' + own)
     again(own)
     assert [r["name"] for r in pair.ha.ask("routers")] == ["MR-1"]
+    assert counters(pair.ha)["in_clear"] == 0
     assert pair.binding()["sequence"] == before["sequence"]
     assert pair.net["ha"].out("ip -6 route") == routes
     assert pair.lost(since) == [0, 0]
