@@ -505,6 +505,8 @@ static void read_keys(struct conf *conf, struct ha_file *f, const struct ha_file
 		r->no_mpd = mode == SEC_AUTH;
 		if (!known_keys(f, i, mode, running))
 			protect_read_keys(conf, r->line, mode, r->keys, *r->identity, &f->keys[i]);
+		/* Keys that were known may have had another. */
+		memset(f->keys[i].cert_id, 0, sizeof(f->keys[i].cert_id));
 		memcpy(f->keys[i].cert_id, r->identity, strlen(r->identity));
 		if (mode == SEC_ESP && *id)
 			check_twice(conf, &ids, id, strlen(id), r->line, "keys: psk identity");

@@ -276,20 +276,28 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 	return r;
 }
 
+int ha_edge_keying(struct ha_edge *e, const struct ha_file *f)
+{
+	const struct ha_file *own = e->file; /* whose keys for this only a restart changes */
+	bool exchange = f->protection == SEC_ESP;
+
+	for (unsigned i = 0; i < f->core.n_routers; i++)
+		exchange |= ha_conf_protection(f, &f->core.routers[i]) == SEC_ESP;
+	return exchange ? protect_keying(e->protect, e->event, &own->core.address, own->key_port,
+				  &own->certs)
+			: 0;
+}
+
 static int open_protection(struct ha_edge *e)
 {
 	const struct ha_file *f = e->file;
 	int r = protect_open(&e->protect, true, (enum sec_mode)f->protection, e->store,
 		e->kept != STORE_WHOLE, f->session_file);
 
-	bool exchange = f->protection == SEC_ESP;
-
-	for (unsigned i = 0; i < f->core.n_routers; i++)
-		exchange |= ha_conf_protection(f, &f->core.routers[i]) == SEC_ESP;
 	if (r == 0 && f->payload == SEC_PAYLOAD_ESP)
 		r = protect_open_payload(e->protect, &e->esptun);
-	if (r == 0 && exchange)
-		r = protect_keying(e->protect, e->event, &f->core.address, f->key_port, &f->certs);
+	if (r == 0)
+		r = ha_edge_keying(e, f);
 	for (unsigned i = 0; i < f->core.n_routers && r == 0; i++) {
 		const struct ha_router *m = &f->core.routers[i];
 

@@ -99,6 +99,9 @@ static int change(struct ha_edge *e, struct ha_file *file)
 	if (r < 0)
 		log_err("reload: protection: %s: a router's messages are refused", strerror(-r));
 	change_routers(e, old);
+	for (unsigned i = 0; e->esptun && i < was.core.n_routers; i++)
+		if (!ha_router_of(new, &was.core.routers[i].hoa))
+			esptun_forget(e->esptun, &was.core.routers[i].hoa);
 	ha_home_routes_changed(e, &was);
 	routeio_close(e->routes);
 	r = ha_edge_routes(e);
@@ -126,7 +129,12 @@ static int reload(struct ha_edge *e, char *why)
 		snprintf(why, WHY_SIZE,
 			"%s: %s: only a restart can change it (which loses nothing)", file.path,
 			key);
-	r = key ? -EINVAL : change(e, &file);
+	r = key ? -EINVAL : ha_edge_keying(e, &file);
+	if (r < 0 && !key)
+		snprintf(why, WHY_SIZE, "%s: protection: the key exchange can't begin: %s",
+			file.path, strerror(-r));
+	if (r == 0)
+		r = change(e, &file);
 	if (r == -ENOMEM)
 		snprintf(why, WHY_SIZE, "%s", strerror(-r));
 	if (r < 0)

@@ -38,6 +38,9 @@ void ha_edge_do(struct ha_edge *);    /* performs e->out */
 int ha_edge_routes(struct ha_edge *); /* begins to listen to the routing daemon */
 /* home_routes of routers that were in 'was' and are no more go, those of all others are there. */
 void ha_home_routes_changed(struct ha_edge *, const struct ha_file *was);
+/* Key exchange, if some router of 'f' is to have keys by it and there is none yet.  0, or -errno
+ * after a line in the log. */
+int ha_edge_keying(struct ha_edge *, const struct ha_file *f);
 extern const struct ctl_cmd ha_commands[];
 
 /* edge_keep.c */

@@ -180,6 +180,12 @@ def test_new_keys_under_traffic(make_net):
     probe.wait_flowing(after=now_ns())
     probe.stop()
     assert not counters(lab.ha, "drop")["rx_clear"]
+    # Who is taken out of the table leaves nothing behind.
+    with open(lab.ha.conf_path, "w") as f:
+        f.write(lab.ha.conf.replace(f'"{HOA}"', '"2001:db8:d::2"'))
+    lab.ha.ask("reload")
+    assert "proto esp" not in lab.net["ha"].out("ip xfrm state")
+    assert "2001:db8" not in lab.net["ha"].out("ip xfrm policy")
 
 
 @needs_esp

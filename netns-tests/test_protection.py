@@ -24,7 +24,7 @@ from scapy.layers import inet6 as s6
 from scapy.packet import Raw
 
 from lib.capture import Capture
-from lib.daemon import BUILD, Daemon, libconfig_file
+from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
 from lib.mipv6 import (
     BA, BU, MH, Fake, Router, Wire, bu, checksum, hao, mac_of, message_of, raw_mh, rh2,
     socket_in,
@@ -761,6 +761,24 @@ def test_keys_by_tls(make_net, engine):
     assert len(spis) >= 6 and all(int(s, 16) >= 256 for s in spis), "new ones each time"
     assert len({(r[1], r[2]) for r in rows if r[1]}) == len([r for r in rows if r[1]])
     assert any("TLS" in r[3] for r in rows)
+
+
+def test_the_first_router_with_keys_by_tls_comes_by_a_reload(make_net, engine):
+    """Until then there is no key exchange, and ESP is not the home agent's.  A port that is in use
+    refuses the reload, and nothing has changed."""
+    net = make_net(PAIR)
+    ha, mr = tls_pair(net, start_mr=False, engine=engine, protection="none")
+    with open(ha.conf_path, "w") as f:
+        f.write(ha.conf.replace('name = "MR-1"', 'name = "MR-1"; protection = "esp"'))
+    with socket_in(net["ha"], socket.AF_INET6, socket.SOCK_STREAM) as s:
+        s.bind(("2001:db8:a::1", 7439))
+        s.listen()
+        with pytest.raises(ControlError, match="the key exchange can't begin: Address already in use"):
+            ha.ask("reload")
+    assert counters(ha)["in_clear"] == 2
+    ha.ask("reload")
+    mr.start().wait_bound()
+    assert counters(ha)["key_ok"] == 1 and counters(ha)["esp_ok"] >= 1
 
 
 def test_keys_are_replaced_in_time(make_net):

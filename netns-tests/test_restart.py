@@ -239,6 +239,32 @@ def test_a_reload_changes_what_has_changed_and_nothing_else(pair, how):
     assert pair.ha.ask("bindings") == [] and NET not in pair.net["ha"].out("ip -6 route")
 
 
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_another_secret_ends_the_keys_of_the_old_one(pair, tmp_path, how):
+    """What a router has negotiated with a secret is worth no more than that."""
+    other = tmp_path / "other"
+    other.write_text(f"psk blue {bytes(range(1, 33)).hex()}\n")
+    other.chmod(0o600)
+    old = pair.ha.conf
+    pair.ha.conf = old.replace(str(tmp_path / "keys"), str(other))
+    if how == "restart":
+        pair.ha.stop(signal.SIGKILL)
+        pair.ha.start()
+        before = 0
+    else:
+        with open(pair.ha.conf_path, "w") as f:
+            f.write(pair.ha.conf)
+        pair.ha.ask("reload")
+        before = counters(pair.ha)["esp_ok"]
+    wait_for(lambda: counters(pair.ha)["esp_spi"] and counters(pair.ha)["key_failed"], 20,
+             "its messages are refused, and new keys, too")
+    assert counters(pair.ha)["esp_ok"] == before
+    with open(pair.ha.conf_path, "w") as f:
+        f.write(old)
+    pair.ha.ask("reload")
+    wait_for(lambda: counters(pair.ha)["esp_ok"] > before, 40, "it is heard again")
+
+
 def test_a_reload_that_is_wrong_changes_nothing_and_says_why(pair):
     before, conf = pair.binding(), pair.ha.conf
     for text, why in ((conf.replace('"red"', "7"), "tenant"), (conf + "nonsense", "syntax error"),

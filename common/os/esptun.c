@@ -278,6 +278,21 @@ int esptun_drop(struct esptun *e, const struct in6_addr *hoa)
 	return r;
 }
 
+void esptun_forget(struct esptun *e, const struct in6_addr *hoa)
+{
+	struct peer *p, *next;
+
+	esptun_drop(e, hoa);
+	HASH_ITER (hh, e->peers, p, next) {
+		if (!addr6_eq(&p->id.hoa, hoa))
+			continue;
+		for (unsigned i = 0; i < 2; i++)
+			drop_to_ha(e, p, &p->secret[i]);
+		HASH_DEL(e->peers, p);
+		OPENSSL_clear_free(p, sizeof(*p));
+	}
+}
+
 void esptun_close(struct esptun *e, bool keep)
 {
 	struct peer *p, *next;

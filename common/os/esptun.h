@@ -35,5 +35,7 @@ struct esptun_put {
 /* Before the tunnel is put or changed.  0 or -errno: then it must not be put. */
 int esptun_put(struct esptun *, const struct esptun_put *);
 int esptun_drop(struct esptun *, const struct in6_addr *hoa); /* after the tunnel is dropped */
+/* The router is no more, and its tunnel is dropped: its associations and secrets go. */
+void esptun_forget(struct esptun *, const struct in6_addr *hoa);
 /* 'keep': what is installed stays, for tunnels that go on without a daemon.  Accepts NULL. */
 void esptun_close(struct esptun *, bool keep);

@@ -278,15 +278,23 @@ static void note_mode(struct protect *p, enum sec_mode mode)
 	p->esp |= mode == SEC_ESP || mode == SEC_ESP_STATIC;
 }
 
+static int take_esp(struct protect *p)
+{
+	return sig_take(mhio_sig(p->io), p->tunnels ? SIG_TAKE_ESP_LOW : SIG_TAKE_ESP);
+}
+
 int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode mode, const struct keys *k)
 {
 	static const struct keys no_keys;
+	bool had = p->esp;
 	int r;
 
 	note_mode(p, mode);
-	r = sec_add(p->sec, ha, hoa, name, mode, k);
-	if (r == 0 && mode == SEC_ESP) /* there is no exchange: nobody needed one at the start */
+	r = p->io && p->esp && !had ? take_esp(p) : 0;
+	if (r == 0)
+		r = sec_add(p->sec, ha, hoa, name, mode, k);
+	if (r == 0 && mode == SEC_ESP)
 		r = p->keying ? keying_add(p->keying, k, hoa) : -EOPNOTSUPP;
 	if (r < 0) {
 		log_err("protection of %s: %s", name, strerror(-r));
@@ -299,8 +307,12 @@ int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_a
 void protect_drop(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
 	enum sec_mode mode)
 {
+	const struct store_key kept = {KEPT_SAS, *ha, *hoa};
+
 	p->in_clear -= mode == SEC_NONE;
 	sec_remove(p->sec, ha, hoa);
+	if (p->keys)
+		store_put(p->keys, &kept, NULL, 0, STORE_FAST);
 	if (p->keying)
 		keying_drop(p->keying, hoa);
 }
@@ -338,29 +350,40 @@ void protect_rekey(struct protect *p, unsigned interval_s)
 	sec_rekey(p->sec, (uint64_t)interval_s * 1000);
 }
 
-int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha, unsigned port,
-	const struct certs_files *files)
-{
-	int r = keying_open(&p->keying, event, ha, port, on_keys, p);
-
-	/* Kept keys have no secret for payload with them: it begins with a new exchange. */
-	if (*p->session_file && !p->tunnels)
-		open_keys(p, p->session_file);
-	if (r < 0)
-		log_err("key exchange: port %u: %s", port, strerror(-r));
-	if (r == 0 && p->tunnels)
-		keying_payload(p->keying);
-	if (r == 0 && *files->certificate)
-		r = keying_certify(p->keying, files);
-	return r;
-}
-
 static void need_keys(void *arg, const struct mh_env *e)
 {
 	struct protect *p = arg;
 
 	/* At home the one is the other. */
 	keying_start(p->keying, &e->src, &e->dst, addr6_is_any(&e->hoa) ? &e->src : &e->hoa);
+}
+
+int protect_keying(struct protect *p, sd_event *event, const struct in6_addr *ha, unsigned port,
+	const struct certs_files *files)
+{
+	int r = p->keying ? -EALREADY : keying_open(&p->keying, event, ha, port, on_keys, p);
+
+	if (r == -EALREADY)
+		return 0;
+	if (r < 0) {
+		log_err("key exchange: port %u: %s", port, strerror(-r));
+		return r;
+	}
+	if (p->tunnels)
+		keying_payload(p->keying);
+	if (*files->certificate)
+		r = keying_certify(p->keying, files);
+	if (r < 0) {
+		keying_close(p->keying);
+		p->keying = NULL;
+		return r;
+	}
+	/* Kept keys have no secret for payload with them: it begins with a new exchange. */
+	if (*p->session_file && !p->tunnels)
+		open_keys(p, p->session_file);
+	if (p->io)
+		mhio_on_keys(p->io, need_keys, p);
+	return 0;
 }
 
 int protect_open_payload(struct protect *p, struct esptun **tunnels)
@@ -381,7 +404,7 @@ void protect_attach(struct protect *p, struct mhio *io)
 	if (p->keying)
 		mhio_on_keys(io, need_keys, p);
 	if (p->esp)
-		sig_take(mhio_sig(io), p->tunnels ? SIG_TAKE_ESP_LOW : SIG_TAKE_ESP);
+		take_esp(p);
 }
 
 void protect_stats(struct protect *p, json_t *list)

@@ -36,17 +36,20 @@ struct protect;
  * -errno after a line in the log. */
 int protect_open(struct protect **, bool home_agent, enum sec_mode strangers, struct store *state,
 	bool old, const char *session_file);
-/* On an error the pair's messages are refused. */
+/* 0, or -errno after a line in the log (-EOPNOTSUPP: SEC_ESP without protect_keying()): then the
+ * pair's messages are refused. */
 int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa,
 	const char *name, enum sec_mode, const struct keys *);
-/* The mode is what it was added with. */
+/* Its negotiated keys are gone, those of 'session_file', too.  The mode is what it was added with.
+ */
 void protect_drop(
 	struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa, enum sec_mode);
 /* sec_add_any(): the home agents are to be found. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
 /* SEC_ESP's key exchange: 'ha' is the home agent's own address, NULL at a router; 'files' is
- * borrowed.  Before the pairs are added.  0 or -errno after a line in the log. */
+ * borrowed.  Before the first SEC_ESP pair is added; nothing if it is open already.  0 or -errno
+ * after a line in the log. */
 int protect_keying(struct protect *, sd_event *, const struct in6_addr *ha, unsigned port,
 	const struct certs_files *files);
 /* payload = "esp": opens '*tunnels', the caller's to close after this, and tells it of new keys.

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_WORDS 8
@@ -197,6 +199,23 @@ int keys_derive(const struct keys_auth *a, const char *label, const struct in6_a
 	EVP_KDF_CTX_free(ctx);
 	EVP_KDF_free(kdf);
 	return ok ? 0 : -EIO;
+}
+
+uint64_t keys_hash(const struct keys *k)
+{
+	struct {
+		struct keys_psk psk;
+		char cert_id[KEYS_CERT_SIZE];
+	} of = {.psk = k->psk};
+	uint8_t hash[EVP_MAX_MD_SIZE];
+	uint64_t out;
+
+	memcpy(of.cert_id, k->cert_id, sizeof(of.cert_id));
+	if (EVP_Digest(&of, sizeof(of), hash, NULL, EVP_sha256(), NULL) != 1)
+		abort(); /* any value would be that of some other secret, too */
+	OPENSSL_cleanse(&of, sizeof(of));
+	memcpy(&out, hash, sizeof(out));
+	return out;
 }
 
 void keys_wipe(struct keys *k)

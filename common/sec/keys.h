@@ -52,4 +52,6 @@ const char *keys_parse(char *text, struct keys *out, unsigned *line);
  * of no use at another.  0 or -EIO. */
 int keys_derive(const struct keys_auth *, const char *label, const struct in6_addr *ha,
 	const struct in6_addr *hoa, uint8_t *out, size_t size);
+/* Of what a key exchange is by, psk line and certificate's identity: 64 bits of SHA-256. */
+uint64_t keys_hash(const struct keys *);
 void keys_wipe(struct keys *);

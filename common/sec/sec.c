@@ -64,11 +64,15 @@ static void add_esp(struct sec *s, struct peer *p, const struct keys *k)
 		p->esp.out.seq = p->esp.reserved = (uint32_t)m.value;
 }
 
-static void add_negotiated(struct sec *s, struct peer *p)
+/* What was made with another secret than that of now is not the peer's any more. */
+static void add_negotiated(struct sec *s, struct peer *p, const struct keys *k)
 {
 	struct sec_sas sas;
 
-	if (!s->hooks.recall_sas || !s->hooks.recall_sas(s->hooks.arg, &p->id.ha, &p->id.hoa, &sas))
+	p->esp.secret = keys_hash(k);
+	if (!s->hooks.recall_sas ||
+		!s->hooks.recall_sas(s->hooks.arg, &p->id.ha, &p->id.hoa, &sas) ||
+		sas.secret != p->esp.secret)
 		return;
 	p->esp.in = sas.in;
 	p->esp.out = sas.out;
@@ -99,7 +103,7 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 	else if (mode == SEC_ESP_STATIC)
 		add_esp(s, p, k);
 	else if (mode == SEC_ESP)
-		add_negotiated(s, p);
+		add_negotiated(s, p, k);
 	if (r < 0) {
 		OPENSSL_clear_free(p, sizeof(*p));
 		return r;
@@ -140,7 +144,8 @@ void sec_keep(struct sec *s, const struct peer *p, uint8_t kind, uint64_t value)
 
 static void keep_sas(struct sec *s, const struct peer *p)
 {
-	struct sec_sas sas = {p->esp.in, p->esp.out, p->esp.next_out, p->esp.old, p->esp.since};
+	struct sec_sas sas = {
+		p->esp.in, p->esp.out, p->esp.next_out, p->esp.old, p->esp.since, p->esp.secret};
 
 	if (!s->hooks.keep_sas || p->mode != SEC_ESP)
 		return;

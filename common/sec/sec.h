@@ -67,6 +67,7 @@ struct sec_sas {                /* of a SEC_ESP pair; spi = 0: none */
 	struct esp_sa next_out; /* the new one, until the router has been heard under its own */
 	struct esp_sa old;      /* 'in' before the last keys */
 	uint64_t since;         /* ms; when the keys were made */
+	uint64_t secret;        /* keys_hash() of what they were made with */
 };
 struct sec_hooks { /* copied; called from within the functions below */
 	void *arg;

@@ -1,6 +1,8 @@
 /* test_conf.c - what has to fit together in the home agent's configuration: each mistake is told
  * with its line, and the examples have none (HOSTILE input 17). */
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "common/wire/t/packet.h"
 #include "ha/conf.h"
@@ -233,6 +235,59 @@ static void tenants_that_nobody_has_are_told(void **state)
 		5, "no router has tenant \"v\"");
 }
 
+/* As a daemon that has given up root reads it again: the key file can't be read any more. */
+static int identity_again(const struct ha_file *running, const char *identity)
+{
+	struct conf conf = {.file = path};
+	struct ha_file f;
+	bool same;
+
+	if (getuid() == 0 && setuid(65534) < 0)
+		return 1;
+	if (ha_conf_load(&conf, &f, running) != 0)
+		return 2;
+	same = strcmp(f.keys[0].psk.id, "blue") == 0;
+	for (unsigned i = 0; i < KEYS_CERT_SIZE && same; i++)
+		same = f.keys[0].cert_id[i] == (i < strlen(identity) ? identity[i] : 0);
+	ha_conf_free(&f);
+	return same ? 0 : 3;
+}
+
+static void an_identity_changes_though_secrets_can_t_be_read(void **state)
+{
+	static const char *const identities[] = {"longer.example.org", "mr.example", ""};
+	char keys[] = "/tmp/test_ha_keys.XXXXXX", text[512];
+	int fd = mkstemp(keys), status;
+	struct ha_file running;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "psk blue %064d\n", 1) > 0);
+	close(fd);
+	chmod(path, 0644);
+	for (unsigned i = 0; i < 3; i++) {
+		struct ha_file f;
+
+		snprintf(text, sizeof(text),
+			"certificate = \"/x\"; routers = ( { name = \"a\"; protection = \"esp\"; "
+			"home_address = \"2001:db8:100::1\"; tenant = \"t\"; keys = \"%s\"; "
+			"identity = \"%s\"; } );",
+			keys, identities[i]);
+		chmod(keys, 0600);
+		read_text(HEAD, text, i ? &f : &running); /* there is no such certificate */
+		if (i)
+			ha_conf_free(&f);
+		chmod(keys, 0);
+		fflush(NULL);
+		if (fork() == 0)
+			_exit(identity_again(&running, identities[i]));
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	ha_conf_free(&running);
+	unlink(keys);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +299,7 @@ int main(void)
 		cmocka_unit_test(a_router_lifetime_that_grants_nothing_is_told),
 		cmocka_unit_test(announcements_that_clash_are_told),
 		cmocka_unit_test(tenants_that_nobody_has_are_told),
+		cmocka_unit_test(an_identity_changes_though_secrets_can_t_be_read),
 	};
 	int fd = mkstemp(path), failed;
 

@@ -14,6 +14,9 @@ struct end {
 	unsigned n_marks;
 	unsigned kept;
 	unsigned renewed;
+	bool sessions;       /* it has a session file: */
+	struct sec_sas *sas; /* what that holds; NULL: nothing */
+	struct sec_sas room;
 };
 
 static inline void end_keep(void *arg, const struct sec_mark *m)
@@ -59,6 +62,27 @@ static inline void end_renew(void *arg)
 	e->renewed++;
 }
 
+static inline void end_keep_sas(
+	void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, const struct sec_sas *sas)
+{
+	struct end *e = arg;
+
+	(void)ha, (void)hoa;
+	e->room = *sas;
+	e->sas = &e->room;
+}
+
+static inline bool end_recall_sas(
+	void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, struct sec_sas *sas)
+{
+	const struct end *e = arg;
+
+	(void)ha, (void)hoa;
+	if (e->sas)
+		*sas = *e->sas;
+	return e->sas;
+}
+
 /* Starts it (again): what it kept is all that it knows. */
 static inline void end_start(
 	struct end *e, bool home_agent, enum sec_mode mode, const struct keys *k)
@@ -67,7 +91,9 @@ static inline void end_start(
 		.keep = end_keep,
 		.recall = end_recall,
 		.random = end_random,
-		.renew = end_renew};
+		.renew = end_renew,
+		.keep_sas = e->sessions ? end_keep_sas : NULL,
+		.recall_sas = e->sessions ? end_recall_sas : NULL};
 	struct in6_addr ha = A(HA_ADDR), hoa = A(HOA_ADDR);
 
 	sec_free(e->sec);

@@ -573,6 +573,36 @@ static void keys_that_one_end_never_learnt_of(void **state)
 	round_trip();
 }
 
+/* They outlive a restart, but not the secret that they were made with, nor the identity. */
+static void kept_keys_are_those_of_the_secret(void **state)
+{
+	struct keys other = keys;
+	struct mh_env bu = update(1);
+
+	(void)state;
+	ha.sessions = true;
+	keys.psk = (struct keys_psk){"blue", 16, {1}};
+	end_start(&ha, true, SEC_ESP, &keys);
+	end_start(&mr, false, SEC_ESP, &keys);
+	install(1);
+	round_trip();
+	end_start(&ha, true, SEC_ESP, &keys);
+	round_trip();
+	for (unsigned i = 0; i < 3; i++) {
+		other = keys;
+		if (i == 0)
+			other.psk.secret[15] ^= 1;
+		else
+			*(i == 1 ? other.psk.id : other.cert_id) ^= 'x';
+		end_start(&ha, true, SEC_ESP, &other);
+		seal(&mr, &bu);
+		assert_int_equal(open_at(&ha), MH_DROP_SEC);
+		assert_int_equal(count(&ha, SEC_C_esp_spi), 1);
+	}
+	end_start(&ha, true, SEC_ESP, &keys);
+	round_trip();
+}
+
 /* What the home agent says between the two ends' learning of the new keys is understood. */
 static void nothing_is_lost_while_keys_change(void **state)
 {
@@ -659,6 +689,7 @@ int main(void)
 		T(esp_numbers_go_on_after_a_restart),
 		T(keys_come_and_go),
 		T(keys_that_one_end_never_learnt_of),
+		T(kept_keys_are_those_of_the_secret),
 		T(nothing_is_lost_while_keys_change),
 		T(old_and_used_keys_are_replaced),
 	};
