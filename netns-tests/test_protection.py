@@ -779,6 +779,12 @@ def test_the_first_router_with_keys_by_tls_comes_by_a_reload(make_net, engine):
     ha.ask("reload")
     mr.start().wait_bound()
     assert counters(ha)["key_ok"] == 1 and counters(ha)["esp_ok"] >= 1
+    wire = Wire(net, "mr", "eth0", mac_of(net, "ha", "eth0"))
+    try:  # without a Home Address option, as from a router at home
+        wire.send(s6.IPv6(src=HOA, dst="2001:db8:a::1", nh=50) / Raw(bytes(64)))
+        wait_for(lambda: counters(ha)["esp_spi"] == 1, 10, "looked at")
+    finally:
+        wire.close()
 
 
 def test_keys_are_replaced_in_time(make_net):
