@@ -171,7 +171,8 @@ static unsigned tries(uint64_t own, uint64_t home)
  * was accepted before stays refused. */
 static void a_home_agents_clock_may_step(void **state)
 {
-	static const int64_t steps[] = {-1000000000, -86400, -60, -12, -8, -3, 3, 8, 60, 86400, 1000000000};
+	static const int64_t steps[] = {
+		-1000000000, -86400, -60, -12, -8, -3, 3, 8, 60, 86400, 1000000000};
 
 	(void)state;
 	for (unsigned i = 0; i < N_OF(steps); i++) {
