@@ -25,7 +25,7 @@ struct auth_floor {    /* what a home agent remembers of a router */
 	bool asked;    /* a new one was asked for, and has not come yet */
 	bool asked_once;
 	uint64_t asked_at; /* with 'asked_once' */
-	uint64_t lead;     /* this router's time less the clock, which was set back; 0 = it was not */
+	uint64_t lead;     /* this router's time less the clock; 0 unless that was set back */
 };
 /* Is the timestamp of an authentic update close to 'now' and above all accepted before?  If so it
  * becomes the floor.  If not '*reply' is what the answer 144 carries (s6).  Without a memory a
