@@ -3,6 +3,8 @@
 # part that fails doesn't keep the others from running, if only what they need was built.  What is not judged
 # by times runs beside the others: they leave processors idle.
 set -u
+umask 022
+exec </dev/null
 make="${MAKE:-make} --no-print-directory"
 out=build/check
 parts=11 n=0 summary=() failed=()
