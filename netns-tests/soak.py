@@ -60,14 +60,14 @@ EXPECTED = [
     r"reload: .*no_such_key", r"reload: .*the running configuration stays",
 ]  # fmt: skip
 
-# What daemons may have in the kernel, node by node; what counts for nothing in it, and what a router leaves
-# on purpose: cut off, not leaked (mr/policy.h).
+# What daemons may have in the kernel, node by node; what counts for nothing in it (an empty clsact may be
+# others', too), and what a router leaves on purpose: cut off, not leaked (mr/policy.h).
 STATE = (
     "ip -br link", "ip -o addr", "ip -6 route show table all", "ip -4 route show table all", "ip -6 rule",
     "ip -4 rule", "ip -6 neigh show proxy", "ip xfrm state", "ip xfrm policy", "nft list ruleset",
     "tc qdisc", "bpftool net",
 )  # fmt: skip
-NOISE = re.compile(r"(expires|valid_lft|preferred_lft) \S+| (id|refcnt|linkdown|dadfailed|tentative)\b( \d+)?")
+NOISE = re.compile(r"(expires|valid_lft|preferred_lft) \S+| (id|linkdown|tentative)\b( \d+)?|qdisc clsact .*")
 LEFT_ON_PURPOSE = re.compile(r"proto(col)? 139\b")
 
 
@@ -116,7 +116,7 @@ def kernel_state(node):
     state = {}
     for command in STATE:
         lines = node.run(command, check=False).stdout.splitlines()
-        state[command] = {" ".join(NOISE.sub("", line).split()) for line in lines if line.strip()}
+        state[command] = {" ".join(NOISE.sub("", line).split()) for line in lines} - {""}
     return state
 
 
@@ -190,6 +190,8 @@ class Soak:
     def start(self):
         self.net["v4"].batch([f"addr add {V4}/24 dev eth0", f"route add default via {XLAT4}"], 4)
         self.net["xlat"].batch([f"addr add {XLAT4}/24 dev eth1"], 4)
+        for d in self.mr.values():  # its own addresses, not the daemon's
+            wait_for(lambda node=d.node: "tentative" not in node.out("ip -6 addr"), 10, "detection of duplicates")
         self.before = {d.node.name: kernel_state(d.node) for d in self.daemons}
         for d in self.daemons:
             d.start()
