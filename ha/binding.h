@@ -37,6 +37,7 @@ struct ha_control {
 	uint32_t hb_seq;
 	bool hb_waiting; /* the last request has no answer yet */
 	bool hb_silent;  /* told */
+	bool hb_heard;   /* the bound router knows heartbeats; since it last fell silent */
 	unsigned hb_missed;
 	bool has_restart; /* 'restart' is the router's counter as last told */
 	uint32_t restart;

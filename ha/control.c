@@ -2,7 +2,7 @@
  * Agent Switch (RFC 5142).  Nothing here is sent but to the care-of address of a live binding, and
  * nothing of it ends but by the router's answer, in time, from there.
  *
- *      revoke                   BRA, or no answer, or Binding Error 2
+ *      revoke                   BRA, or no answer
  *   -> BRI, again after 1 s ----------------------------------------> binding CLOSED; barred: 129
  *      drain
  *   -> HAS, again after 5, 10, 20, 20 ... s --- de-registration, or end of the lifetime ---> gone
@@ -32,7 +32,7 @@ bool ha_control_arm(struct ha *ha, struct ha_peer *p)
 
 void ha_control_end(struct ha *ha, struct ha_peer *p)
 {
-	p->c.revoking = p->c.hb_waiting = p->c.hb_silent = false;
+	p->c.revoking = p->c.hb_waiting = p->c.hb_silent = p->c.hb_heard = false;
 	p->c.hb_missed = 0;
 	ha_control_init(p);
 	ha_control_arm(ha, p);
@@ -222,10 +222,13 @@ static void has_due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_ou
 	p->c.has_wait = ha_min(2 * p->c.has_wait, SWITCH_MAX_MS);
 }
 
-/* --- both --- */
+/* --- all of it --- */
 
-/* The router does not know one of the messages; which, the error does not say (RFC 6275 s9.3.3). */
-static bool receive_error(struct ha *ha, const struct mh_env *e, uint64_t now, struct ha_out *out)
+/* Someone says that the router does not know one of the messages; which, the error does not say
+ * (RFC 6275 s9.3.3).  It is never protected, so it ends nothing: an indication and a switch are
+ * repeated as without an answer, and a router that is heard to know heartbeats goes on getting
+ * them. */
+static bool receive_error(struct ha *ha, const struct mh_env *e)
 {
 	struct ha_peer *p = ha_peer_find(ha, &e->m.be.hoa);
 
@@ -233,15 +236,11 @@ static bool receive_error(struct ha *ha, const struct mh_env *e, uint64_t now, s
 		!addr6_eq(&e->src, &p->b.coa) ||
 		!(p->c.revoking || p->c.hb_waiting || p->c.has_at != UINT64_MAX))
 		return false;
-	if (p->c.revoking) {
-		revoked(ha, p, "the router does not know revocation", now, out);
-		return true;
+	if (p->c.hb_waiting && !p->c.hb_heard) {
+		p->c.hb_at = UINT64_MAX; /* until it registers anew (RFC 5847 s3), or is heard */
+		p->c.hb_waiting = false;
+		ha_control_arm(ha, p);
 	}
-	p->c.has_at = UINT64_MAX; /* it is served until its lifetime ends (RFC 5142 s5.3) */
-	if (p->c.hb_waiting)
-		p->c.hb_at = UINT64_MAX; /* until it registers anew (RFC 5847 s3) */
-	p->c.hb_waiting = false;
-	ha_control_arm(ha, p);
 	return true;
 }
 
@@ -250,7 +249,7 @@ bool ha_control_receive(struct ha *ha, const struct mh_env *e, uint64_t now, str
 	switch (e->m.type) {
 	case MH_BR: receive_bra(ha, e, now, out); return true;
 	case MH_HB: ha_heartbeat_receive(ha, e, now, out); return true;
-	case MH_BE: return receive_error(ha, e, now, out);
+	case MH_BE: return receive_error(ha, e);
 	}
 	return false;
 }

@@ -32,6 +32,7 @@ void ha_heartbeat_due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_
 		ha->counters[HA_C_hb_missed]++;
 		if (++p->c.hb_missed > ha->conf->heartbeat_misses && !p->c.hb_silent) {
 			p->c.hb_silent = true;
+			p->c.hb_heard = false;
 			tell(out, NOTE_PEER_SILENT, p,
 				"no answer to heartbeats; the binding stays for its lifetime");
 		}
@@ -41,6 +42,14 @@ void ha_heartbeat_due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_
 	p->c.hb_waiting = true;
 	p->c.hb_at = now + ha->conf->heartbeat_s * 1000ull;
 	ha->counters[HA_C_hb_tx]++;
+}
+
+/* A heartbeat of a bound router: it knows them, whatever a Binding Error has said. */
+static void heard(struct ha *ha, struct ha_peer *p, uint64_t now)
+{
+	p->c.hb_heard = true;
+	ha_heartbeat_bound(ha, p, now);
+	ha_control_arm(ha, p);
 }
 
 /* A router asks as long as it takes itself for bound (s3), and here it is not: it was bound before
@@ -103,6 +112,8 @@ void ha_heartbeat_receive(struct ha *ha, const struct mh_env *e, uint64_t now, s
 	if (p && !e->m.hb.response && addr6_is_routable(&e->src) &&
 		(here || p->b.state != BINDING_BOUND)) {
 		answer(ha, p, e, now, out);
+		if (here)
+			heard(ha, p, now);
 		return;
 	}
 	if (!here || !e->m.hb.response ||
@@ -115,5 +126,6 @@ void ha_heartbeat_receive(struct ha *ha, const struct mh_env *e, uint64_t now, s
 	if (p->c.hb_silent)
 		tell(out, NOTE_PEER_ANSWERS, p, "");
 	p->c.hb_silent = false;
+	heard(ha, p, now);
 	note_counter(p, e, out);
 }

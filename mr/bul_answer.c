@@ -152,11 +152,15 @@ static void react(struct mr *mr, uint8_t status)
 {
 	struct bul *b = &mr->bul;
 	const struct reaction *r = &reactions[0];
+	/* That home agent may hold a binding still, and defend our address: no duplicate. */
+	bool defended = status == MH_ST_DAD_FAILED && b->ha != b->bound_ha && mr->now < b->ends;
 
-	if (status == MH_ST_DAD_FAILED && b->live && b->ha != b->bound_ha) {
+	if (defended && b->live) {
 		leave_first(mr);
 		return;
 	}
+	if (defended) /* it did not answer: until its binding ends */
+		status = MH_ST_UNSPECIFIED;
 	for (size_t i = 0; i < sizeof(reactions) / sizeof(reactions[0]); i++)
 		if (reactions[i].status == status)
 			r = &reactions[i];
@@ -182,6 +186,8 @@ void bul_closed(struct mr *mr, bool answered)
 	b->send_at = UINT64_MAX;
 	if (b->ha == b->bound_ha || home)
 		bul_unbind(mr);
+	if (b->ha == b->bound_ha && answered)
+		b->ends = mr->now;
 	mr_note(mr, NOTE_MR_CLOSED, "%s",
 		answered ? "the home agent has removed the binding"
 			 : "no answer to the de-registration; the binding ends with its lifetime");
@@ -360,6 +366,13 @@ static void leave_alone(struct mr *mr, const char *why)
 		b->send_at - mr->now);
 }
 
+/* Who holds the binding understands updates, whatever is said in his name; and the way there may be
+ * about to change with our own move. */
+static bool holds(const struct bul *b)
+{
+	return b->live && b->ha == b->bound_ha;
+}
+
 static void receive_error(struct mr *mr, const struct mh_msg *m)
 {
 	struct bul *b = &mr->bul;
@@ -375,7 +388,7 @@ static void receive_error(struct mr *mr, const struct mh_msg *m)
 		bul_tell_retry(mr, "binding unknown there", "sending again", 0);
 		bul_send(mr);
 	}
-	if (m->be.status == 2 && b->state == BUL_REGISTERING)
+	if (m->be.status == 2 && b->state == BUL_REGISTERING && !holds(b))
 		leave_alone(mr, "Binding Updates unknown there");
 }
 
@@ -430,9 +443,6 @@ void bul_error(struct mr *mr, const struct quote_update *q)
 	const struct quote_error *e = &q->error;
 	bool unknown = e->type == QUOTE_PARAM_PROBLEM && e->code == UNRECOGNIZED_HEADER;
 	bool cut_off = e->type == QUOTE_UNREACHABLE || e->type == QUOTE_TIME_EXCEEDED;
-	/* Who holds the binding understands updates; the way there may be about to change with our
-	 * own move. */
-	bool holds = b->live && b->ha == b->bound_ha;
 	unsigned what = e->type << 8 | e->code;
 
 	if (!outstanding(mr, q)) {
@@ -440,7 +450,8 @@ void bul_error(struct mr *mr, const struct quote_update *q)
 		return;
 	}
 	mr->counters[MR_C_error_rx]++;
-	if (b->state == BUL_REGISTERING && !holds && (unknown || (cut_off && mr->conf->n_has > 1)))
+	if (b->state == BUL_REGISTERING && !holds(b) &&
+		(unknown || (cut_off && mr->conf->n_has > 1)))
 		leave_alone(mr, error_text(e));
 	else if (b->told_error != what && b->send_at != UINT64_MAX)
 		bul_tell_retry(mr, error_text(e), "going on",

@@ -134,7 +134,7 @@ struct bul { /* Binding Update List of one destination: the home agent (RFC 6275
 	bool tunnel;               /* a tunnel is put */
 	unsigned bound_ha;         /* index into conf->has: the one that acknowledged last */
 	struct in6_addr bound_coa; /* care-of address that the home agent has acknowledged */
-	uint64_t ends;             /* ms; with 'live' */
+	uint64_t ends;             /* ms; of the last binding, also if it is not 'live' any more */
 	uint32_t lifetime_s;       /* granted */
 	bool rediscover;           /* RETRY: then look for home agents first */
 	unsigned closing_left;     /* BUs still to be sent in CLOSING */

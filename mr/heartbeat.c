@@ -67,6 +67,8 @@ void mr_heartbeat_unknown(struct mr *mr)
 {
 	struct mr_control *c = &mr->control;
 
+	if (c->hb.heard) /* it has answered: someone else says so */
+		return;
 	c->hb.waiting = false;
 	c->hb.missed = 0;
 	c->hb.off_until = mr->now + OFF_MS;

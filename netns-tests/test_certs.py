@@ -57,6 +57,36 @@ def made(tmp_path_factory):
     return at
 
 
+@pytest.fixture(scope="module")
+def chain(made):
+    """A CA below the CA: via.pem is a router's certificate by it, with its own; both CAs' lists."""
+    made.joinpath("ext").write_text("basicConstraints=critical,CA:TRUE\n")
+    sh(made, f"""
+        openssl req {EC} -subj '/CN=NEMO branch' -keyout sub.key -out sub.csr
+        openssl x509 -req -in sub.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile ext -days 365 -out sub.pem
+        openssl req {EC} -subj '/CN=router 1' -addext subjectAltName=DNS:mr1.example.org -keyout via.key -out via.csr
+        openssl x509 -req -in via.csr -CA sub.pem -CAkey sub.key -CAcreateserial -copy_extensions copy -days 365 -out leaf.pem
+        cat leaf.pem sub.pem > via.pem
+        chmod 600 *.key
+        sed s/index.txt/sub.txt/ ca.cnf > sub.cnf
+        touch sub.txt
+        openssl ca -config sub.cnf -keyfile sub.key -cert sub.pem -gencrl -out sub.crl
+        cat crl.pem sub.crl > both.crl
+        cp index.txt revoked.txt
+        sed s/index.txt/revoked.txt/ ca.cnf > revoked.cnf
+        openssl ca -config revoked.cnf -keyfile ca.key -cert ca.pem -revoke sub.pem
+        openssl ca -config revoked.cnf -keyfile ca.key -cert ca.pem -gencrl -out revoked.crl
+        cat sub.crl >> revoked.crl
+    """)
+    return made
+
+
+def renew_list(made):
+    """Nobody is revoked."""
+    sh(made, "rm -f index.txt*; touch index.txt; "
+             "openssl ca -config ca.cnf -keyfile ca.key -cert ca.pem -gencrl -out crl.pem")
+
+
 def files(made, name, ca="ca", **more):
     return {"certificate": str(made / f"{name}.pem"), "certificate_key": str(made / f"{name}.key"),
             "ca": str(made / f"{ca}.pem"), **more}
@@ -98,8 +128,7 @@ def test_keys_by_certificates_as_the_document_says(make_net, made):
     wait_for(lambda: "certificate revoked" in pair.ha.log(), 20, pair.ha.log)
     assert "certificates: read again" in pair.ha.log()
     assert counters(pair.ha)["key_ok"] == 1 and counters(pair.ha)["key_failed"] >= 1
-    sh(made, "rm -f index.txt*; touch index.txt; "
-             "openssl ca -config ca.cnf -keyfile ca.key -cert ca.pem -gencrl -out crl.pem")
+    renew_list(made)
 
 
 @pytest.mark.parametrize("name, identity", [("cn", "mr1.example.org"), ("uri", "nemo:mr7"),
@@ -128,6 +157,47 @@ def test_who_gets_no_keys(make_net, made, how, who, words, counter):
         assert "old.pem has expired" in own.log(), "told at its own end, too"
 
 
+def test_a_ca_below_the_ca(make_net, chain):
+    """With a list of each of them."""
+    Pair(make_net(PAIR), chain, mr="via", crl=str(chain / "both.crl")).mr.wait_bound()
+
+
+@pytest.mark.parametrize("crl, words", [("crl.pem", "unable to get certificate CRL"),
+                                        ("revoked.crl", "certificate revoked")])
+def test_each_certificate_of_a_chain_is_looked_up(make_net, chain, crl, words):
+    """No list of the lower CA; the lower CA itself is revoked, its routers are not."""
+    Pair(make_net(PAIR), chain, mr="via", crl=str(chain / crl)).refused("ha", words)
+
+
+def for_user(net, made, user, **names):
+    """Copies that 'user' can read, but for keys: these are root's.  files() of the copies."""
+    out = {}
+    for key, name in names.items():
+        out[key] = os.path.join(net.dir, name)
+        sh(made, f"cp {name} {out[key]}; chmod {600 if key == 'certificate_key' else 644} {out[key]}")
+    return out
+
+
+@pytest.mark.novm("files, whatever the kernel")
+def test_a_new_list_is_read_though_the_key_is_not_readable_any_more(make_net, made):
+    """The daemon is another user after its start, and the key root's.  Another certificate is of another
+    key, which it can't read: told, and the one before stays in use."""
+    net = make_net(PAIR)
+    own = for_user(net, made, "nobody", certificate="ha.pem", certificate_key="ha.key", ca="ca.pem", crl="crl.pem")
+    pair = Pair(net, made, user="nobody", mr_more={"lifetime": 8}, **own)
+    pair.mr.wait_bound()
+    sh(made, f"cp mr9.pem {own['certificate']}.new; mv {own['certificate']}.new {own['certificate']}")
+    pair.mr.restart()
+    pair.mr.wait_bound()
+    assert re.search("certificates: .*ha.key: Permission denied: those read before stay in use", pair.ha.log())
+    assert "read again" not in pair.ha.log()
+    sh(made, f"cp ha.pem {own['certificate']}; " + commands()[1] + f"cp crl.pem {own['crl']}.new; mv {own['crl']}.new {own['crl']}")
+    pair.mr.restart()
+    wait_for(lambda: "certificate revoked" in pair.ha.log(), 20, pair.ha.log)
+    assert "certificates: read again" in pair.ha.log()
+    renew_list(made)
+
+
 def test_a_home_address_belongs_to_one_identity(make_net, made):
     """A good certificate, of MR-1, and the home address of MR-2."""
     pair = Pair(make_net(PAIR), made, mr_more={"home_address": HOA2})
@@ -143,6 +213,7 @@ BAD_HELLOS = {
     "another version": (hello(version=2), "key_failed"),
     "SPI 0": (hello(spi=0), "key_failed"),
     "an SPI that is reserved": (hello(spi=255), "key_failed"),
+    "an SPI of the kernel's": (hello(spi=0x80000100), "key_failed"),
     "another router's home address": (hello(hoa=HOA2), "key_home_address"),
     "nobody's home address": (hello(hoa="::"), "key_home_address"),
     "a part of it": (hello()[:23], "key_failed"),

@@ -2,11 +2,13 @@
 with the configurations of conf/wide-cloud/ (drawing: lib/wide.py)."""
 
 import errno
+import ipaddress
 import os
+import re
 
 import pytest
 
-from lib import wide
+from lib import ROOT, wide
 from lib.capture import Capture
 from lib.lab64 import ENGINES, IP_PMTUDISC_DO, Udp, ping
 from lib.traffic import Server, TcpTransfer, UdpProbe
@@ -79,6 +81,38 @@ def test_translator_and_home_agent_on_one_machine(engine):
         wait_for(lambda: client.path_mtu() == TUNNEL_MTU - 20, 3, lambda: f"1440, not {client.path_mtu()}")
         client.close()
         w.leaks.check()
+
+
+def advised_rule(mapped):
+    """SECURITY.md, between tenants: for the networks of this testbed."""
+    with open(os.path.join(ROOT, "doc", "SECURITY.md")) as f:
+        [rule] = re.findall(r"^ +nft (add rule .* nemo0 .* drop)$", f.read(), re.M)
+    address, length = mapped.split("/")
+    here = ipaddress.ip_address(wide.PREFIX4.split("/")[0] + address)
+    return rule.replace("2001:db8:64::c000:200/120", f"{here}/{96 + int(length)}")
+
+
+@pytest.mark.parametrize("on, settings", [
+    ("nat", {}), ("ha", {"engine": "ebpf", "forward": "stack", "interfaces": ["eth0", "nemo0"]})])
+def test_a_translator_leads_from_tenant_to_tenant_unless_filtered(on, settings):
+    """Two tenants without an allow line, a host of each with an IPv4 address: by these they reach each
+    other, as anybody may who is outside; the rule of SECURITY.md ends that, and nothing else."""
+    net, w = wide.build([1, 2], "auto", ipv4=settings, on=on, tenants={2: "other"})
+
+    def reaches(to, wait_s=2):
+        return net["host1"].run(f"ping -6 -c 1 -W {wait_s} -I {wide.inside(1, 0x80)} {to}", check=False).returncode == 0
+
+    with net:
+        around = wide.PREFIX4.split("/")[0] + wide.SERVICES4[2]
+        outside = wide.PREFIX4.split("/")[0] + wide.CLIENT4
+        assert not reaches(wide.inside(2, 0x80), 0.3), "not by their own addresses"
+        wait_for(lambda: reaches(outside), 10, "the IPv4 client is reached")
+        assert reaches(around), "a way around"
+        net["ha"].run("nft add table inet filter")
+        net["ha"].run(["nft", "add chain inet filter forward { type filter hook forward priority 0; }"])
+        net["ha"].run(["nft", *advised_rule("203.178.138.216/29").split()])
+        assert not reaches(around, 0.3) and reaches(outside)
+        assert " 0% packet loss" in ping(net, "client4", wide.SERVICES4[2])
 
 
 def test_the_client_is_seen_by_its_ipv4_address(testbed):

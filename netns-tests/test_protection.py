@@ -19,6 +19,8 @@ import time
 import zlib
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scapy.layers import inet6 as s6
 from scapy.packet import Raw
@@ -902,6 +904,54 @@ def test_a_router_tells_why_it_gets_no_keys(make_net):
     net = make_net(PAIR)
     ha, mr = tls_pair(net, protection="none")
     wait_for(lambda: "has failed: Connection refused" in mr.log(), 15, mr.log)
+
+
+def expand(key, label, context, size=48):
+    """RFC 8446 s7.1: HKDF-Expand-Label with SHA-384; one block is enough."""
+    label = b"tls13 " + label
+    info = struct.pack("!HB", size, len(label)) + label + bytes([len(context)]) + context + b"\1"
+    return hmac.new(key, info, hashlib.sha384).digest()[:size]
+
+
+def client_hello(identities, secret):
+    """TLS 1.3 with pre-shared keys (RFC 8446 s4.1.2, s4.2.11); all binders are made with 'secret'."""
+    def sized(fmt, data):
+        return struct.pack(fmt, len(data)) + data
+
+    def extension(kind, data):
+        return struct.pack("!H", kind) + sized("!H", data)
+
+    key = x25519.X25519PrivateKey.generate().public_key().public_bytes(
+        serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    psk = sized("!H", b"".join(sized("!H", i) + bytes(4) for i in identities))
+    binders_size = 2 + 49 * len(identities)
+    extensions = (extension(43, sized("!B", b"\3\4")) + extension(10, sized("!H", b"\0\x1d"))
+                  + extension(13, sized("!H", b"\4\3")) + extension(45, sized("!B", b"\1"))
+                  + extension(51, sized("!H", b"\0\x1d" + sized("!H", key)))
+                  + struct.pack("!HH", 41, len(psk) + binders_size) + psk)
+    body = b"\3\3" + os.urandom(32) + b"\0" + sized("!H", b"\x13\2") + b"\1\0"
+    body += struct.pack("!H", len(extensions) + binders_size) + extensions
+    message = b"\1" + struct.pack("!I", len(body) + binders_size)[1:] + body
+    early = hmac.new(bytes(48), secret, hashlib.sha384).digest()
+    binder_key = expand(early, b"ext binder", hashlib.sha384(b"").digest())
+    binder = hmac.new(expand(binder_key, b"finished", b""), hashlib.sha384(message).digest(), hashlib.sha384)
+    message += sized("!H", sized("!B", binder.digest()) * len(identities))
+    return b"\x16\3\1" + sized("!H", message)
+
+
+@pytest.mark.parametrize("others, taken", [(0, True), (3, True), (4, False), (1000, False)])
+def test_a_hello_may_name_four_identities(make_net, others, taken):
+    """Each is looked for, and one hello has room for thousands: the right one is not found behind them."""
+    net = make_net(PAIR)
+    tls_pair(net, start_mr=False)
+    net["mr"].batch(["addr add 2001:db8:a::9/64 dev eth0 nodad"])
+    with socket_in(net["mr"], socket.AF_INET6, socket.SOCK_STREAM) as s:
+        s.settimeout(5)
+        s.connect(("2001:db8:a::1", 7439))
+        s.sendall(client_hello([b"x%d" % i for i in range(others)] + [b"blue"], PSK))
+        record = s.recv(6)
+    assert record[0] == (22 if taken else 21), "a handshake message, or an alert"
+    assert not taken or record[5] == 2, "Server Hello"
 
 
 def test_the_key_port_survives_anything(make_net):

@@ -31,28 +31,49 @@ static int wrong(char *why, const char *path, const char *what)
 	return -EINVAL;
 }
 
-/* Opened once: what is checked is what is read. */
-static int load_key(SSL_CTX *ctx, const char *name, char *why)
+/* Of this certificate? */
+static bool use_key(SSL_CTX *ctx, EVP_PKEY *key)
+{
+	return SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+}
+
+static EVP_PKEY *read_key(FILE *f)
+{
+	char text[BUFSIZ];
+	EVP_PKEY *key = NULL;
+
+	if (setvbuf(f, text, _IOFBF, sizeof(text)) == 0) /* one that can be wiped */
+		key = PEM_read_PrivateKey(f, NULL, NULL, (void *)(uintptr_t) "");
+	fclose(f);
+	OPENSSL_cleanse(text, sizeof(text));
+	return key;
+}
+
+/* Opened once: what is checked is what is read.  What only root may read stays as it was read at
+ * the start, in 'old': the other files are renewed all the same. */
+static int load_key(SSL_CTX *ctx, const SSL_CTX *old, const char *name, char *why)
 {
 	char found[PATH_MAX];
 	bool credential;
 	const char *path = protect_find_secret(name, found, &credential);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = 0;
+	bool denied = fd < 0 && errno == EACCES;
 	const char *bad = fd < 0 ? strerror(errno) : credential ? NULL : protect_secret_file(fd);
 	FILE *f = bad ? NULL : fdopen(fd, "r");
 	EVP_PKEY *key;
 
+	if (denied && old && use_key(ctx, SSL_CTX_get0_privatekey(old)))
+		return 0;
 	if (!f) {
 		r = wrong(why, path, bad);
 		if (fd >= 0)
 			close(fd);
 		return r;
 	}
-	key = PEM_read_PrivateKey(f, NULL, NULL, (void *)(uintptr_t) "");
-	fclose(f);
+	key = read_key(f);
 	if (!key)
 		r = wrong(why, path, "no private key in it that is readable without a password");
-	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+	else if (!use_key(ctx, key))
 		r = wrong(why, path, "is not the key of this certificate");
 	EVP_PKEY_free(key);
 	return r;
@@ -69,7 +90,7 @@ static int load_crl(SSL_CTX *ctx, const char *path, char *why)
 	return 0;
 }
 
-int certs_load(SSL_CTX *ctx, const struct certs_files *f, char *why)
+int certs_load(SSL_CTX *ctx, const SSL_CTX *old, const struct certs_files *f, char *why)
 {
 	static const unsigned char context[] = "nemo";
 	int r;
@@ -78,7 +99,7 @@ int certs_load(SSL_CTX *ctx, const struct certs_files *f, char *why)
 	errno = 0;
 	if (SSL_CTX_use_certificate_chain_file(ctx, f->certificate) != 1)
 		return wrong(why, f->certificate, NULL);
-	r = load_key(ctx, f->key, why);
+	r = load_key(ctx, old, f->key, why);
 	if (r < 0)
 		return r;
 	if (SSL_CTX_load_verify_file(ctx, f->ca) != 1)
@@ -111,7 +132,7 @@ void certs_check(struct conf *c, const struct certs_files *f)
 	ctx = SSL_CTX_new(TLS_method());
 	if (!ctx)
 		abort();
-	if (certs_load(ctx, f, why) < 0)
+	if (certs_load(ctx, NULL, f, why) < 0)
 		conf_error(c, 0, "certificate", "%s", why);
 	SSL_CTX_free(ctx);
 }
@@ -131,7 +152,10 @@ void certs_warn(const SSL_CTX *ctx, const struct certs_files *f)
 
 uint64_t certs_stamp(const struct certs_files *f)
 {
-	const char *path[] = {f->certificate, f->key, f->ca, f->crl};
+	char found[PATH_MAX];
+	bool credential;
+	const char *path[] = {
+		f->certificate, protect_find_secret(f->key, found, &credential), f->ca, f->crl};
 	uint64_t sum = 1469598103934665603u; /* FNV-1a, a word at a time */
 	struct stat st;
 

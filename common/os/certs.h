@@ -49,9 +49,10 @@ struct certs_files {                       /* PEM; certificate "": none of it */
 
 /* Is what is configured complete, readable and consistent?  What is not is reported. */
 void certs_check(struct conf *, const struct certs_files *);
-/* Makes 'ctx' show and demand certificates.  0, or -errno with 'why' (CERTS_WHY_SIZE), which names
- * the file. */
-int certs_load(SSL_CTX *, const struct certs_files *, char *why);
+/* Makes 'ctx' show and demand certificates.  'old' (NULL: none): whose private key is good enough
+ * if its file may not be read any more.  0, or -errno with 'why' (CERTS_WHY_SIZE), which names the
+ * file. */
+int certs_load(SSL_CTX *ctx, const SSL_CTX *old, const struct certs_files *, char *why);
 /* A line in the log if the certificate that 'ctx' shows ends within two weeks. */
 void certs_warn(const SSL_CTX *, const struct certs_files *);
 /* Changes with each change of one of the files. */

@@ -1,6 +1,6 @@
 /* keying.c - TLS connections that live for one exchange, driven by the event loop. */
 #include <errno.h>
-#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
@@ -24,6 +24,8 @@
 #define BEHIND       10 /* sd-event priority of a server's connections: signalling goes first, */
 #define LAST         11 /* and new ones come last */
 #define TIMEOUT_US   5000000
+#define ACCEPT_US    50000 /* in which ACCEPT_MAX connections are taken at most */
+#define ACCEPT_MAX   250
 #define WAIT_MIN_MS  500 /* between two tries of a router, doubling */
 #define WAIT_MAX_MS  16000
 #define QUIET_MS     10000 /* between two complaints in the log */
@@ -177,7 +179,7 @@ static int judge(struct conn *c)
 	rd_skip(&r, 2);
 	spi = rd_u32(&r);
 	hoa = rd_addr6(&r);
-	if (version != VERSION || spi < ESP_MIN_SPI)
+	if (version != VERSION || spi < ESP_MIN_SPI || spi & PAYLOAD_SPI)
 		return KEY_C_key_failed;
 	if (c->k->server)
 		c->hoa = c->who->hoa;
@@ -268,11 +270,14 @@ static int on_timeout(sd_event_source *s, uint64_t usec, void *arg)
 static struct conn *conn_new(struct keying *k, int fd)
 {
 	struct conn *c = OPENSSL_zalloc(sizeof(*c));
+	int yes = 1;
 
 	if (!c) {
 		close(fd);
 		return NULL;
 	}
+	/* The hello goes at once, not when the handshake's last message is acknowledged. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 	keying_look(k);
 	c->k = k;
 	c->fd = fd;
@@ -337,8 +342,11 @@ static int on_connect(sd_event_source *s, int listener, uint32_t revents, void *
 	struct conn *c;
 
 	(void)s, (void)revents;
-	if (fd < 0)
+	if (fd < 0) { /* without a descriptor left it stays ready: its rate is limited */
+		if (errno != EAGAIN && errno != ECONNABORTED)
+			k->counters[KEY_C_key_limited]++;
 		return 0;
+	}
 	make_room(k);
 	c = conn_new(k, fd);
 	if (c) {
@@ -405,6 +413,8 @@ static int open_listener(struct keying *k)
 		bind(k->fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(k->fd, MAX_CONNS) < 0)
 		return -errno;
 	r = sd_event_add_io(k->event, &k->listen, k->fd, EPOLLIN, on_connect, k);
+	if (r >= 0)
+		r = sd_event_source_set_ratelimit(k->listen, ACCEPT_US, ACCEPT_MAX);
 	return r < 0 ? r : sd_event_source_set_priority(k->listen, LAST);
 }
 

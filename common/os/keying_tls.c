@@ -121,7 +121,7 @@ int keying_tls(struct keying *k, char *why)
 	if (ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 		SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") == 1 &&
 		SSL_CTX_set_num_tickets(ctx, 0) == 1)
-		r = k->files ? certs_load(ctx, k->files, why) : 0;
+		r = k->files ? certs_load(ctx, k->ctx, k->files, why) : 0;
 	if (r < 0) {
 		SSL_CTX_free(ctx);
 		return r;

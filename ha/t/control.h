@@ -138,6 +138,17 @@ static inline void receive(const struct mh_env *e)
 	step(&ev);
 }
 
+static inline void error_2(unsigned i, struct in6_addr src) /* about router i: a message unknown */
+{
+	struct mh_env e = from(i, MH_BE);
+
+	e.src = src;
+	e.hoa = in6addr_any;
+	e.m.be.status = 2;
+	e.m.be.hoa = routers[i].hoa;
+	receive(&e);
+}
+
 static inline void assert_addr(const struct in6_addr *a, struct in6_addr want)
 {
 	assert_memory_equal(a, &want, sizeof(want));

@@ -217,22 +217,48 @@ static void a_late_or_repeated_answer_does_not_count(void **state) /* RFC 5847 s
 
 static void a_router_that_does_not_know_heartbeats_is_not_asked_again(void **state)
 { /* RFC 5847 s3: until it registers anew */
-	struct mh_env e;
-
 	(void)state;
 	conf.heartbeat_s = 30;
 	begin();
 	bind_router(0);
 	run(0);
-	e = from(0, MH_BE);
-	e.hoa = in6addr_any;
-	e.m.be.status = 2;
-	e.m.be.hoa = routers[0].hoa;
-	receive(&e);
+	error_2(0, coa(0));
 	n_did = 0;
 	run(300000);
 	assert_int_equal(n_sent(MH_HB), 0);
 	assert_int_equal(notes(NOTE_PEER_SILENT), 0);
+}
+
+/* RFC 6275 s9.3.3: a Binding Error comes without protection, so anybody can have sent it. */
+static void an_error_in_the_name_of_one_who_knows_heartbeats_ends_none(void **state)
+{
+	struct mh_env e = heartbeat(1, false, false, 1);
+
+	(void)state;
+	conf.heartbeat_s = 30;
+	begin();
+	bind_router(0);
+	bind_router(1);
+	run(0);
+	respond(1, 5); /* the last one asked, who has answered */
+	run(30000);
+	error_2(1, coa(1));
+	error_2(0, coa(0)); /* who has not */
+	n_did = 0;
+	run(60000);
+	assert_int_equal(n_sent(MH_HB), 2);
+	assert_addr(&sent(MH_HB, 0)->dst, coa(1));
+	run(60000);
+	assert_int_equal(notes(NOTE_PEER_SILENT), 1); /* it counts against him as ever */
+	error_2(1, coa(1));
+	n_did = 0;
+	run(60000);
+	assert_int_equal(n_sent(MH_HB), 0); /* a silent one may not know them after all */
+	receive(&e);                        /* but one who asks does */
+	n_did = 0;
+	run(0);
+	assert_int_equal(n_sent(MH_HB), 1);
+	assert_addr(&sent(MH_HB, 0)->dst, coa(1));
 }
 
 static void none_after_a_reload_that_switches_them_off(void **state)
@@ -270,6 +296,7 @@ int main(void)
 		TC(as_many_as_configured_may_be_missed),
 		TC(a_late_or_repeated_answer_does_not_count),
 		TC(a_router_that_does_not_know_heartbeats_is_not_asked_again),
+		TC(an_error_in_the_name_of_one_who_knows_heartbeats_ends_none),
 		TC(none_after_a_reload_that_switches_them_off),
 	};
 

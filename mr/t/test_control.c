@@ -364,6 +364,36 @@ static void a_new_home_agent_that_finds_the_address_in_use_comes_after_the_old_o
 	assert_true(mr_bound(d.mr, d.now));
 }
 
+/* Its host still defends the address, so the new one finds it in use: no duplicate before the old
+ * binding has ended there, too. */
+static void an_old_home_agent_that_is_gone_keeps_the_address_for_its_lifetime(void **state)
+{ /* RFC 6275 s11.7.1 */
+	uint64_t ends;
+
+	(void)state;
+	d.conf.n_has = 2;
+	drive_new();
+	bind_at_a();
+	ends = d.mr->bul.ends;
+	switch_to(0, "2001:db8:1::2", NULL);
+	while (d.now < ends) {
+		const struct mh_env *bu = last_sent(MH_BU);
+
+		if (addr6_eq(&bu->dst, &d.has[1]) && d.mr->bul.state == BUL_REGISTERING)
+			ack(1, 134, bu->m.bu.seq, 0);
+		assert_int_equal(notes(NOTE_MR_REFUSED), 0);
+		run(1000);
+	}
+	for (unsigned i = 0; i < 600 && !notes(NOTE_MR_REFUSED); i++) {
+		const struct mh_env *bu = last_sent(MH_BU);
+
+		if (addr6_eq(&bu->dst, &d.has[1]) && d.mr->bul.state == BUL_REGISTERING)
+			ack(1, 134, bu->m.bu.seq, 0);
+		run(1000);
+	}
+	assert_int_equal(notes(NOTE_MR_REFUSED), 1); /* somebody else's, then */
+}
+
 static void a_move_during_a_switch_is_told_to_the_old_home_agent_first(void **state)
 { /* it holds the binding, and serves the router as long as it was granted; it asks again */
 	(void)state;
@@ -429,6 +459,7 @@ int main(void)
 		TH(a_move_during_a_switch_is_told_to_the_old_home_agent_first),
 		T(the_old_binding_is_deleted_no_longer_than_it_lives),
 		T(a_new_home_agent_that_finds_the_address_in_use_comes_after_the_old_one),
+		TC(an_old_home_agent_that_is_gone_keeps_the_address_for_its_lifetime),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

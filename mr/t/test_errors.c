@@ -178,6 +178,28 @@ static void who_does_not_know_updates_is_left_alone_for_a_while(void **state)
 	assert_true(mr_bound(d.mr, d.now));
 }
 
+/* Who holds the binding knows updates; an error costs a router on the move no time. */
+static void an_error_in_the_name_of_who_holds_the_binding_is_not_believed(void **state)
+{
+	struct mr_event ev;
+
+	(void)state;
+	d.conf.n_has = 2;
+	drive_new();
+	bind_at_a();
+	move_to_b();
+	assert_int_equal(count(MR_DO_SEND_MH), 1);
+	ev = unasked(MH_BE);
+	ev.mh.m.be.status = 2;
+	for (unsigned i = 0; i < 10; i++) {
+		step(&ev);
+		run(100);
+	}
+	assert_int_equal(count(MR_DO_SEND_MH), 3); /* after 150 and 450 ms, to the same */
+	assert_int_equal(asked(), 0);
+	assert_false(says(NOTE_MR_RETRY, "Binding Updates unknown there"));
+}
+
 static void silence_is_told_too(void **state) /* RFC 6275 s11.7.1 */
 {
 	(void)state;
@@ -374,6 +396,7 @@ int main(void)
 		DRIVE_TEST(an_error_about_another_home_address_is_not_ours),
 		DRIVE_TEST_CONF(requests_and_errors_do_not_eat_up_the_update_rate),
 		DRIVE_TEST_CONF(who_does_not_know_updates_is_left_alone_for_a_while),
+		DRIVE_TEST_CONF(an_error_in_the_name_of_who_holds_the_binding_is_not_believed),
 		DRIVE_TEST(silence_is_told_too),
 		DRIVE_TEST_CONF(each_icmp_error_has_its_effect),
 		DRIVE_TEST_CONF(an_icmp_error_about_anything_else_is_ignored),

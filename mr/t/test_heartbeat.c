@@ -302,6 +302,28 @@ static void a_home_agent_that_does_not_know_heartbeats_is_spared(void **state) /
 	assert_true(mr_bound(d.mr, d.now));
 }
 
+/* RFC 6275 s9.3.3: a Binding Error comes without protection, so anybody can have sent it. */
+static void an_error_in_the_name_of_one_who_has_answered_is_not_believed(void **state)
+{
+	struct mr_event ev;
+
+	(void)state;
+	bind_here();
+	respond(5);
+	run(30000);
+	ev = message(0, MH_BE);
+	ev.mh.hoa = in6addr_any;
+	ev.mh.rh2 = false;
+	ev.mh.m.be.status = 2;
+	ev.mh.m.be.hoa = d.conf.hoa;
+	step(&ev);
+	forget();
+	run(60000);
+	assert_int_equal(n_sent(MH_HB), 2);
+	run(60000);
+	assert_int_equal(notes(NOTE_PEER_SILENT), 1); /* it counts against him as ever */
+}
+
 static void heartbeats_end_with_the_binding(void **state) /* RFC 5847 s3 */
 {
 	struct mr_event ev;
@@ -339,6 +361,7 @@ int main(void)
 		TH(an_answer_sets_the_missing_ones_to_zero),
 		TH(a_home_agents_request_is_answered_bound_or_not),
 		TH(a_home_agent_that_does_not_know_heartbeats_is_spared),
+		TH(an_error_in_the_name_of_one_who_has_answered_is_not_believed),
 		TH(heartbeats_end_with_the_binding),
 	};
 

@@ -20,6 +20,7 @@ With ipv4=True also an IPv4-only client, and a translator through which it reach
 """
 
 import os
+import re
 
 from . import ROOT
 from .capture import SIGNALLING, Capture, LeakCheck
@@ -143,14 +144,16 @@ def add_ipv4(net, routers, on):
 class Wide:
     """The testbed running: net, ha, mr[n], with signalling captures and a leak check."""
 
-    def __init__(self, net, routers, engine, settings=None, ipv4=None, on="nat"):
+    def __init__(self, net, routers, engine, settings=None, ipv4=None, on="nat", tenants=None):
         """'settings': {n: {key: value}} replaces settings in MR-n's configuration; 'ipv4': ones of
-        the translator's, None: there is none; 'on': where it runs, "nat" or "ha"."""
+        the translator's, None: there is none; 'on': where it runs, "nat" or "ha"; 'tenants': {n: MR-n's}."""
         self.net = net
         self.leaks = LeakCheck(net, VISITED, [AGGREGATE])
         # In clear: the phases of a move are read from captures.
         common = {"engine": engine, "protection": "none"}
         ha_conf = with_settings(conf("nemo-ha"), common)
+        for n, tenant in (tenants or {}).items():
+            ha_conf = re.sub(rf'(name = "MR-{n}";.*tenant = )"wide"', rf'\1"{tenant}"', ha_conf)
         self.ha = Daemon(net, "ha", "nemo-ha", ha_conf).start()
         self.mr, self.uplink = {}, {}
         for n in routers:
@@ -174,13 +177,13 @@ class Wide:
         self.net.move(*moves, carrier=carrier)
 
 
-def build(routers, engine, keep_in=None, settings=None, ipv4=None, on="nat", **how):
-    """(Net, Wide): builds and starts everything; the caller closes the net.  'ipv4', 'on': see Wide."""
+def build(routers, engine, keep_in=None, settings=None, ipv4=None, on="nat", tenants=None, **how):
+    """(Net, Wide): builds and starts everything; the caller closes the net.  The rest: see Wide."""
     net = Net(topology(routers, ipv4=ipv4 is not None, **how), keep_in)
     try:
         if ipv4 is not None:
             add_ipv4(net, routers, on)
-        return net, Wide(net, routers, engine, settings, ipv4, on)
+        return net, Wide(net, routers, engine, settings, ipv4, on, tenants)
     except BaseException:
         net.report()
         net.keep()
