@@ -12,8 +12,10 @@
 #include "nat64/dev.h"
 #include "nat64/vnet.h"
 
-#define TUN_PATH   "/dev/net/tun"
-#define QUEUE_SIZE 2000 /* packets that wait for the daemon: some ms of small ones */
+#define TUN_PATH "/dev/net/tun"
+/* Packets that wait for the daemon: some ms of small ones, or 200 ms of a restart at 20,000 a
+ * second; as packets of many segments they can take 200 MB. */
+#define QUEUE_SIZE 4000
 
 static int sysctl4_put(const char *ifname, const char *key, const char *value)
 {
@@ -120,10 +122,49 @@ static int bring_up(const char *dev, unsigned mtu)
 	return r;
 }
 
+void nat64_dev_delete(unsigned ifindex)
+{
+	struct net *net;
+	int r = net_open(&net, NULL, NULL);
+
+	if (r == 0)
+		r = net_link_delete(net, ifindex);
+	if (r < 0 && r != -ENODEV)
+		log_warn("the device could not be removed: %s", strerror(-r));
+	net_close(net);
+}
+
+static bool is_wanted(const struct nat64_engine_conf *conf, const struct ifreq *is)
+{
+	const int kind = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+	int wanted = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (conf->queues > 1 ? IFF_MULTI_QUEUE : 0);
+
+	return strcmp(is->ifr_name, conf->dev) == 0 && (is->ifr_flags & kind) == wanted;
+}
+
+/* The queues of an earlier run: how many of them are now ours, all or none. */
+static unsigned adopt(const struct nat64_engine_conf *conf, int fds[NAT64_MAX_QUEUES])
+{
+	struct nat64_kept *k = conf->kept;
+	unsigned n = k ? k->n_queues : 0, n_wanted = 0;
+	struct ifreq is = {0};
+
+	for (unsigned i = 0; i < n; i++)
+		n_wanted += ioctl(k->queues[i], TUNGETIFF, &is) == 0 && is_wanted(conf, &is);
+	if (n && n == n_wanted && n == conf->queues) {
+		memcpy(fds, k->queues, n * sizeof(fds[0]));
+		k->n_queues = 0;
+		return n;
+	}
+	if (is.ifr_name[0]) /* the manager, too, may still hold it */
+		nat64_dev_delete(if_nametoindex(is.ifr_name));
+	return 0;
+}
+
 int nat64_dev_open(
 	const struct nat64_engine_conf *conf, int fds[NAT64_MAX_QUEUES], unsigned *ifindex)
 {
-	unsigned n = 0;
+	unsigned n = adopt(conf, fds);
 	int r = 0;
 
 	while (n < conf->queues && n < NAT64_MAX_QUEUES && r == 0) {

@@ -51,6 +51,25 @@ static int by_address(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct draw));
 }
 
+int draws_append(struct draws *d, const struct draw *new)
+{
+	if (!(d->n & (d->n - 1))) { /* there is room up to the next power of two */
+		struct draw *v = reallocarray(d->v, d->n ? 2 * d->n : 1, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		d->v = v;
+	}
+	d->v[d->n++] = *new;
+	return 0;
+}
+
+void draws_sort(struct draws *d)
+{
+	if (d->n)
+		qsort(d->v, d->n, sizeof(*d->v), by_address);
+}
+
 static void add(struct draws *d, bool is6, const void *addr, uint8_t len)
 {
 	struct draw *new = &d->v[d->n++];
@@ -66,9 +85,7 @@ static void simplify(struct draws *d)
 {
 	size_t top = 0;
 
-	if (!d->n)
-		return;
-	qsort(d->v, d->n, sizeof(*d->v), by_address);
+	draws_sort(d);
 	for (size_t i = 0; i < d->n; i++) {
 		if (top && covers(&d->v[top - 1], &d->v[i]))
 			continue;

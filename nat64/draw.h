@@ -14,6 +14,9 @@ struct draws {
 	size_t n;
 	struct draw *v; /* owned; ascending, none overlaps another */
 };
+/* For a list of others' making: appends, and puts it in order.  0 or -ENOMEM. */
+int draws_append(struct draws *, const struct draw *);
+void draws_sort(struct draws *);
 
 /* IPv6: every RFC 6052 prefix and the IPv6 side of mappings with an IPv4 host; IPv4: the IPv4 side
  * of mappings with an IPv6 host, and 'hosts'.  Neighbours are put together to shorter prefixes, so

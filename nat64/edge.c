@@ -19,7 +19,8 @@
 #include "nat64/routes.h"
 #include "nat64/show.h"
 
-#define WHY_SIZE 256
+#define WHY_SIZE  256
+#define PROVED_US 5000000 /* from then on a crash is bridged (keep.h) */
 
 struct nat64_edge {
 	const char *path; /* of the configuration */
@@ -33,6 +34,9 @@ struct nat64_edge {
 	char why_tun[WHY_SIZE]; /* and this is the reason */
 	char failed[WHY_SIZE];  /* why the last reload changed nothing; "" */
 	struct nat64_routes *routes;
+	struct nat64_kept kept;   /* of an earlier run, until it is taken over */
+	sd_event_source *proved;  /* a timer */
+	bool stored;              /* the service manager has what is to outlive us */
 	uint64_t started, loaded; /* ms */
 	unsigned n_reloads;
 };
@@ -180,17 +184,10 @@ static int change_to(struct nat64_edge *e, struct nat64_file *file, char *why)
 	return 0;
 }
 
-static void on_mistake(void *arg, const char *line)
-{
-	(void)arg;
-	log_err("reload: %s", line);
-}
-
 static int reload(struct nat64_edge *e, char *why)
 {
 	struct nat64_file *file = calloc(1, sizeof(*file)), *old = e->file;
-	struct conf conf = {.file = e->path, .report = on_mistake};
-	unsigned n_bad = file ? nat64_conf_load(&conf, file) : 0;
+	unsigned n_bad = file ? nat64_conf_read(e->path, file) : 0;
 	int r = file ? 0 : -ENOMEM;
 
 	if (n_bad) {
@@ -259,6 +256,7 @@ static int open_engines(struct nat64_edge *e)
 		.n_interfaces = f->n_interfaces,
 		.interfaces = (const char(*)[IFNAMSIZ])f->interfaces,
 		.error_rate = f->errors_per_second,
+		.kept = &e->kept,
 	};
 	int r;
 
@@ -290,12 +288,14 @@ static int open_engines(struct nat64_edge *e)
 	return r;
 }
 
-static int open_routes(struct nat64_edge *e)
+static int open_routes(struct nat64_edge *e, bool left)
 {
 	char why[WHY_SIZE] = "";
 	const struct net_handlers on = {.link = on_link, .arg = e};
 	int r = nat64_routes_open(&e->routes, e->event, nat64_tun_ifindex(e->tun));
 
+	if (r == 0 && left)
+		r = nat64_routes_left(e->routes);
 	if (r == 0)
 		r = net_open(&e->net, e->event, &on);
 	if (r == 0)
@@ -307,8 +307,22 @@ static int open_routes(struct nat64_edge *e)
 	return r;
 }
 
-int nat64_edge_open(
-	struct nat64_edge **out, sd_event *event, const char *path, struct nat64_file *file)
+/* Device, programs, routes; in place of an earlier run's, or as a change of them. */
+static int open_all(struct nat64_edge *e)
+{
+	unsigned n_left = e->kept.n_queues;
+	int r = open_engines(e);
+
+	if (r == 0)
+		r = open_routes(e, n_left && !e->kept.n_queues);
+	/* Only now: until here its programs have worked. */
+	nat64_bpf_sweep(e->bpf, e->kept.program);
+	nat64_keep_release(&e->kept);
+	return r;
+}
+
+int nat64_edge_open(struct nat64_edge **out, sd_event *event, const char *path,
+	struct nat64_file *file, const struct nat64_kept *kept)
 {
 	struct nat64_edge *e = calloc(1, sizeof(*e));
 	int r;
@@ -318,6 +332,7 @@ int nat64_edge_open(
 		file_free(file);
 		return -ENOMEM;
 	}
+	e->kept = *kept;
 	e->path = path;
 	e->event = event;
 	e->file = file;
@@ -332,12 +347,27 @@ int nat64_edge_open(
 	if (r == 0)
 		r = daemon_lock(file->device);
 	if (r == 0)
-		r = open_engines(e);
-	if (r == 0)
-		r = open_routes(e);
+		r = open_all(e);
 	if (r == 0)
 		nat64_dev_check_host();
 	return r;
+}
+
+static void store(struct nat64_edge *e)
+{
+	struct nat64_kept k = {.program = -1, .counters = -1};
+
+	nat64_tun_keep(e->tun, &k);
+	if (e->bpf)
+		nat64_bpf_keep(e->bpf, &k);
+	e->stored = nat64_keep_put(&k);
+}
+
+static int on_proved(sd_event_source *s, uint64_t usec, void *arg)
+{
+	(void)s, (void)usec;
+	store(arg);
+	return 0;
 }
 
 int nat64_edge_start(struct nat64_edge *e)
@@ -346,7 +376,11 @@ int nat64_edge_start(struct nat64_edge *e)
 	static const int keep[] = {CAP_NET_ADMIN, -1}, keep_bpf[] = {CAP_NET_ADMIN, CAP_BPF, -1};
 	int r = privileges_drop(e->file->user, e->bpf ? keep_bpf : keep);
 
-	return r < 0 ? r : nat64_tun_start(e->tun);
+	if (r == 0)
+		r = nat64_tun_start(e->tun);
+	return r < 0 ? r
+		     : sd_event_add_time_relative(
+			       e->event, &e->proved, CLOCK_BOOTTIME, PROVED_US, 0, on_proved, e);
 }
 
 void nat64_edge_ready(const struct nat64_edge *e)
@@ -359,15 +393,25 @@ void nat64_edge_ready(const struct nat64_edge *e)
 	daemon_ready(status);
 }
 
-void nat64_edge_close(struct nat64_edge *e)
+void nat64_edge_close(struct nat64_edge *e, bool keep)
 {
+	unsigned ifindex;
+
 	if (!e)
 		return;
+	ifindex = e->tun ? nat64_tun_ifindex(e->tun) : 0;
+	if (keep && !e->stored)
+		store(e);
+	keep = keep && e->stored;
 	ctl_close(e->ctl);
 	net_close(e->net);
-	nat64_bpf_close(e->bpf);
+	sd_event_source_disable_unref(e->proved);
+	nat64_bpf_close(e->bpf, keep);
 	nat64_tun_close(e->tun); /* the routes go with the device */
+	if (!keep && ifindex)
+		nat64_dev_delete(ifindex); /* whoever else holds it */
 	nat64_routes_close(e->routes);
+	nat64_keep_release(&e->kept);
 	file_free(e->file);
 	free(e);
 }

@@ -2,12 +2,14 @@
 #pragma once
 #include <systemd/sd-event.h>
 #include "nat64/conf.h"
+#include "nat64/keep.h"
 
 struct nat64_edge;
 /* Sets everything up.  Takes 'file' (of malloc), which was read from
- * 'path', over in any case; 'path' is borrowed.  0, or -errno after a line in the log;
- * nat64_edge_close() in any case. */
-int nat64_edge_open(struct nat64_edge **, sd_event *, const char *path, struct nat64_file *file);
+ * 'path', and what an earlier run left, over in any case; 'path' is borrowed.  0, or -errno after a
+ * line in the log; nat64_edge_close() in any case. */
+int nat64_edge_open(struct nat64_edge **, sd_event *, const char *path, struct nat64_file *file,
+	const struct nat64_kept *);
 /* Gives up the rights that only opening needed, and starts to translate.  0, or -errno after a line
  * in the log. */
 int nat64_edge_start(struct nat64_edge *);
@@ -15,4 +17,6 @@ int nat64_edge_start(struct nat64_edge *);
  * and the log says why.  Tells readiness again. */
 void nat64_edge_reload(struct nat64_edge *);
 void nat64_edge_ready(const struct nat64_edge *); /* tells it to systemd and the log */
-void nat64_edge_close(struct nat64_edge *);       /* accepts NULL */
+/* keep: device, routes and programs stay for the next run, if a service manager holds them; else
+ * nothing stays.  Accepts NULL. */
+void nat64_edge_close(struct nat64_edge *, bool keep);

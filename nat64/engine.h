@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 #include "common/os/net.h"
 #include "nat64/core/plan.h"
+#include "nat64/keep.h"
 #include "nat64/table.h"
 
 struct nat64_counters {
@@ -19,7 +20,8 @@ struct nat64_engine_conf {  /* borrowed during open() */
 	unsigned queues;
 	unsigned n_interfaces; /* eBPF only */
 	const char (*interfaces)[IFNAMSIZ];
-	unsigned error_rate; /* ICMP errors of our own per second; 0: none are sent */
+	unsigned error_rate;     /* ICMP errors of our own per second; 0: none are sent */
+	struct nat64_kept *kept; /* of an earlier run: what is taken over is taken out */
 };
 struct nat64_engine;
 
@@ -47,7 +49,9 @@ void nat64_tun_swap(struct nat64_engine *, const struct nat64 *n); /* then the o
 void nat64_tun_counters(const struct nat64_engine *, struct nat64_counters *add);
 uint64_t nat64_tun_counter(const struct nat64_engine *, enum nat64_tun_counter);
 unsigned nat64_tun_ifindex(const struct nat64_engine *);
-void nat64_tun_close(struct nat64_engine *); /* the device and its routes go; accepts NULL */
+void nat64_tun_keep(const struct nat64_engine *, struct nat64_kept *); /* its queues, borrowed */
+/* The device and its routes go, unless somebody else holds the queues; accepts NULL. */
+void nat64_tun_close(struct nat64_engine *);
 
 /* eBPF: loads the programs and puts them on the interfaces; -EOPNOTSUPP with 'why' (256 octets) if
  * this kernel can't, or one isn't of Ethernet's kind.  One that isn't there gets them when
@@ -64,4 +68,8 @@ void nat64_bpf_counters(const struct nat64_bpf *, struct nat64_counters *add);
 /* Are the programs at this interface of the configuration? */
 bool nat64_bpf_is_on(const struct nat64_bpf *, const char *interface);
 int nat64_bpf_prog(const struct nat64_bpf *); /* borrowed descriptor, for BPF_PROG_TEST_RUN */
-void nat64_bpf_close(struct nat64_bpf *);
+void nat64_bpf_keep(
+	const struct nat64_bpf *, struct nat64_kept *); /* program, counters: borrowed */
+/* Takes an earlier run's program from the interfaces where there is none of 'b' (may be NULL). */
+void nat64_bpf_sweep(const struct nat64_bpf *b, int program);
+void nat64_bpf_close(struct nat64_bpf *, bool keep); /* keep: the programs stay; accepts NULL */

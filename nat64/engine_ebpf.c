@@ -1,6 +1,7 @@
 /* engine_ebpf.c - loads bpf/xlat.bpf.c, keeps its configuration and mappings, and puts it at the
- * ingress of the interfaces.  A filter that a crashed run left does nothing, since no route leads
- * to that run's TUN device any more, and is replaced by the next run's. */
+ * ingress of the interfaces.  A filter that a crashed run left goes on translating as long as the
+ * TUN device is kept (keep.h), and does nothing without it, since no route leads there any more.
+ * The next run's is put in its place in one step, and counts on in the same counters. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -197,6 +198,16 @@ bool nat64_bpf_is_on(const struct nat64_bpf *b, const char *interface)
 	return false;
 }
 
+/* The program in our place at an interface's ingress; 0: none. */
+static uint32_t attached(unsigned ifindex)
+{
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
+}
+
 static void detach(unsigned ifindex)
 {
 	DECLARE_LIBBPF_OPTS(
@@ -206,7 +217,35 @@ static void detach(unsigned ifindex)
 	bpf_tc_detach(&hook, &opts);
 }
 
+void nat64_bpf_sweep(const struct nat64_bpf *b, int program)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof(info);
+	struct if_nameindex *all;
+
+	if (program < 0 || bpf_obj_get_info_by_fd(program, &info, &size) < 0)
+		return;
+	all = if_nameindex();
+	for (const struct if_nameindex *i = all; i && i->if_index; i++)
+		if (attached(i->if_index) == info.id && !(b && nat64_bpf_is_on(b, i->if_name)))
+			detach(i->if_index);
+	if_freenameindex(all);
+}
+
 /* --- open and close --- */
+
+/* An earlier run's counters go on, if this version has the same ones. */
+static int reuse_counters(struct bpf_map *map, int fd)
+{
+	struct bpf_map_info old = {0};
+	uint32_t size = sizeof(old);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &old, &size) < 0 ||
+		old.type != bpf_map__type(map) || old.value_size != bpf_map__value_size(map) ||
+		old.max_entries != bpf_map__max_entries(map))
+		return 0;
+	return bpf_map__reuse_fd(map, fd);
+}
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -214,7 +253,8 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-static int load(struct nat64_bpf *b, const struct nat64 *n, unsigned tun_ifindex, char *why)
+static int load(
+	struct nat64_bpf *b, const struct nat64 *n, unsigned tun_ifindex, int counters, char *why)
 {
 	int rc;
 
@@ -224,7 +264,9 @@ static int load(struct nat64_bpf *b, const struct nat64 *n, unsigned tun_ifindex
 		rc = -errno;
 	} else {
 		b->skel->rodata->tun_ifindex = tun_ifindex;
-		rc = xlat_bpf__load(b->skel);
+		rc = reuse_counters(b->skel->maps.counters, counters);
+		if (rc == 0)
+			rc = xlat_bpf__load(b->skel);
 	}
 	if (rc < 0) {
 		snprintf(why, WHY_SIZE, "loading the BPF program: %s", strerror(-rc));
@@ -241,7 +283,7 @@ int nat64_bpf_open(struct nat64_bpf **out, const struct nat64_engine_conf *conf,
 	const struct nat64 *n, unsigned tun_ifindex, char *why)
 {
 	struct nat64_bpf *b = calloc(1, sizeof(*b) + conf->n_interfaces * sizeof(b->links[0]));
-	int rc = b ? load(b, n, tun_ifindex, why) : -ENOMEM;
+	int rc = b ? load(b, n, tun_ifindex, conf->kept ? conf->kept->counters : -1, why) : -ENOMEM;
 
 	if (!b)
 		snprintf(why, WHY_SIZE, "out of memory");
@@ -252,19 +294,25 @@ int nat64_bpf_open(struct nat64_bpf **out, const struct nat64_engine_conf *conf,
 		rc = attach_if_there(b, link, why);
 	}
 	if (rc < 0) {
-		nat64_bpf_close(b);
+		nat64_bpf_close(b, false);
 		return rc;
 	}
 	*out = b;
 	return 0;
 }
 
-void nat64_bpf_close(struct nat64_bpf *b)
+void nat64_bpf_keep(const struct nat64_bpf *b, struct nat64_kept *out)
+{
+	out->program = nat64_bpf_prog(b);
+	out->counters = bpf_map__fd(b->skel->maps.counters);
+}
+
+void nat64_bpf_close(struct nat64_bpf *b, bool keep)
 {
 	if (!b)
 		return;
 	for (unsigned i = 0; i < b->n_links; i++) {
-		if (b->links[i].ifindex)
+		if (b->links[i].ifindex && !keep)
 			detach(b->links[i].ifindex);
 	}
 	xlat_bpf__destroy(b->skel);

@@ -311,6 +311,13 @@ unsigned nat64_tun_ifindex(const struct nat64_engine *e)
 	return e->ifindex;
 }
 
+void nat64_tun_keep(const struct nat64_engine *e, struct nat64_kept *out)
+{
+	out->n_queues = e->n_queues;
+	for (unsigned i = 0; i < e->n_queues; i++)
+		out->queues[i] = e->queues[i].fd;
+}
+
 void nat64_tun_close(struct nat64_engine *e)
 {
 	if (!e)

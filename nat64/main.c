@@ -27,7 +27,7 @@ static void on_reload(void *arg)
 	nat64_edge_reload(self.edge);
 }
 
-static int serve(const char *path, struct nat64_file *file)
+static int serve(const char *path, struct nat64_file *file, const struct nat64_kept *kept)
 {
 	int r = daemon_loop(&self.event, on_stop, on_reload, NULL);
 
@@ -35,7 +35,7 @@ static int serve(const char *path, struct nat64_file *file)
 		nat64_conf_free(file);
 		free(file);
 	} else {
-		r = nat64_edge_open(&self.edge, self.event, path, file);
+		r = nat64_edge_open(&self.edge, self.event, path, file, kept);
 	}
 	if (r >= 0)
 		r = nat64_edge_start(self.edge);
@@ -43,7 +43,7 @@ static int serve(const char *path, struct nat64_file *file)
 		nat64_edge_ready(self.edge);
 		r = sd_event_loop(self.event);
 	}
-	nat64_edge_close(self.edge);
+	nat64_edge_close(self.edge, r == 0 && daemon_hands_over());
 	sd_event_unref(self.event);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* not 0: an error, or a second signal */
 }
@@ -98,6 +98,7 @@ int main(int argc, char **argv)
 			.run = import},
 	};
 	struct daemon_opts opts;
+	struct nat64_kept kept; /* ends with us, if the configuration is wrong */
 	struct nat64_file *file;
 	int code = daemon_args(argc, argv, &info, &opts);
 
@@ -107,9 +108,10 @@ int main(int argc, char **argv)
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return EXIT_FAILURE;
+	nat64_keep_take(&kept);
 	code = nat64_conf_read(opts.conf, file) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (code == EXIT_SUCCESS && !opts.check)
-		return serve(opts.conf, file);
+		return serve(opts.conf, file, &kept);
 	nat64_conf_free(file);
 	free(file);
 	return code;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -16,8 +17,9 @@
 #include "nat64/draw.h"
 #include "nat64/routes.h"
 
-#define WHY_SIZE 256
-#define DRAIN    1000 /* reads of deletions in one turn of the loop */
+#define WHY_SIZE   256
+#define DRAIN      1000 /* reads of deletions in one turn of the loop */
+#define DUMP_TRIES 5
 
 struct nat64_routes {
 	struct net *net; /* owned */
@@ -104,25 +106,92 @@ static int take_back(void *arg, const struct draw *d)
 	return drop(r, d);
 }
 
+/* Is the message about a route of ours in the main table?  Which, and where to. */
+static bool read_route(struct nl_msg *msg, uint32_t *oif, struct draw *d)
+{
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+	const struct rtmsg *rtm = nlmsg_data(h);
+	struct nlattr *tb[RTA_MAX + 1];
+
+	*d = (struct draw){0};
+	if (nlmsg_parse(h, sizeof(*rtm), tb, RTA_MAX, NULL) < 0 ||
+		rtm->rtm_table != RT_TABLE_MAIN || rtm->rtm_protocol != NAT64_ROUTE_PROTO)
+		return false;
+	d->is6 = rtm->rtm_family == AF_INET6;
+	d->len = rtm->rtm_dst_len;
+	if (tb[RTA_DST])
+		nla_memcpy(d->addr, tb[RTA_DST], d->is6 ? 16 : 4);
+	*oif = tb[RTA_OIF] ? nla_get_u32(tb[RTA_OIF]) : 0;
+	return true;
+}
+
+/* --- of an earlier run --- */
+
+static int on_left(struct nl_msg *msg, void *arg)
+{
+	struct nat64_routes *r = arg;
+	struct draw d;
+	uint32_t oif;
+
+	if (!read_route(msg, &oif, &d) || oif != r->ifindex)
+		return NL_OK;
+	return draws_append(&r->now, &d) < 0 ? -NLE_NOMEM : NL_OK;
+}
+
+/* Adds those of a family to 'now'.  A kernel that checks strictly sends only these. */
+static int dump(struct nat64_routes *r, uint8_t family)
+{
+	struct rtmsg rtm = {.rtm_family = family,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = NAT64_ROUTE_PROTO};
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
+	struct nl_sock *s = nl_socket_alloc();
+	int strict = 1, e = msg && s ? nl_connect(s, NETLINK_ROUTE) : -NLE_NOMEM;
+
+	if (e >= 0) {
+		setsockopt(nl_socket_get_fd(s), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &strict,
+			sizeof(strict));
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_left, r);
+		e = nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO);
+	}
+	if (e >= 0)
+		e = nla_put_u32(msg, RTA_OIF, r->ifindex);
+	if (e >= 0)
+		e = nl_send_auto(s, msg);
+	if (e >= 0)
+		e = nl_recvmsgs_default(s);
+	nlmsg_free(msg);
+	nl_socket_free(s);
+	return e;
+}
+
+int nat64_routes_left(struct nat64_routes *r)
+{
+	int e = -NLE_DUMP_INTR; /* somebody changed the tables meanwhile */
+
+	for (unsigned i = 0; i < DUMP_TRIES && e == -NLE_DUMP_INTR; i++) {
+		draws_release(&r->now);
+		e = dump(r, AF_INET);
+		if (e >= 0)
+			e = dump(r, AF_INET6);
+	}
+	draws_sort(&r->now);
+	return e >= 0 ? 0 : e == -NLE_NOMEM ? -ENOMEM : -EIO;
+}
+
 /* --- deletions --- */
 
 /* Those that we asked for are not in 'now', or will not be.  If the device is down, all come back
  * with it. */
 static int on_deleted(struct nl_msg *msg, void *arg)
 {
-	struct nlmsghdr *h = nlmsg_hdr(msg);
-	const struct rtmsg *rtm = nlmsg_data(h);
 	struct nat64_routes *r = arg;
-	struct nlattr *tb[RTA_MAX + 1];
 	char why[WHY_SIZE];
-	struct draw d = {0};
+	struct draw d;
+	uint32_t oif;
 
-	if (nlmsg_parse(h, sizeof(*rtm), tb, RTA_MAX, NULL) < 0 || rtm->rtm_table != RT_TABLE_MAIN)
+	if (!read_route(msg, &oif, &d))
 		return NL_OK;
-	d.is6 = rtm->rtm_family == AF_INET6;
-	d.len = rtm->rtm_dst_len;
-	if (tb[RTA_DST])
-		nla_memcpy(d.addr, tb[RTA_DST], d.is6 ? 16 : 4);
 	r->why = why;
 	if (draws_has(&r->now, &d) && put(r, &d) == 0)
 		r->n_again++;

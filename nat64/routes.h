@@ -11,6 +11,9 @@ struct nat64_routes;
 
 /* From now on, routes that somebody else deletes are put back.  0 or -errno. */
 int nat64_routes_open(struct nat64_routes **, sd_event *, unsigned ifindex);
+/* Takes over those that an earlier run left at the same device: they are the present
+ * configuration.  0 or -errno. */
+int nat64_routes_left(struct nat64_routes *);
 /* Installs the routes that 'n' wants and the present configuration does not.  0; or -errno, with
  * 'why' (256 octets): those installed are then removed again. */
 int nat64_routes_stage(struct nat64_routes *, const struct nat64 *n, char *why);

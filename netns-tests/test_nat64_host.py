@@ -18,6 +18,7 @@ from scapy.packet import Raw
 
 from lib import lab64
 from lib.lab64 import BOX4, C4, C6, ENGINES, H4, H6, MAPPED_H4, PREFIX, SETTINGS, Lab, Tap, Udp, ping
+from lib.service import Service
 from lib.traffic import Server, UdpProbe
 from lib.wait import wait_for
 
@@ -137,26 +138,58 @@ def start_bird(net, node):
                                 stdout=quiet, stderr=quiet))
 
 
+class Bird:
+    """BGP between the box and its neighbours, which have no other way to each other."""
+
+    def __init__(self, net):
+        self.net = net
+        net["r4"].run(f"ip -4 route del 192.0.2.0/24 via {BOX4}")
+        for node in BIRD:
+            start_bird(net, node)
+        wait_for(lambda: self.learned("r4", 4) == {H4, lab64.G4}, 30, lambda: f"IPv4: {self.learned('r4', 4)}")
+        wait_for(lambda: self.learned("r6", 6) == {PREFIX + "/96"}, 30, lambda: f"IPv6: {self.learned('r6', 6)}")
+        net["r6"].batch([f"route del default via {lab64.BOX6}"])
+        reach(net)
+
+    def learned(self, node, family):
+        found = self.net[node].out(f"ip -{family} route show proto bird").splitlines()
+        return {line.split()[0] for line in found}
+
+    def wait_withdrawn(self):
+        wait_for(lambda: not self.learned("r4", 4) | self.learned("r6", 6), 10, "all are withdrawn")
+
+
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
 def test_bird_announces_the_routes(net, opened, sig):
     """Learned by their protocol number, announced by BGP to both neighbours, and withdrawn when the
-    daemon ends, however it does."""
-    net["r4"].run(f"ip -4 route del 192.0.2.0/24 via {BOX4}")
+    daemon ends, however it does, and nobody will start it again."""
     lab = Lab(net, "tun")
-    for node in BIRD:
-        start_bird(net, node)
-
-    def learned(node, family):
-        return {line.split()[0] for line in net[node].out(f"ip -{family} route show proto bird").splitlines()}
-
-    wait_for(lambda: learned("r4", 4) == {H4, lab64.G4}, 30, lambda: f"IPv4 routes: {learned('r4', 4)}")
-    wait_for(lambda: learned("r6", 6) == {PREFIX + "/96"}, 30, lambda: f"IPv6: {learned('r6', 6)}")
-    net["r6"].batch([f"route del default via {lab64.BOX6}"])
-    reach(net)
+    bird = Bird(net)
     lab.configure({"mappings": SETTINGS["mappings"][:1]})
-    wait_for(lambda: learned("r4", 4) == {H4}, 10, "one is withdrawn by the reload")
+    wait_for(lambda: bird.learned("r4", 4) == {H4}, 10, "one is withdrawn by the reload")
     lab.box.stop(sig)
-    wait_for(lambda: not learned("r4", 4) | learned("r6", 6), 10, "all are withdrawn")
+    bird.wait_withdrawn()
+
+
+def test_bird_goes_on_announcing_over_a_crash(net, opened):
+    """The service manager holds the device and will start the daemon at once: traffic is not to turn to
+    another translator and back.  Unless the manager gives up."""
+    box = Service(net, "box", "nemo-nat64", {**SETTINGS, "engine": "tun"}).start()
+    opened(box)
+    bird = Bird(net)
+    box.wait_stored()
+    probe = UdpProbe(net, "c4", MAPPED_H4, Server(net, "h6"))
+    probe.wait_flowing()
+    news = net["r4"].popen(["ip", "monitor", "route"], stdout=open(os.path.join(net.dir, "news"), "w"))
+    net.started(news)
+    box.stop(signal.SIGKILL)
+    box.start()
+    probe.wait_flowing()
+    assert not open(os.path.join(net.dir, "news")).read()
+    box.wait_stored()
+    box.stop(signal.SIGKILL)
+    box.release()
+    bird.wait_withdrawn()
 
 
 # --- queues, pools, many mappings ---

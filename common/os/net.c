@@ -719,6 +719,20 @@ int net_link_find(struct net *net, const char *name, struct rtnl_link **out)
 	return e == -NLE_NODEV ? -ENODEV : result(net, e);
 }
 
+int net_link_delete(struct net *net, unsigned ifindex)
+{
+	struct rtnl_link *l = rtnl_link_alloc();
+	struct nl_msg *msg = NULL;
+	int e = -NLE_NOMEM;
+
+	if (l) {
+		rtnl_link_set_ifindex(l, (int)ifindex);
+		e = rtnl_link_build_delete_request(l, &msg);
+	}
+	rtnl_link_put(l);
+	return net_request(net, e, msg);
+}
+
 int net_sysctl6(const char *ifname, const char *key, const char *value)
 {
 	char path[128], now[32] = "";

@@ -87,16 +87,7 @@ static int link_set(
 
 int tunnel_dev_delete(const struct tunnel_dev *dev)
 {
-	struct rtnl_link *l = rtnl_link_alloc();
-	struct nl_msg *msg = NULL;
-	int e = -NLE_NOMEM;
-
-	if (l) {
-		rtnl_link_set_ifindex(l, (int)dev->ifindex);
-		e = rtnl_link_build_delete_request(l, &msg);
-	}
-	rtnl_link_put(l);
-	return net_request(dev->net, e, msg);
+	return net_link_delete(dev->net, dev->ifindex);
 }
 
 /* 0 with '*dev' filled; -ENODEV: there is none, or no longer one (it was another engine's). */

@@ -128,7 +128,7 @@ int main(int argc, char **argv)
 			fprintf(stderr, "nat64-testrun: %s\n", why);
 		} else {
 			r = serve(b, argv[3]);
-			nat64_bpf_close(b);
+			nat64_bpf_close(b, false);
 		}
 	}
 	nat64_conf_free(&file);

@@ -118,9 +118,23 @@ wait_for 90 restarted ||
 wait_for 60 eval 'nemoctl ha bindings | grep -q "blue.*bound"' || fail "no binding after a crash"
 ok "killed, restarted, bound again"
 
+device() { ip -n xlat -o link show nat64 | cut -d: -f1; }
+held() { [[ $(systemctl show -P NFileDescriptorStore nemo-nat64) == 3 ]]; }
+wait_for 60 held || fail "systemd does not hold the translator's device, program and counters"
+before=$(device)
+pid=$(systemctl show -P MainPID nemo-nat64)
+kill -KILL "$pid"
+again() { [[ $(systemctl show -P MainPID nemo-nat64) != @(0|"$pid") && $(state nemo-nat64) == active ]]; }
+wait_for 60 again || fail "nemo-nat64 is not restarted"
+[[ -n $before && $(device) == "$before" ]] || fail "a crash took the translator's device: $before, $(device)"
+systemctl restart nemo-nat64
+[[ $(device) == "$before" ]] || fail "a restart took the translator's device: $before, $(device)"
+ok "killed and restarted, the translator has kept its device"
+
 check "upgrade" dpkg -i /root/debs/*.deb
 wait_for 60 eval '[[ $(state nemo-ha) == active && $(state nemo-mr) == active ]] && bound' ||
 	fail "not bound after an upgrade"
+[[ $(device) == "$before" ]] || fail "the upgrade took the translator's device: $before, $(device)"
 [[ -e /etc/nemo/nemo-ha.conf && -e /etc/nemo/keys/blue.keys ]] || fail "the upgrade took the configuration"
 ok "bound after the upgrade"
 
