@@ -152,7 +152,7 @@ $(B)/asan/promtool: $(B)/promtool
 	ln -sf ../promtool $@
 
 check-net: tools $(OUT)/promtool ## network tests in namespaces, on this kernel
-	$(PYTEST) $(if $(K),$(N:%=-n %),-n 4) netns-tests --ignore=netns-tests/vm
+	$(PYTEST) $(if $(K),$(N:%=-n %),-n $(or $(N),6)) netns-tests --ignore=netns-tests/vm
 
 # What listens to strangers, a move, and the control protocol, by daemons with ASan and UBSan.
 SAN_PART := silence or malformed or no_whole or forged or key_port or strangers or connections_survive_a_move or \
@@ -163,10 +163,10 @@ check-san: ## a part of check-net, with SAN=1
 	@$(MAKE) --no-print-directory SAN=1 check-net N=6 K='$(SAN_PART)'
 
 check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU
-	$(PYTEST) netns-tests/vm --deselect netns-tests/vm/test_packages.py::test_packages_live_under_systemd
+	$(PYTEST) netns-tests/vm --ignore netns-tests/vm/test_packages.py
 
 check-packages: deps tools $(IMAGE) ## packages: clean, come and go, live under a real systemd in QEMU (three minutes)
-	$(PYTEST) netns-tests/vm/test_packages.py
+	$(PYTEST) -p no:cacheprovider netns-tests/vm/test_packages.py
 
 check-vm: deps tools ## the network tests on Debian's stock kernel in QEMU, both engines
 	$(PYTHON) netns-tests/vm/run.py $(if $(K),-k '$(K)')
@@ -205,10 +205,13 @@ endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_rule,$(f))))
 
 fuzz: $(FUZZ_BINS) ## run every fuzzer for TIME seconds (default 60), two at a time
-	@printf '%s\n' $(notdir $(FUZZ_BINS)) | xargs -P 2 -I@ sh -ec 'mkdir -p $(B)/corpus/@; echo "== @"; \
+	@mkdir -p $(B)/failed
+	@printf '%s\n' $(notdir $(FUZZ_BINS)) | xargs -P 2 -I@ sh -c 'mkdir -p $(B)/corpus/@; log=$(B)/corpus/@.log; \
 		seed=netns-tests/corpus/@; [ -d $$seed ] || seed=; case @ in *_conf) seed="$$seed conf/wide-cloud"; esac; \
-		$(B)/fuzz/@ -max_total_time=$(or $(TIME),60) -max_len=2304 -print_final_stats=0 -verbosity=0 \
-			$(B)/corpus/@ $$seed'
+		if $(B)/fuzz/@ -max_total_time=$(or $(TIME),60) -max_len=2304 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(B)/failed/@- $(B)/corpus/@ $$seed >$$log 2>&1; \
+		then echo "== @: ok," $$(sed -n "s/^stat::number_of_executed_units: *//p" $$log) runs; \
+		else echo "== @: FAILED"; tail -n 100 $$log; exit 1; fi'
 
 format: ## clang-format the tree
 	clang-format -i $(SOURCES)

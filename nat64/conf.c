@@ -429,24 +429,30 @@ static void fill(struct nat64_file *f)
 	out->forward_stack = f->forward == 1;
 }
 
-unsigned nat64_conf_read(const char *path, struct nat64_file *f)
+unsigned nat64_conf_load(struct conf *c, struct nat64_file *f)
 {
-	struct conf c = {.file = path};
 	size_t bad;
 
 	memset(f, 0, sizeof(*f));
-	if (conf_read(&c, nat64_conf_keys, f) > 0 && !f->mtu)
-		return c.n_errors; /* not even read */
+	if (conf_read(c, nat64_conf_keys, f) > 0 && !f->mtu)
+		return c->n_errors; /* not even read */
 	fill(f);
-	check_prefixes(&c, f);
-	check_pools(&c, f);
-	check_own(&c, f);
-	check_tos(&c, f);
-	nat64_mappings_read(&c, f);
-	check_together(&c, f);
-	if (c.n_errors == 0 && nat64_table_build(&f->nat64, &bad) < 0)
-		conf_error(&c, 0, NULL, "not enough memory");
-	return c.n_errors;
+	check_prefixes(c, f);
+	check_pools(c, f);
+	check_own(c, f);
+	check_tos(c, f);
+	nat64_mappings_read(c, f);
+	check_together(c, f);
+	if (c->n_errors == 0 && nat64_table_build(&f->nat64, &bad) < 0)
+		conf_error(c, 0, NULL, "not enough memory");
+	return c->n_errors;
+}
+
+unsigned nat64_conf_read(const char *path, struct nat64_file *f)
+{
+	struct conf c = {.file = path};
+
+	return nat64_conf_load(&c, f);
 }
 
 void nat64_conf_free(struct nat64_file *f)

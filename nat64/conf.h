@@ -46,9 +46,11 @@ struct nat64_file {
 };
 
 extern const struct conf_key nat64_conf_keys[];
-/* Reads and checks 'path' and the file of mappings it names (relative: to the directory of
- * 'path').  Every mistake and warning goes to stderr, as FILE:LINE: key: reason.  Returns the
- * number of mistakes; without any, 'out->nat64' is complete.  nat64_conf_free() in any case. */
+/* Reads and checks 'c->file' and the file of mappings it names (relative: to its directory).  Every
+ * mistake and warning goes to 'c->report', as FILE:LINE: key: reason.  Returns the number of
+ * mistakes; without any, 'out->nat64' is complete.  nat64_conf_free() in any case. */
+unsigned nat64_conf_load(struct conf *c, struct nat64_file *out);
+/* The same of 'path'; mistakes go to stderr. */
 unsigned nat64_conf_read(const char *path, struct nat64_file *out);
 void nat64_conf_free(struct nat64_file *);
 const char *nat64_conf_engine(const struct nat64_file *); /* "auto", "ebpf" or "tun" */

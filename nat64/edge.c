@@ -184,10 +184,17 @@ static int change_to(struct nat64_edge *e, struct nat64_file *file, char *why)
 	return 0;
 }
 
+static void on_mistake(void *arg, const char *line)
+{
+	(void)arg;
+	log_err("reload: %s", line);
+}
+
 static int reload(struct nat64_edge *e, char *why)
 {
 	struct nat64_file *file = calloc(1, sizeof(*file)), *old = e->file;
-	unsigned n_bad = file ? nat64_conf_read(e->path, file) : 0;
+	struct conf conf = {.file = e->path, .report = on_mistake};
+	unsigned n_bad = file ? nat64_conf_load(&conf, file) : 0;
 	int r = file ? 0 : -ENOMEM;
 
 	if (n_bad) {

@@ -289,11 +289,14 @@ def test_heartbeats_of_strangers_are_not_answered(home):
 
 
 def test_a_flood_of_heartbeats_is_not_reflected(home):
-    mark = home.wire.mark()
-    for seq in range(300):
-        home.wire.send(to_agent(request(seq)))
-    wait_for(lambda: home.counter("hb_limited") + home.counter("hb_rx") == 300, 5, "all of them taken")
-    assert len(home.wire.packets(mark, mh=HB)) <= 15
+    requests = [bytes(to_agent(request(seq))) for seq in range(300)]
+    mark, since = home.wire.mark(), now_ns()
+    for packet in requests:
+        home.wire.send(packet)
+    wait_for(lambda: home.counter("hb_limited") + home.counter("hb_rx") == 300, 20, "all of them taken")
+    seconds = (now_ns() - since) // SECOND + 2  # as many of its seconds may have begun meanwhile
+    assert len(home.wire.packets(mark, mh=HB)) <= 5 * seconds
+    assert home.counter("hb_limited") >= 300 - 5 * seconds
 
 
 def test_the_home_agent_asks(make_home):
@@ -444,10 +447,14 @@ def test_a_switch_moves_the_binding_and_deletes_the_old_one(away):
     tell(a, switch("2001:db8:66::1", HA2, HA3))
     a.mr.wait_event("mr.switch")
     a.mr.wait_event("mr.registered")
-    new = a.site.packets(mark, mh=BU)[0]
+
+    def updates():  # a retransmission to the old one may come before
+        return [p for p in a.site.packets(mark, mh=BU) if p.dst != HA or p.ip[s6.MIP6MH_BU].mhtime == 0]
+
+    wait_for(lambda: len(updates()) >= 3, 5, "a registration and two de-registrations")
+    new, *gone = updates()[:3]
     assert new.dst == HA2 and new.ip[s6.MIP6MH_BU].mhtime > 0
-    gone = [Message(a.site.wait("de-registration", mark, mh=BU, dst=HA))]
-    gone.append(nth(a.site, BU, 2, mark))
+    gone = [Message(p) for p in gone]
     for m in gone:
         m.by_home_address(AT_A, HA, HOA)
         assert m.fields("!HHH")[1] & 0xC000 == 0xC000, "A and H"

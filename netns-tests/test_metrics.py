@@ -2,6 +2,7 @@
 sentence, HTTP on loopback or a unix socket, and alert rules that use only metrics that exist."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -178,3 +179,54 @@ def test_alert_rules_use_metrics_that_exist(three, ctl):  # noqa: F811
     with open(os.path.join(ROOT, "common", "os", "mhio.h")) as f:
         known |= {f"nemo_signalling_{n}_total" for n in re.findall(r"\bX\((\w+),", f.read())}
     assert used and not used - known - {m for m, _ in found}
+
+
+WHO = 'daemon="d",name="n"'
+REFUSED, BUCKET = "nemo_ha_rejected_updates_total", "nemo_mr_handover_phase_seconds_bucket"
+# What makes each alert fire within 40 minutes, and what is like it but harmless: values a minute.
+ALERTS = {
+    "NemoDaemonDown": ({"nemo_up": "0x40"}, {"nemo_up": "1x38 0 1"}),
+    "NemoDaemonRestarts": ({"nemo_uptime_seconds": "600x30 5 600 5 600 5 600x9"}, {"nemo_uptime_seconds": "600x30 5 600x9"}),
+    "NemoRouterUnbound": ({"nemo_ha_router_bound": "0x40", "nemo_ha_router_barred": "0x40"},
+                          {"nemo_ha_router_bound": "0x40", "nemo_ha_router_barred": "1x40"}),
+    "NemoBindingEnds": ({"nemo_mr_bound": "1x40", "nemo_mr_binding_remaining_seconds": "5x40"},
+                        {"nemo_mr_bound": "1x40", "nemo_mr_binding_remaining_seconds": "300x40"}),
+    "NemoMobileRouterCutOff": ({"nemo_mr_bound": "0x40", "nemo_mr_at_home": "0x40"},
+                               {"nemo_mr_bound": "0x40", "nemo_mr_at_home": "1x40"}),
+    "NemoUpdatesRejected": ({REFUSED + '{status="129"}': "0+12x40"}, {REFUSED + '{status="129"}': "0x20 12x19"}),
+    "NemoAuthenticationFails": ({"nemo_protection_auth_failed_total": "0x40", "nemo_protection_esp_icv_total": "0+6x40"},
+                                {"nemo_protection_auth_failed_total": "9x40", "nemo_protection_esp_icv_total": "9x40"}),
+    "NemoSignallingInClear": ({"nemo_protection_in_clear": "1x40"}, {"nemo_protection_in_clear": "0x40"}),
+    "NemoSignallingLost": ({"nemo_signalling_mh_lost_total": "0+1x40"}, {"nemo_signalling_mh_lost_total": "7x40"}),
+    "NemoHandoversSlow": ({BUCKET + '{phase="ba",le="1"}': "0x40", BUCKET + '{phase="ba",le="10"}': "0+1x40",
+                           BUCKET + '{phase="ba",le="+Inf"}': "0+1x40"},
+                          {BUCKET + '{phase="ba",le="1"}': "0+1x40", BUCKET + '{phase="ba",le="+Inf"}': "0+1x40"}),
+    "NemoHandoversMany": ({"nemo_mr_handovers_total": "0+3x40"}, {"nemo_mr_handovers_total": "0+1x40"}),
+    "NemoTunnelDrops": ({'nemo_tunnel_dropped_packets_total{reason="tx_no_route"}': "0+1200x40"},
+                        {'nemo_tunnel_dropped_packets_total{reason="tx_no_route"}': "0+60x40"}),
+    "NemoSpoofedTunnelPackets": ({'nemo_tunnel_dropped_packets_total{reason="rx_outer_source"}': "0+120x40"},
+                                 {'nemo_tunnel_dropped_packets_total{reason="tx_too_big"}': "0+120x40"}),
+    "NemoTranslatorSlow": ({"nemo_nat64_engine_ebpf": "0x40"}, {"nemo_nat64_engine_ebpf": "1x40"}),
+    "NemoTranslatorRefuses": ({'nemo_nat64_packets_total{result="unmapped_dst4"}': "0+6000x40"},
+                              {'nemo_nat64_packets_total{result="translated_4to6"}': "0+6000x40"}),
+}  # fmt: skip
+
+
+def test_alerts_fire_when_they_should(tmp_path):
+    def labelled(series):
+        name, _, labels = series.rstrip("}").partition("{")
+        return f"{name}{{{WHO}{',' + labels if labels else ''}}}"
+
+    def case(alert, series, fires):
+        query = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})'
+        return {"interval": "1m", "name": f"{alert} {'fires' if fires else 'is quiet'}",
+                "input_series": [{"series": labelled(s), "values": v} for s, v in series.items()],
+                "promql_expr_test": [{"expr": query, "eval_time": "39m",
+                                      "exp_samples": [{"labels": "{}", "value": 1}] if fires else []}]}  # fmt: skip
+
+    cases = [case(a, series, fires) for a, both in ALERTS.items() for series, fires in zip(both, (True, False))]
+    path = tmp_path / "alerts.yml"  # JSON is YAML, too
+    path.write_text(json.dumps({"rule_files": [RULES], "evaluation_interval": "30s", "tests": cases}))
+    promtool("test", "rules", str(path))
+    with open(RULES) as f:
+        assert set(re.findall(r"- alert: (\w+)", f.read())) == set(ALERTS)

@@ -789,6 +789,23 @@ def test_the_first_router_with_keys_by_tls_comes_by_a_reload(make_net, engine):
         wire.close()
 
 
+@pytest.mark.skipif(os.environ.get("NEMO_VM") != "1", reason="sets the clock: in the VM only")
+def test_clock_steps_hurt_no_binding(make_net):
+    """Timers don't see them; timestamps (RFC 4285 s6) cost a round trip more at most."""
+    for make in pair, tls_pair:
+        ha, mr = make(make_net(PAIR))
+        mr.wait_bound()
+        for step_s in 86400, -2 * 86400, 86400:
+            left = ha.ask("bindings")[0]["remaining_s"]
+            time.clock_settime(time.CLOCK_REALTIME, time.time() + step_s)
+            binding = ha.ask("bindings")[0]
+            assert binding["state"] == "bound" and 0 <= left - binding["remaining_s"] < 60
+            mr.restart(signal.SIGKILL).wait_bound()
+            wait_for(lambda: ha.ask("bindings")[0]["sequence"] != binding["sequence"], 20, "an update")
+        assert "peer.silent" not in mr.log() and "binding.expired" not in ha.log()
+        mr.stop(), ha.stop()
+
+
 def test_keys_are_replaced_in_time(make_net):
     """rekey_interval: messages go on meanwhile, none is lost for want of the right key."""
     net = make_net(PAIR)

@@ -133,5 +133,25 @@ def test_operations_explain_every_counter():
             found = re.findall(r"X\(\s*([a-z]\w*),", table(path, name))
             assert found, name
             known |= set(found)
-    told = set(first_cells("What the counters say"))
-    assert (known - told, told - known) == (set(), set())  # untold, unknown
+    told = first_cells("What the counters say")
+    assert (known - set(told), set(told) - known) == (set(), set())  # untold, unknown
+
+
+def test_operations_explain_every_line_of_the_log():
+    """What the sources log as warn or err matches a line of the table, and each of that table is one of theirs."""
+    lines = set()
+    for path in glob.glob(os.path.join(ROOT, "*", "*.c")) + glob.glob(os.path.join(ROOT, "common", "*", "*.c")):
+        with open(path) as f:
+            text = f.read()
+        for call in re.finditer(r'\blog_(?:warn|err)\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)', text):
+            words = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', call[1])).replace('\\"', '"')
+            line = re.sub(r"%\w+", "X", words)
+            if re.search(r"[a-z]", line):  # else it is a reason, whoever gives it
+                lines.add(line)
+    with open(os.path.join(ROOT, "doc", "OPERATIONS.md")) as f:
+        table = f.read().split("\n| line | what it means")[1].split("\n\n")[0]
+    told = [t for row in re.findall(r"^\| (`.*?`) \| ", table, re.M) for t in re.findall(r"`(.+?)`", row)]
+    shapes = {t: re.compile(re.escape(t).replace(re.escape("..."), ".*")) for t in told}
+    assert len(lines) > 60 and len(told) == len(set(told))
+    assert [line for line in lines if not any(s.fullmatch(line) for s in shapes.values())] == []
+    assert [t for t, s in shapes.items() if not any(s.fullmatch(line) for line in lines)] == []

@@ -43,9 +43,21 @@ static bool after(uint64_t a, uint64_t b)
 	return (int64_t)(a - b) > 0;
 }
 
-bool auth_floor_take(struct auth_floor *f, uint64_t stamp, uint64_t now, uint64_t *reply)
+/* Was the clock set back, so that no honest timestamp would be above the floor for a while?  Then
+ * this router's time goes on from the floor, until the clock has caught up. */
+static uint64_t time_of(struct auth_floor *f, uint64_t clock)
 {
-	bool fresh = f->asked_once && now - f->asked_at < GRACE;
+	if (!f->known || !after(f->last, clock + WINDOW))
+		f->lead = 0;
+	else if (after(f->last, clock + f->lead + WINDOW))
+		f->lead = f->last - clock;
+	return clock + f->lead;
+}
+
+bool auth_floor_take(struct auth_floor *f, uint64_t stamp, uint64_t clock, uint64_t *reply)
+{
+	bool fresh = f->asked_once && clock - f->asked_at < GRACE;
+	uint64_t now = f->asked && fresh ? clock + f->lead : time_of(f, clock);
 	uint64_t ahead = now + WINDOW + (fresh ? GRACE : 0);
 
 	if (f->known && !after(now - WINDOW, stamp) && !after(stamp, ahead) &&
@@ -58,7 +70,7 @@ bool auth_floor_take(struct auth_floor *f, uint64_t stamp, uint64_t now, uint64_
 		/* To the end of the second: seconds are all that the answer can tell. */
 		f->last = (now + WINDOW) | (SECOND - 1);
 		f->known = f->asked = f->asked_once = true;
-		f->asked_at = now;
+		f->asked_at = clock;
 	}
 	*reply = f->asked ? f->last + SECOND : now;
 	*reply = (*reply & ~(SECOND - 1)) | (stamp & (SECOND - 1));

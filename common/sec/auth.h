@@ -25,11 +25,12 @@ struct auth_floor {    /* what a home agent remembers of a router */
 	bool asked;    /* a new one was asked for, and has not come yet */
 	bool asked_once;
 	uint64_t asked_at; /* with 'asked_once' */
+	uint64_t lead;     /* this router's time less the clock; 0 unless that was set back */
 };
 /* Is the timestamp of an authentic update close to 'now' and above all accepted before?  If so it
  * becomes the floor.  If not '*reply' is what the answer 144 carries (s6).  Without a memory a
  * replay can't be told from an update, so the answer asks for a timestamp beyond all that can have
- * been accepted before. */
+ * been accepted before.  'now' may step: that costs an answer 144, and nothing old is accepted. */
 bool auth_floor_take(struct auth_floor *, uint64_t stamp, uint64_t now, uint64_t *reply);
 
 struct auth_clock {            /* a mobile router's time of day as one home agent wants it */

@@ -6,6 +6,7 @@
 # The packages are those of the Debian mirror that this machine uses.  They are unpacked once
 # (build/image/base.tar) and again when the list below changes.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/../.."
 out=$(realpath -m "${B:-build}")/image
 suite=bookworm
@@ -41,8 +42,8 @@ make_root()
 	tar -C "$root" --numeric-owner -xf "$out/base.tar"
 	dpkg --root="$root" --force-unsafe-io -i "$out"/../deb/{nemo-mr,nemoctl}_*.deb >"$out/dpkg.log" ||
 		{ cat "$out/dpkg.log"; exit 1; }
-	cp -rT --no-preserve=ownership mr/image/root "$root"
-	chown -R 0:0 "$root/usr/local" "$root/etc/systemd"
+	# Whoever made this tree, and with whatever umask.
+	tar -C mr/image/root --owner=0 --group=0 --mode=go=u-w -cf - . | tar -C "$root" --no-overwrite-dir -xf -
 	# The same image for all: what tells machines apart is made at boot.
 	: >"$root/etc/machine-id"
 	rm -f "$root"/var/lib/dbus/machine-id "$root"/etc/hostname "$root"/etc/ssh/ssh_host_*

@@ -149,6 +149,57 @@ static void a_routers_clock_is_set_by_the_answer(void **state)
 	}
 }
 
+/* An update and, after an answer 144, the next ones: how many it takes until one is accepted. */
+static unsigned tries(uint64_t own, uint64_t home)
+{
+	unsigned n = 1;
+	uint64_t stamp;
+
+	for (; n < 5; n++) {
+		stamp = auth_clock_next(&c, own);
+		if (auth_floor_take(&f, stamp, home, &reply)) {
+			assert_true(auth_clock_done(&c, stamp));
+			break;
+		}
+		assert_true(auth_clock_adjust(&c, reply, own));
+	}
+	assert_false(auth_floor_take(&f, stamp, home, &(uint64_t){0}));
+	return n;
+}
+
+/* NTP sets a clock right, or somebody sets it wrong: two round trips more at most, once, and what
+ * was accepted before stays refused. */
+static void a_home_agents_clock_may_step(void **state)
+{
+	static const int64_t steps[] = {
+		-1000000000, -86400, -60, -12, -8, -3, 3, 8, 60, 86400, 1000000000};
+
+	(void)state;
+	for (unsigned i = 0; i < N_OF(steps); i++) {
+		uint64_t home = NOW, own = NOW, before;
+
+		setup(NULL);
+		assert_int_equal(tries(own, home), 1);
+		before = f.last;
+		for (int way = 1; way >= -1; way -= 2) { /* and back */
+			unsigned more = 0;
+
+			home += (uint64_t)(way * steps[i]) * S;
+			for (unsigned n = 0; n < 20; n++) {
+				more += tries(own, home) - 1;
+				assert_false(auth_floor_take(&f, before, home, &(uint64_t){0}));
+				own += 60 * S;
+				home += 60 * S;
+			}
+			assert_true(more <= 2);
+		}
+		/* Without its memory of the step, after a restart. */
+		f = (struct auth_floor){.known = true, .last = f.last + 5000 * S};
+		assert_true(tries(own, home) <= 3);
+		assert_int_equal(tries(own + 60 * S, home + 60 * S), 1);
+	}
+}
+
 /* Not by one that is about nothing sent: that may be an old one. */
 static void a_strange_answer_sets_no_clock(void **state)
 {
@@ -185,6 +236,7 @@ int main(void)
 		cmocka_unit_test_setup(a_lost_memory_asks_once, setup),
 		cmocka_unit_test_setup(it_asks_again_when_no_answer_comes, setup),
 		cmocka_unit_test_setup(a_routers_clock_is_set_by_the_answer, setup),
+		cmocka_unit_test_setup(a_home_agents_clock_may_step, setup),
 		cmocka_unit_test_setup(a_strange_answer_sets_no_clock, setup),
 		cmocka_unit_test_setup(a_clock_never_goes_back, setup),
 	};
