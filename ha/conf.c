@@ -547,13 +547,18 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 	free_seen(hoas);
 }
 
-static void check_network(struct conf *conf, const struct ha_router *r, const char *key,
-	const struct prefix6 *p, bool misread)
+static void check_network(struct conf *conf, const struct ha_conf *c, const struct ha_router *r,
+	const char *key, const struct prefix6 *p)
 {
 	char s[PREFIX6_STRLEN];
 
-	if (!misread && (p->len == 0 || !addr6_is_routable(&p->addr)))
+	if (conf_misread(conf, &p->addr))
+		return;
+	if (p->len == 0 || !addr6_is_routable(&p->addr))
 		conf_error(conf, r->line, key, "%s is no prefix for a network", prefix6_str(p, s));
+	else if (prefix6_has(p, &c->address))
+		conf_error(conf, r->line, key, "%s has the home agent's address in it",
+			prefix6_str(p, s));
 }
 
 /* What a routing daemon says must never reach what others, or the home network, have. */
@@ -564,14 +569,11 @@ static void check_learn(struct conf *conf, const struct ha_conf *c, const struct
 	for (unsigned i = 0; i < r->n_learn; i++) {
 		const struct prefix6 *p = &r->learn[i];
 
-		check_network(conf, r, "learn", p, conf_misread(conf, &p->addr));
+		check_network(conf, c, r, "learn", p);
 		for (unsigned k = 0; k < c->n_home; k++)
 			if (prefix6_overlaps(p, &c->home[k]))
 				conf_error(conf, r->line, "learn", "%s overlaps home prefix %s",
 					prefix6_str(p, sa), prefix6_str(&c->home[k], sb));
-		if (prefix6_has(p, &c->address))
-			conf_error(conf, r->line, "learn", "%s has the home agent's address in it",
-				prefix6_str(p, sa));
 	}
 }
 
@@ -581,12 +583,9 @@ static void check_prefixes(struct conf *conf, const struct ha_conf *c)
 	char sa[PREFIX6_STRLEN], sb[PREFIX6_STRLEN];
 
 	for (unsigned i = 0; i < c->n_routers; i++) {
-		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++) {
-			const struct prefix6 *p = &c->routers[i].prefixes[k];
-
+		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++)
 			check_network(
-				conf, &c->routers[i], "prefixes", p, conf_misread(conf, &p->addr));
-		}
+				conf, c, &c->routers[i], "prefixes", &c->routers[i].prefixes[k]);
 		check_learn(conf, c, &c->routers[i]);
 	}
 	if (table_build(&t, c) < 0)

@@ -383,6 +383,11 @@ static void check_addresses(struct conf *conf, const struct mr_conf *c)
 	for (unsigned i = 0; i < c->n_has; i++) {
 		if (!conf_misread(conf, &c->has[i]) && !addr6_is_routable(&c->has[i]))
 			conf_error(conf, 0, "home_agents", "not a unicast routable address");
+		if (addr6_eq(&c->has[i], &c->hoa))
+			conf_error(conf, 0, "home_agents", "a home agent has our home address");
+		for (unsigned k = 0; k < i; k++)
+			if (!conf_misread(conf, &c->has[i]) && addr6_eq(&c->has[i], &c->has[k]))
+				conf_error(conf, 0, "home_agents", "the same one twice");
 		for (unsigned k = 0; k < c->n_networks; k++)
 			if (prefix6_has(&c->networks[k].prefix, &c->has[i]))
 				conf_error(conf, c->networks[k].line, "home_agents",

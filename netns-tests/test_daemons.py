@@ -238,6 +238,9 @@ TOGETHER = {
     "a known link of no uplink": ("nemo-mr", {"known_links": [
         {"uplink": "eth9", "router": "fe80::1", "mac": "02:00:00:00:00:01", "prefix": "2001:db8:b::/64"}]},
         "no uplink"),
+    "a home agent twice": ("nemo-mr", {"home_agents": ["2001:db8:1::1", "2001:db8:2::1", "2001:db8:1::1"]}, "twice"),
+    "a home agent that has our address": ("nemo-mr", {"home_agents": [HOA]}, "our home address"),
+    "a network with the home agent in it": ("nemo-ha", {"address": "2001:db8:d:1::9"}, "the home agent's address"),
     "a multicast home address": ("nemo-mr", {"home_address": "ff0e::1"}, "unicast"),
 }
 
@@ -259,6 +262,9 @@ def test_a_missing_file_and_a_syntax_error(program, tmp_path):
     path = conf_file(tmp_path, 'name = "x";\nname2 = ( 1, ;\n')
     done = run(program, "-t", "-c", path)
     assert done.returncode == 1 and f"{path}:2: " in done.stderr
+    outer = tmp_path / "outer.conf"
+    outer.write_text(f'\n\n@include "{path}"\n')  # the mistake is in the other file
+    assert f"{path}:2: " in run(program, "-t", "-c", str(outer)).stderr
 
 
 # --- start ---

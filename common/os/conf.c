@@ -1,6 +1,7 @@
 /* conf.c - libconfig does the syntax, the key table the rest.  Nothing stops at the first mistake
  * but a syntax error, after which libconfig has nothing to give. */
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libconfig.h>
@@ -125,6 +126,13 @@ static bool parse_prefix4(const char *s, struct prefix4 *out, char *why)
 	return false;
 }
 
+static bool has_control(const char *s)
+{
+	while (*s && !iscntrl((unsigned char)*s))
+		s++;
+	return *s;
+}
+
 /* One value written as a string; 'size' is the room for a CONF_STRING.  False: 'why' is filled. */
 static bool parse_text(const struct conf_key *k, enum conf_type type, size_t size, const char *s,
 	void *dst, char *why)
@@ -136,9 +144,11 @@ static bool parse_text(const struct conf_key *k, enum conf_type type, size_t siz
 			snprintf(why, WHY_SIZE, "is longer than %zu characters", size - 1);
 		else if (!*s && k->required)
 			snprintf(why, WHY_SIZE, "is empty");
+		else if (has_control(s)) /* it would end a line of the log, or move a cursor */
+			snprintf(why, WHY_SIZE, "has a control character in it");
 		else
 			memcpy(dst, s, strlen(s) + 1);
-		return strlen(s) < size && (*s || !k->required);
+		return strlen(s) < size && (*s || !k->required) && !has_control(s);
 	case CONF_ADDR6:
 	case CONF_ADDR6S:
 		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 address", s);
@@ -435,6 +445,7 @@ static void zero(const struct conf_key *keys, char *out)
 
 unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 {
+	const char *file = c->file;
 	char *text;
 	config_t cfg;
 
@@ -444,11 +455,14 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 	if (!text)
 		return c->n_errors;
 	config_init(&cfg);
-	if (config_read_string(&cfg, text))
+	if (config_read_string(&cfg, text)) {
 		read_group(c, keys, config_root_setting(&cfg), "", out);
-	else
+	} else {
+		c->file = config_error_file(&cfg) ? config_error_file(&cfg) : file; /* included */
 		conf_error(
 			c, (unsigned)config_error_line(&cfg), NULL, "%s", config_error_text(&cfg));
+		c->file = file;
+	}
 	config_destroy(&cfg);
 	free(text);
 	c->partial = c->n_errors > 0;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include "common/os/conf_text.h"
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* of UTF-8: some editors begin a file with it */
+
 static const char *skip_blank(const char *p) /* and comments */
 {
 	for (;;) {
@@ -43,7 +45,8 @@ static const char *skip_word(const char *p)
  * integers without the suffix L to 32 bits, and gives a string in a list the line of the token
  * after it.  So 'out' (room for twice 'in') gets the suffix where a number may need it, and
  * separators pulled up to the string they follow.  Line numbers stay.  Returns NULL, or the start
- * of a string that never ends: libconfig would blame the file's last line. */
+ * of a string that never ends (libconfig would blame the file's last line), or what is not ASCII
+ * where no string is (it would call that a syntax error, which the eye does not see). */
 static const char *mend(char *in, char *out)
 {
 	const char *p = in, *end;
@@ -52,7 +55,7 @@ static const char *mend(char *in, char *out)
 		end = skip_blank(p);
 		if (end == p)
 			end = *p == '"' ? skip_string(p) : skip_word(p);
-		if (!end)
+		if (!end || (unsigned char)*p > 127)
 			return p;
 		if (end == p)
 			end++;
@@ -92,7 +95,7 @@ char *conf_load(struct conf *c)
 {
 	FILE *f = fopen(c->file, "re");
 	char *text = NULL, *mended = NULL;
-	const char *open = NULL;
+	const char *bad = NULL;
 	size_t room = 0;
 	ssize_t n;
 
@@ -105,9 +108,12 @@ char *conf_load(struct conf *c)
 	else if (!(mended = calloc(2, n > 0 ? (size_t)n + 1 : 1)))
 		conf_error(c, 0, NULL, "%s", strerror(ENOMEM));
 	else if (n > 0)
-		open = mend(text, mended);
-	if (open) {
-		conf_error(c, line_of(text, open), NULL, "string without its closing quote");
+		bad = mend(text + (strncmp(text, BYTE_ORDER_MARK, 3) == 0 ? 3 : 0), mended);
+	if (bad) {
+		conf_error(c, line_of(text, bad), NULL, "%s",
+			*bad == '"' ? "string without its closing quote"
+				    : "a character outside of ASCII, and of a string: a "
+				      "typographic quote, dash or blank?");
 		free(mended);
 		mended = NULL;
 	}

@@ -386,9 +386,25 @@ static void syntax_errors_have_their_line(void **state)
 	check(ADDRESS "lifetime = 10\nlifetime = 20\n", "3: duplicate setting name\n");
 	check(ADDRESS "\nname = \"open\nlifetime = 5\n", "3: string without its closing quote\n");
 	check(ADDRESS "dns = [ \"::1\", 5 ]\n", "2: mismatched element type in array\n");
+	check(ADDRESS "name = \xe2\x80\x9cx\xe2\x80\x9d\nstrict = \"\n",
+		"2: a character outside of ASCII, and of a string: a typographic quote, dash or "
+		"blank?\n");
 	assert_int_equal(read_text(nul, sizeof(nul) - 1, &s), 1);
 	assert_string_equal(reported, " is not a text file: it has a zero octet\n");
 	conf_release(keys, &s);
+}
+
+static void what_is_not_ascii_has_its_places(void **state)
+{
+	static const char good[] = "\xef\xbb\xbf" ADDRESS "name = \"\xc3\xbc\" # \xc3\xbc\n";
+	struct site s;
+
+	(void)state;
+	assert_int_equal(read_text(good, sizeof(good) - 1, &s), 0);
+	assert_string_equal(s.name, "\xc3\xbc");
+	conf_release(keys, &s);
+	check(ADDRESS "name = \"a\\nb\"\n", "2: name: has a control character in it\n");
+	check(ADDRESS "name = \"a\x1b[31m\"\n", "2: name: has a control character in it\n");
 }
 
 static void a_file_that_cant_be_read(void **state)
@@ -483,6 +499,7 @@ int main(void)
 		cmocka_unit_test(list_elements_have_their_own_lines),
 		cmocka_unit_test(all_mistakes_come_at_once),
 		cmocka_unit_test(syntax_errors_have_their_line),
+		cmocka_unit_test(what_is_not_ascii_has_its_places),
 		cmocka_unit_test(a_file_that_cant_be_read),
 		cmocka_unit_test(callers_add_mistakes),
 		cmocka_unit_test(cut_and_broken_files_are_survived),
