@@ -152,7 +152,7 @@ $(B)/asan/promtool: $(B)/promtool
 	ln -sf ../promtool $@
 
 check-net: tools $(OUT)/promtool ## network tests in namespaces, on this kernel
-	$(PYTEST) $(if $(K),$(N:%=-n %),-n $(or $(N),6)) netns-tests --ignore=netns-tests/vm
+	$(PYTEST) $(if $(K),$(N:%=-n %),-n $(or $(N),4)) netns-tests --ignore=netns-tests/vm
 
 # What listens to strangers, a move, and the control protocol, by daemons with ASan and UBSan.
 SAN_PART := silence or malformed or no_whole or forged or key_port or strangers or connections_survive_a_move or \

@@ -82,9 +82,13 @@ def dealt_out(items, share, shares):
     groups = {}
     for item in items:
         groups.setdefault(shared(item), []).append(item)
+
+    def work(those):
+        return sum(not item.get_closest_marker("novm") for item in those)
+
     hands = [[] for _ in range(shares)]
-    for group in sorted(groups.values(), key=len, reverse=True):
-        min(hands, key=len).extend(group)
+    for group in sorted(groups.values(), key=work, reverse=True):
+        min(hands, key=work).extend(group)
     mine = set(hands[share])
     return [item for item in items if item in mine]
 

@@ -50,7 +50,7 @@ NEMOCTL = os.path.join(BUILD, "nemoctl")
 # Factor and KB by which a process may grow in the second part; in a short run its buffers still do.
 RSS_SLACK = (1.05, 512) if SECONDS >= 300 else (1.2, 1024)
 WATCHED_S = 0.4  # share of the time for the second part
-wait.PATIENCE = 6
+wait.PATIENCE = 2
 V4, XLAT4, HOST4 = "198.51.100.1", "198.51.100.2", "192.0.2.1"
 
 # What these events explain; anything else of level warn or err is a failure.

@@ -18,6 +18,8 @@ from lib.mipv6 import socket_in
 from lib.wait import wait_for
 from test_protection import HOA, HOA2, NET, PAIR, PSK, counters, key_file, packed
 
+pytestmark = pytest.mark.novm("TLS and its files decide, whatever the kernel")
+
 EC = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 
 
@@ -222,7 +224,6 @@ BAD_HELLOS = {
 }
 
 
-@pytest.mark.novm("the daemon reads what TLS gives it, whatever the kernel")
 def test_a_router_that_says_something_else_gets_no_keys(make_net, made):
     """With a good certificate; and what comes after a good hello is not looked at."""
     net = make_net(PAIR)

@@ -30,6 +30,9 @@ from lib.topo import Link, Node, Topology
 from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
 from lib.wait import PATIENCE, wait_for
 
+# What messages and keys decide; the kernel sees no more of it than in other tests.
+PROTOCOL = pytest.mark.novm("the protocol decides, whatever the kernel")
+
 HA, HOA, MNP, AGGREGATE = "2001:db8:ffff::1", "2001:db8:d::1", "2001:db8:d:1::/64", "2001:db8:d:"
 HOST, INNER, CLIENT = "2001:db8:d:1::2", "2001:db8:d:1::1", "2001:db8:c::2"
 MAC, IID = "02:00:00:00:00:01", "ff:fe00:1"
@@ -197,6 +200,7 @@ def test_l_is_set_where_the_home_address_has_the_link_local_one_s_identifier(awa
     assert bytes(a.site.wait_update("Binding Update").ip[s6.MIP6MH_BU])[8:10] == b"\xe4\x00"
 
 
+@PROTOCOL
 def test_implicit_mode_names_no_network(away):
     """RFC 3963 s5.2: R = 1 all the same."""
     a = away(mode="implicit").start().bound()
@@ -210,6 +214,7 @@ def windows(times, length_ns):
     return max(sum(1 for t in times if start <= t < start + length_ns) for start in times)
 
 
+@PROTOCOL
 def test_updates_are_repeated_with_doubling_waits_and_new_numbers(away):
     """RFC 6275 s11.8; 150 ms first, at most three in a second."""
     a = away(retransmit_ms=150)
@@ -247,6 +252,7 @@ def test_three_updates_in_a_second_are_the_most_over_all_moves(away):
     assert windows(times, 1000 * MS) <= 3, [t / MS for t in times]
 
 
+@PROTOCOL
 def test_a_binding_is_refreshed_before_it_ends(away):
     """The shortest lifetime, 4 s: the next update comes after half of it and before its end."""
     a = away(lifetime=4).start().bound()
@@ -262,6 +268,7 @@ def test_a_binding_is_refreshed_before_it_ends(away):
 # --- acknowledgements ---
 
 
+@PROTOCOL
 @pytest.mark.parametrize("status", [129, 133, 174])
 def test_a_refused_registration_is_tried_again_later(away, status):
     """RFC 6275 s11.7.3: not at once, and not never."""
@@ -279,6 +286,7 @@ def test_a_refused_registration_is_tried_again_later(away, status):
     assert updates[1].time - first.time > 1000 * MS
 
 
+@PROTOCOL
 @pytest.mark.parametrize("status", [134, 140, 141, 142, 143])
 def test_a_fatal_answer_stops_registration_until_the_operator_acts(away, status):
     """RFC 3963 s5.4, RFC 6275 s11.7.3 for 134."""
@@ -314,6 +322,7 @@ def test_refused_prefixes_are_withdrawn_by_the_operators_program(away, status, t
     wait_for(lambda: lines() == [f"withdraw {MNP} eth1", f"restore {MNP} eth1"], 3, lines)
 
 
+@PROTOCOL
 @pytest.mark.parametrize("status", [141, 142])
 def test_auto_mode_goes_from_explicit_to_implicit(away, status):
     """RFC 3963 s5.4.2."""
@@ -329,6 +338,7 @@ def test_auto_mode_goes_from_explicit_to_implicit(away, status):
     assert a.mr.status()["mode"] == "implicit"
 
 
+@PROTOCOL
 def test_status_135_is_answered_with_the_home_agents_next_number(away):
     """RFC 6275 s11.7.3: at once."""
     a = away()
@@ -370,6 +380,7 @@ def test_a_home_agent_without_network_mobility_is_left(away):
     assert a.mr.status()["state"] != "bound"
 
 
+@PROTOCOL
 def test_a_silent_home_agent_is_not_the_last(away):
     """Of two home agents the refusing one is followed by the other (131, RFC 6275 s11.4.1)."""
     other = "2001:db8:ffff::2"
@@ -418,6 +429,7 @@ def broken(packet):
     return packet
 
 
+@PROTOCOL
 def test_answers_that_are_not_for_this_update_are_ignored(away):
     """RFC 6275 s11.7.3, HOSTILE 13: one after the other, each counted, none believed."""
     a = away(retransmit_ms=8000)

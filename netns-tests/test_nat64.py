@@ -667,6 +667,7 @@ def test_explain(lab):
 
 
 @OURS
+@OURS
 def test_mappings_and_stats(lab):
     rows = lab.box.ask("mappings")
     assert {(r["ipv4"], r["ipv6"]) for r in rows if r["kind"] == "mapping"} == \

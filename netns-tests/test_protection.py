@@ -36,6 +36,9 @@ from lib.wait import PATIENCE, wait_for
 from test_returning import World
 from test_returning import topology as home_topology
 
+# What messages and keys decide; the kernel sees no more of it than in other tests.
+PROTOCOL = pytest.mark.novm("the protocol decides, whatever the kernel")
+
 HA, GATEWAY = "2001:db8:ffff::1", "2001:db8:ffff::fe"
 COA, COA2 = "2001:db8:a::2", "2001:db8:b::2"
 HOA, HOA2, STRANGER = "2001:db8:d::1", "2001:db8:d::2", "2001:db8:d::99"
@@ -238,6 +241,7 @@ def refused_and_silent(home, packet, counter):
     assert home.count(counter) == before + 1
 
 
+@PROTOCOL
 def test_nothing_forged_touches_a_live_binding(home):
     """HOSTILE inputs 7, 8, 9."""
     home.start()
@@ -291,6 +295,7 @@ def test_a_replay_after_a_restart_and_after_a_crash(home):
     assert home.status(auth_bu(8, stamp=home.asked)) == 0
 
 
+@PROTOCOL
 def test_a_replay_after_the_end_of_the_binding(home):
     """HOSTILE 8: nothing is left that its sequence number could be held against; the floor is."""
     home.start()
@@ -300,6 +305,7 @@ def test_a_replay_after_the_end_of_the_binding(home):
     assert home.status(last) == 144 and home.binding() is None
 
 
+@PROTOCOL
 def test_refused_updates_are_answered_five_times_a_second(home):
     home.start()
     got = home.answers(*[auth_bu(n, bend=-1) for n in range(10, 210)])
@@ -308,6 +314,7 @@ def test_refused_updates_are_answered_five_times_a_second(home):
     assert home.count("auth_failed") == 200
 
 
+@PROTOCOL
 def test_either_secret_is_taken_while_they_rotate(home):
     home.start()
     assert home.status(home.bu(2)) == 0
@@ -383,6 +390,7 @@ def test_router_and_home_agent_with_the_option(make_net, engine):
     assert not [b for b in ha.ask("bindings") if b["state"] == "bound"]
 
 
+@PROTOCOL
 def test_a_router_believes_no_answer_but_its_home_agents(make_net):
     """HOSTILE input 13: without option, of a wrong key, with another timestamp: ignored."""
     net = make_net(Topology(nodes=[Node("wire"), Node("mr", forward=True)], links=[
@@ -635,6 +643,7 @@ def test_a_peer_that_loses_its_counter(request, make_net):
     assert home.status(esp_bu(TO_HA, 1, 2)) == 135, "the update's own number is all there is"
 
 
+@PROTOCOL
 def test_tshark_opens_our_esp_with_the_keys(make_net):
     """Router and home agent with static ESP; the capture is decoded by someone else's code."""
     net = make_net(PAIR)
@@ -806,6 +815,7 @@ def test_clock_steps_hurt_no_binding(make_net):
         mr.stop(), ha.stop()
 
 
+@PROTOCOL
 def test_keys_are_replaced_in_time(make_net):
     """rekey_interval: messages go on meanwhile, none is lost for want of the right key."""
     net = make_net(PAIR)
@@ -818,6 +828,7 @@ def test_keys_are_replaced_in_time(make_net):
         assert count["esp_spi"] == count["esp_replay"] == count["esp_icv"] == count["key_failed"] == 0
 
 
+@PROTOCOL
 def test_a_restarted_home_agent_has_its_binding_back_at_the_next_heartbeat(make_net, request):
     """With "esp" its keys are gone, too: it says in clear that it knows nobody, the router makes new keys
     and registers.  So it takes a heartbeat's interval, not as many as may be missed."""
@@ -837,6 +848,7 @@ def test_a_restarted_home_agent_has_its_binding_back_at_the_next_heartbeat(make_
     assert not [e for e in mr.events.poll() if e["event"] == "mr.expired"]
 
 
+@PROTOCOL
 def test_a_home_agent_that_comes_back_late_has_its_binding_back_soon(make_net):
     """As above, but the router had given it up: neither its updates nor the exchange of keys wait out
     what they have doubled their waits to."""
@@ -854,6 +866,7 @@ def test_a_home_agent_that_comes_back_late_has_its_binding_back_soon(make_net):
     print(f"home agent away and back: bound again {time.monotonic() - begin:.1f} s after it was ready")
 
 
+@PROTOCOL
 def test_a_restarted_router_is_noticed_at_once(make_net):
     """It makes new keys and registers as soon as it has a link: nobody has to ask."""
     net = make_net(PAIR)
@@ -868,6 +881,7 @@ def test_a_restarted_router_is_noticed_at_once(make_net):
     assert counters(ha)["key_ok"] == 2
 
 
+@PROTOCOL
 def test_a_forged_binding_error_costs_a_key_exchange_at_most(make_net):
     """Anybody can say in clear that the home agent does not know us: bound all the time, no storm."""
     net = make_net(PAIR)
@@ -886,6 +900,7 @@ def test_a_forged_binding_error_costs_a_key_exchange_at_most(make_net):
     assert not [e for e in ha.events.poll() if e["event"] == "binding.closed"]
 
 
+@PROTOCOL
 @pytest.mark.parametrize("identity, secret, counter", [
     ("blue", bytes(32), "key_failed"), ("nobody", PSK, "key_failed"),
     ("green", bytes(32), "key_home_address")])
@@ -899,6 +914,7 @@ def test_no_keys_for_a_wrong_secret_or_another_s_home_address(make_net, identity
     assert ha.log().count("keys: exchange with a router has failed: ") == 1  # not one for each
 
 
+@PROTOCOL
 def test_a_router_tells_why_it_gets_no_keys(make_net):
     """The home agent is there, but has nothing to do with TLS."""
     net = make_net(PAIR)
@@ -954,6 +970,7 @@ def test_a_hello_may_name_four_identities(make_net, others, taken):
     assert not taken or record[5] == 2, "Server Hello"
 
 
+@PROTOCOL
 def test_the_key_port_survives_anything(make_net):
     """Octets that are no TLS, TLS 1.2, certificates, silence, two hundred at once: nothing comes of
     it, and a router has its keys all the same."""

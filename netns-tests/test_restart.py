@@ -160,6 +160,7 @@ def test_flush_takes_away_what_a_killed_one_left(pair):
     assert "ha.restored" not in pair.ha.log()
 
 
+@pytest.mark.novm("a file or keys decide, whatever the kernel")
 @pytest.mark.parametrize("how", ["torn", "something else"])
 def test_a_damaged_state_file_is_told_and_routers_register_anew(pair, how):
     """A power failure: what is readable is used, and the routers are told that it may be old."""
@@ -240,6 +241,7 @@ def test_a_reload_changes_what_has_changed_and_nothing_else(pair, how):
     assert pair.ha.ask("bindings") == [] and NET not in pair.net["ha"].out("ip -6 route")
 
 
+@pytest.mark.novm("a file or keys decide, whatever the kernel")
 @pytest.mark.parametrize("how", ["reload", "restart"])
 def test_another_secret_ends_the_keys_of_the_old_one(pair, tmp_path, how):
     """What a router has negotiated with a secret is worth no more than that."""
@@ -266,6 +268,7 @@ def test_another_secret_ends_the_keys_of_the_old_one(pair, tmp_path, how):
     wait_for(lambda: counters(pair.ha)["esp_ok"] > before, 40, "it is heard again")
 
 
+@pytest.mark.novm("a file or keys decide, whatever the kernel")
 def test_a_reload_that_is_wrong_changes_nothing_and_says_why(pair):
     before, conf = pair.binding(), pair.ha.conf
     for text, why in ((conf.replace('"red"', "7"), "tenant"), (conf + "nonsense", "syntax error"),

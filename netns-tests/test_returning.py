@@ -217,6 +217,7 @@ def test_coming_home_happens_in_the_right_order(make_world, way):
     assert not used, "the home address is not used before the update"
 
 
+@pytest.mark.novm("messages and keys decide, whatever the kernel")
 @pytest.mark.parametrize("protection, line", [("auth-option", "auth 256"), ("esp", "psk MR-1")])
 def test_a_protected_router_comes_home_and_leaves(make_net, protection, line):
     """The de-registration from the home address is protected like any update."""

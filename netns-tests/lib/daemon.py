@@ -11,7 +11,7 @@ import time
 
 from . import ROOT
 from .topo import stop
-from .wait import PATIENCE, Timeout, wait_for
+from .wait import PATIENCE, SLACK, Timeout, wait_for
 
 PROTECTED = ("nemo-ha", "nemo-mr")  # daemons whose signalling is protected, or not
 BUILD = os.environ.get("NEMO_BUILD", os.path.join(ROOT, "build"))
@@ -50,7 +50,7 @@ class ControlError(Exception):
     """The daemon answered "ok": false."""
 
 
-def ask(path, cmd, timeout=5, **fields):
+def ask(path, cmd, timeout=20, **fields):
     """One command over a control socket; returns "data" of the answer."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(timeout)
@@ -106,7 +106,7 @@ class Events:
         self.at = len(self.poll())
 
     def wait(self, name, timeout=10, **fields):
-        timeout *= PATIENCE
+        timeout *= PATIENCE * SLACK
         deadline = time.monotonic() + timeout
         while True:
             while self.at < len(self.seen):
@@ -180,7 +180,7 @@ class Daemon:
         self.events = Events(self.control)
         return self
 
-    def ask(self, cmd, timeout=5, **fields):
+    def ask(self, cmd, timeout=20, **fields):
         return ask(self.control, cmd, timeout, **fields)
 
     def status(self):

@@ -131,10 +131,13 @@ systemctl restart nemo-nat64
 [[ $(device) == "$before" ]] || fail "a restart took the translator's device: $before, $(device)"
 ok "killed and restarted, the translator has kept its device"
 
+since=$(nemoctl --json ha bindings | grep -o '"registered_s": *[0-9]*')
 check "upgrade" dpkg -i /root/debs/*.deb
 wait_for 60 eval '[[ $(state nemo-ha) == active && $(state nemo-mr) == active ]] && bound' ||
 	fail "not bound after an upgrade"
 [[ $(device) == "$before" ]] || fail "the upgrade took the translator's device: $before, $(device)"
+now=$(nemoctl --json ha bindings | grep -o '"registered_s": *[0-9]*')
+[[ $since ]] && ((${now##*:} >= ${since##*:})) || fail "the upgrade lost the binding: $since, $now"
 [[ -e /etc/nemo/nemo-ha.conf && -e /etc/nemo/keys/blue.keys ]] || fail "the upgrade took the configuration"
 ok "bound after the upgrade"
 

@@ -56,6 +56,11 @@ def files_of(root):
     return {p for p in found if "nemo" in p}
 
 
+def test_debugging_symbols_have_packages_of_their_own():
+    found = {n.partition("_")[0] for n in os.listdir(DEB) if "dbgsym" in n}
+    assert found == {p + "-dbgsym" for p in PACKAGES}
+
+
 def test_lintian_finds_nothing():
     (changes,) = [os.path.join(DEB, n) for n in os.listdir(DEB) if n.endswith(".changes")]
     done = subprocess.run(
@@ -75,6 +80,7 @@ def test_packages_come_and_go_in_a_fresh_root(root):
         assert f"etc/systemd/system/multi-user.target.wants/{d}.service" in there
         assert {f"usr/share/man/man8/{d}.8.gz", f"usr/share/man/man5/{d}.conf.5.gz"} <= there
         assert list((root / "usr/share/doc" / d / "examples").iterdir())
+    assert {"libvirt", "qemu"} <= {p.name for p in (root / "usr/share/doc/nemoctl/examples").iterdir()}
     assert "etc/systemd/system/multi-user.target.wants/nemo-metrics.service" not in there
     passwd = (root / "etc/passwd").read_text()
     assert re.search(r"^nemo:.*nologin$", passwd, re.M) and re.search(r"^nemo-metrics:", passwd, re.M)
