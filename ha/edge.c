@@ -309,7 +309,7 @@ static int open_protection(struct ha_edge *e)
 
 static int open_signalling(struct ha_edge *e)
 {
-	enum sig_mode mode = e->engine == &tunnel_ip6tnl ? SIG_PACKET : SIG_BPF;
+	enum sig_mode mode = e->engine == &tunnel_ip6tnl ? SIG_PACKET : SIG_BPF_HA;
 	char why[256] = "";
 	int r = mhio_open(&e->io, mode, e->event, on_message, e, why);
 

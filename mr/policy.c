@@ -10,9 +10,10 @@
 #define PRIO_UPLINK   1000
 #define PRIO_FORGED   1005
 #define PRIO_INSIDE   1010
+#define PRIO_NETWORK  1011 /* each packet of the networks passes the rules before it */
 #define PRIO_HOME     1012
 #define PRIO_OUTER    1015
-#define PRIO_TUNNEL   1020
+#define PRIO_ERRORS   1020
 #define PRIO_SPOOFED  1030
 #define MAIN_TABLE    254
 #define METRIC_KERNEL 256 /* of prefixes on a link */
@@ -61,14 +62,14 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 	for (unsigned i = 0; i < c->n_has; i++)
 		own(add(rules, PRIO_OUTER, MAIN_TABLE))->to = prefix6_host(&c->has[i]);
 	own(add(rules, PRIO_HOME, f->table))->from = prefix6_host(&c->hoa);
-	own(add(rules, PRIO_TUNNEL, f->table))->mark = TUNNEL_MARK;
+	own(add(rules, PRIO_ERRORS, f->table))->mark = TUNNEL_MARK;
 	for (unsigned i = 0; i < c->n_networks; i++) {
 		*add(rules, PRIO_FORGED, 0) = forged_rule(c->networks[i].interface, &c->hoa);
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
 	}
 	for (unsigned i = 0; (p = mr_behind(c, i)); i++) {
 		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = *p;
-		add(rules, PRIO_TUNNEL, f->table)->from = *p;
+		add(rules, PRIO_NETWORK, f->table)->from = *p;
 	}
 }
 

@@ -6,10 +6,10 @@
  *     from a mobile network's interface, source
  *       an address of this router                -> dropped: forged
  *     to a mobile network                        -> main table; unreachable if the link is down
- *     own, from the home address                 -> table of the tunnel; unreachable without one
- *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
  *     from a mobile network                      -> table of the tunnel; unreachable without one
  *     to and from what is announced behind the mobile networks: as these two
+ *     own, from the home address                 -> table of the tunnel; unreachable without one
+ *     own, to a home agent or from a care-of one -> main table: signalling, the tunnel itself
  *     own ICMPv6 errors about tunnelled packets  -> table of the tunnel: they quote those packets
  *     from a mobile network's interface, else    -> dropped: spoofed source
  *

@@ -15,6 +15,13 @@
 
 #define PATH_SIZE 128 /* "routers[12].prefixes[3]" */
 #define WHY_SIZE  512
+#define MAX_KEYS  64 /* of one group */
+
+struct at { /* where in the file; as text only for a mistake */
+	const struct at *up;
+	const char *name; /* NULL: element 'i' of a list */
+	unsigned i;
+};
 
 static void tell(struct conf *c, unsigned line, const char *key, const char *sort, const char *fmt,
 	va_list ap)
@@ -49,6 +56,22 @@ void conf_warn(struct conf *c, unsigned line, const char *key, const char *fmt, 
 	va_start(ap, fmt);
 	tell(c, line, key, "warning: ", fmt, ap);
 	va_end(ap);
+}
+
+static const char *path_of(const struct at *at, char buf[PATH_SIZE])
+{
+	size_t n;
+
+	if (at->up)
+		path_of(at->up, buf);
+	else
+		*buf = '\0';
+	n = strlen(buf);
+	if (at->name)
+		snprintf(buf + n, PATH_SIZE - n, "%s%s", n ? "." : "", at->name);
+	else
+		snprintf(buf + n, PATH_SIZE - n, "[%u]", at->i);
+	return buf;
 }
 
 /* --- values --- */
@@ -246,40 +269,43 @@ static const char *setting_type(const config_setting_t *s)
 }
 
 static void wrong_type(
-	struct conf *c, const config_setting_t *s, const char *path, const char *want)
+	struct conf *c, const config_setting_t *s, const struct at *at, const char *want)
 {
-	conf_error(c, config_setting_source_line(s), path, "must be %s, not %s", want,
+	char path[PATH_SIZE];
+
+	conf_error(c, config_setting_source_line(s), path_of(at, path), "must be %s, not %s", want,
 		setting_type(s));
 }
 
 static void read_scalar(struct conf *c, const struct conf_key *k, size_t size,
-	const config_setting_t *s, const char *path, void *dst)
+	const config_setting_t *s, const struct at *at, void *dst)
 {
 	int type = config_setting_type(s);
 	unsigned line = config_setting_source_line(s);
-	char why[WHY_SIZE];
+	char why[WHY_SIZE], path[PATH_SIZE];
 	long long n;
 
 	if (k->type == CONF_BOOL) {
 		if (type == CONFIG_TYPE_BOOL)
 			*(bool *)dst = config_setting_get_bool(s);
 		else
-			wrong_type(c, s, path, "true or false");
+			wrong_type(c, s, at, "true or false");
 	} else if (k->type == CONF_UINT) {
 		if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64) {
-			wrong_type(c, s, path, "a whole number");
+			wrong_type(c, s, at, "a whole number");
 			return;
 		}
 		n = config_setting_get_int64(s);
 		if (n < 0 || (uint64_t)n < k->min || (uint64_t)n > uint_max(k))
-			conf_error(c, line, path, "is out of range, must be %" PRIu64 "..%" PRIu64,
-				k->min, uint_max(k));
+			conf_error(c, line, path_of(at, path),
+				"is out of range, must be %" PRIu64 "..%" PRIu64, k->min,
+				uint_max(k));
 		else
 			*(unsigned *)dst = (unsigned)n;
 	} else if (type != CONFIG_TYPE_STRING) {
-		wrong_type(c, s, path, "a string");
+		wrong_type(c, s, at, "a string");
 	} else if (!parse_text(k, k->type, size, config_setting_get_string(s), dst, why)) {
-		conf_error(c, line, path, "%s", why);
+		conf_error(c, line, path_of(at, path), "%s", why);
 	}
 }
 
@@ -312,10 +338,13 @@ static unsigned distance(const char *a, const char *b) /* Levenshtein's */
 }
 
 static void unknown_key(
-	struct conf *c, const struct conf_key *keys, const config_setting_t *s, const char *path)
+	struct conf *c, const struct conf_key *keys, const config_setting_t *s, const struct at *up)
 {
 	const char *name = config_setting_name(s), *nearest = NULL;
 	unsigned best = (unsigned)strlen(name) / 3 + 2; /* further off it would only mislead */
+	char path[PATH_SIZE];
+
+	path_of(&(struct at){.up = up, .name = name}, path);
 
 	for (const struct conf_key *k = keys; k->name; k++) {
 		unsigned d = is_line_key(k) ? UINT_MAX : distance(name, k->name);
@@ -333,84 +362,90 @@ static void unknown_key(
 }
 
 static void read_group(struct conf *, const struct conf_key *, const config_setting_t *group,
-	const char *path, char *out);
+	const struct at *, char *out);
 
 static void read_list(struct conf *c, const struct conf_key *k, const config_setting_t *s,
-	const char *path, char *out)
+	const struct at *at, char *out)
 {
 	unsigned n = (unsigned)config_setting_length(s), line = config_setting_source_line(s);
-	char elem_path[PATH_SIZE + 16], *elems;
+	char path[PATH_SIZE], *elems;
 
 	if (!config_setting_is_list(s) && !config_setting_is_array(s)) {
-		wrong_type(c, s, path, "a list ( ... )");
+		wrong_type(c, s, at, "a list ( ... )");
 		return;
 	}
 	if (k->required && n == 0)
-		conf_error(c, line, path, "is empty, needs at least one element");
+		conf_error(c, line, path_of(at, path), "is empty, needs at least one element");
 	if (k->max && n > k->max) {
-		conf_error(c, line, path, "has %u elements, at most %" PRIu64 " are allowed", n,
-			k->max);
+		conf_error(c, line, path_of(at, path),
+			"has %u elements, at most %" PRIu64 " are allowed", n, k->max);
 		return;
 	}
 	elems = n ? calloc(n, k->elem_size) : NULL;
 	if (n && !elems) {
-		conf_error(c, line, path, "%s", strerror(ENOMEM));
+		conf_error(c, line, path_of(at, path), "%s", strerror(ENOMEM));
 		return;
 	}
 	memcpy(out + k->off, &elems, sizeof(elems));
 	*(unsigned *)(out + k->n_off) = n;
 	for (unsigned i = 0; i < n; i++) {
 		const config_setting_t *e = config_setting_get_elem(s, i);
+		const struct at elem = {.up = at, .i = i};
 		char *dst = elems + i * k->elem_size;
 
-		snprintf(elem_path, sizeof(elem_path), "%s[%u]", path, i);
 		if (k->type != CONF_GROUPS)
-			read_scalar(c, k, k->elem_size, e, elem_path, dst);
+			read_scalar(c, k, k->elem_size, e, &elem, dst);
 		else if (config_setting_is_group(e))
-			read_group(c, k->sub, e, elem_path, dst);
+			read_group(c, k->sub, e, &elem, dst);
 		else
-			wrong_type(c, e, elem_path, "a group { ... }");
+			wrong_type(c, e, &elem, "a group { ... }");
 	}
 }
 
-static const char *join(const char *path, const char *name, char *buf)
+/* Which setting is of which key. */
+static void find_settings(struct conf *c, const struct conf_key *keys,
+	const config_setting_t *group, const struct at *up, const config_setting_t *found[MAX_KEYS])
 {
-	snprintf(buf, PATH_SIZE, "%s%s%s", path, *path ? "." : "", name);
-	return buf;
-}
-
-static void read_group(struct conf *c, const struct conf_key *keys, const config_setting_t *group,
-	const char *path, char *out)
-{
-	unsigned line = config_setting_source_line(group);
-	char buf[PATH_SIZE];
-
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		const struct conf_key *k = keys;
 
 		while (k->name && (is_line_key(k) || strcmp(k->name, config_setting_name(s)) != 0))
 			k++;
-		if (!k->name)
-			unknown_key(c, keys, s, join(path, config_setting_name(s), buf));
+		if (!k->name) {
+			unknown_key(c, keys, s, up);
+			continue;
+		}
+		assert(k - keys < MAX_KEYS);
+		found[k - keys] = s;
 	}
-	for (const struct conf_key *k = keys; k->name; k++) {
-		const config_setting_t *s = config_setting_get_member(group, k->name);
+}
 
-		join(path, k->name, buf);
+static void read_group(struct conf *c, const struct conf_key *keys, const config_setting_t *group,
+	const struct at *up, char *out)
+{
+	const config_setting_t *found[MAX_KEYS] = {0};
+	unsigned line = config_setting_source_line(group);
+	char path[PATH_SIZE];
+
+	find_settings(c, keys, group, up, found);
+	for (const struct conf_key *k = keys; k->name; k++) {
+		const config_setting_t *s = found[k - keys];
+		const struct at at = {.up = up, .name = k->name};
+
 		if (is_line_key(k)) {
 			*(unsigned *)(out + k->off) = line;
 			continue;
 		}
 		set_default(k, out + k->off);
 		if (!s && k->required)
-			conf_error(c, line, buf, "is required and missing");
+			conf_error(c, line, path_of(&at, path), "is required and missing");
 		else if (!s && is_list(k->type))
 			set_default_list(k, out);
 		else if (is_list(k->type))
-			read_list(c, k, s, buf, out);
+			read_list(c, k, s, &at, out);
 		else if (s)
-			read_scalar(c, k, k->size, s, buf, out + k->off);
+			read_scalar(c, k, k->size, s, &at, out + k->off);
 	}
 }
 
@@ -456,7 +491,7 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 		return c->n_errors;
 	config_init(&cfg);
 	if (config_read_string(&cfg, text)) {
-		read_group(c, keys, config_root_setting(&cfg), "", out);
+		read_group(c, keys, config_root_setting(&cfg), NULL, out);
 	} else {
 		c->file = config_error_file(&cfg) ? config_error_file(&cfg) : file; /* included */
 		conf_error(
@@ -549,7 +584,7 @@ static void range_text(const struct conf_key *k, char *buf, size_t size)
 }
 
 /* Prints the rows, or with 'f' NULL only finds the columns' widths. */
-static void help_rows(FILE *f, const struct conf_key *keys, const char *path, int width[N_COLS])
+static void help_rows(FILE *f, const struct conf_key *keys, const struct at *up, int width[N_COLS])
 {
 	static const char *const types[] = {
 		[CONF_STRING] = "string",
@@ -569,11 +604,12 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 	};
 
 	for (const struct conf_key *k = keys; k->name; k++) {
-		char key[PATH_SIZE], range[WHY_SIZE], sub[PATH_SIZE + 2];
+		char key[PATH_SIZE], range[WHY_SIZE], sub[PATH_SIZE];
+		const struct at at = {.up = up, .name = k->name}, below = {.up = up, .name = sub};
 		const char *def = k->required ? "required" : k->def ? k->def : "-";
 		bool is_long = strlen(def) > 30; /* it would push the meanings off the screen */
 		const char *cols[N_COLS] = {
-			join(path, k->name, key), types[k->type], is_long ? "as told" : def, range};
+			path_of(&at, key), types[k->type], is_long ? "as told" : def, range};
 
 		if (is_line_key(k))
 			continue;
@@ -586,9 +622,9 @@ static void help_rows(FILE *f, const struct conf_key *keys, const char *path, in
 				cols[1], width[2], cols[2], width[3], cols[3],
 				k->help ? k->help : "", is_long ? "; default: " : "",
 				is_long ? def : "");
-		snprintf(sub, sizeof(sub), "%s[]", key);
+		snprintf(sub, sizeof(sub), "%s[]", k->name);
 		if (k->type == CONF_GROUPS)
-			help_rows(f, k->sub, sub, width);
+			help_rows(f, k->sub, &below, width);
 	}
 }
 
@@ -596,8 +632,8 @@ void conf_help(const struct conf_key *keys)
 {
 	int width[N_COLS] = {3, 4, 7, 5};
 
-	help_rows(NULL, keys, "", width);
+	help_rows(NULL, keys, NULL, width);
 	printf("%-*s  %-*s  %-*s  %-*s  %s\n", width[0], "KEY", width[1], "TYPE", width[2],
 		"DEFAULT", width[3], "RANGE", "MEANING");
-	help_rows(stdout, keys, "", width);
+	help_rows(stdout, keys, NULL, width);
 }

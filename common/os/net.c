@@ -134,13 +134,12 @@ static void on_neigh(struct nl_object *o, void *arg)
 }
 
 /* False if it is none of the main table, or ours. */
-/* Is it in this table, and ours or not? */
-static bool route_dst(struct rtnl_route *r, uint32_t table, bool ours, struct prefix6 *dst)
+static bool route_dst(struct rtnl_route *r, struct prefix6 *dst)
 {
 	struct nl_addr *a = rtnl_route_get_dst(r);
 
-	if (rtnl_route_get_family(r) != AF_INET6 || rtnl_route_get_table(r) != table ||
-		(rtnl_route_get_protocol(r) == NET_PROTO) != ours)
+	if (rtnl_route_get_family(r) != AF_INET6 || rtnl_route_get_table(r) != RT_TABLE_MAIN ||
+		rtnl_route_get_protocol(r) == NET_PROTO)
 		return false;
 	*dst = (struct prefix6){.len = a ? (uint8_t)nl_addr_get_prefixlen(a) : 0};
 	return !a || nl_addr_get_len(a) == 0 || addr6_get(&dst->addr, a);
@@ -153,7 +152,7 @@ static void on_route(struct nl_object *o, void *arg)
 	struct in6_addr via = IN6ADDR_ANY_INIT;
 	struct prefix6 dst;
 
-	if (!net->on.route || !route_dst(r, RT_TABLE_MAIN, false, &dst))
+	if (!net->on.route || !route_dst(r, &dst))
 		return;
 	if (rtnl_route_get_nnexthops(r) == 1)
 		addr6_get(&via, rtnl_route_nh_get_gateway(rtnl_route_nexthop_n(r, 0)));
@@ -534,25 +533,33 @@ struct routes { /* who asked for them */
 	void *arg;
 };
 
-static void on_listed(struct nl_object *o, void *arg)
+/* libnl's object of a route takes ten times as long, and a home agent starts with 10^5 of them. */
+static int on_listed(struct nl_msg *msg, void *arg)
 {
-	struct rtnl_route *r = (struct rtnl_route *)o;
-	const struct routes *want = arg;
-	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(r) == 1 ? rtnl_route_nexthop_n(r, 0)
-								    : NULL;
-	struct prefix6 dst;
+	static const struct nla_policy policy[RTA_MAX + 1] = {
+		[RTA_DST] = {.minlen = sizeof(struct in6_addr)},
+		[RTA_GATEWAY] = {.minlen = sizeof(struct in6_addr)},
+		[RTA_TABLE] = {.type = NLA_U32},
+		[RTA_OIF] = {.type = NLA_U32}, /* missing if there are several */
+	};
+	const struct rtmsg *rtm = nlmsg_data(nlmsg_hdr(msg));
+	struct prefix6 dst = {.len = rtm->rtm_dst_len};
 	struct in6_addr via = IN6ADDR_ANY_INIT;
+	const struct routes *want = arg;
+	struct nlattr *tb[RTA_MAX + 1];
 
-	if (hop && rtnl_route_get_type(r) == RTN_UNICAST &&
-		route_dst(r, want->table, want->ours, &dst) &&
-		(unsigned)rtnl_route_nh_get_ifindex(hop) == want->oif &&
-		(addr6_get(&via, rtnl_route_nh_get_gateway(hop)) || want->ours))
-		want->fn(want->arg, &dst, &via);
-}
-
-static int on_listed_message(struct nl_msg *msg, void *arg)
-{
-	nl_msg_parse(msg, on_listed, arg);
+	if (nlmsg_hdr(msg)->nlmsg_type != RTM_NEWROUTE ||
+		nlmsg_parse(nlmsg_hdr(msg), sizeof(*rtm), tb, RTA_MAX, policy) < 0 ||
+		rtm->rtm_family != AF_INET6 || rtm->rtm_type != RTN_UNICAST ||
+		(rtm->rtm_protocol == NET_PROTO) != want->ours || !tb[RTA_OIF] ||
+		nla_get_u32(tb[RTA_OIF]) != want->oif || (!tb[RTA_GATEWAY] && !want->ours) ||
+		(tb[RTA_TABLE] ? nla_get_u32(tb[RTA_TABLE]) : rtm->rtm_table) != want->table)
+		return NL_OK;
+	if (tb[RTA_DST])
+		nla_memcpy(&dst.addr, tb[RTA_DST], sizeof(dst.addr));
+	if (tb[RTA_GATEWAY])
+		nla_memcpy(&via, tb[RTA_GATEWAY], sizeof(via));
+	want->fn(want->arg, &dst, &via);
 	return NL_OK;
 }
 
@@ -584,7 +591,7 @@ static int list_routes(struct net *net, struct routes *want)
 	int e = sock_open(net, &s);
 
 	if (e >= 0) {
-		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed_message, want);
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed, want);
 		e = ask_routes(s, want->table, want->oif);
 	}
 	if (e >= 0)

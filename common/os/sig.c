@@ -121,16 +121,22 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-static int bpf_open(struct sig *sig)
+static int bpf_open(struct sig *sig, bool ha)
 {
 	int rc;
 
 	libbpf_set_print(quiet);
-	sig->bpf = sig_bpf__open_and_load();
+	sig->bpf = sig_bpf__open();
 	if (!sig->bpf)
 		return -errno;
-	rc = ring_open(sig, &sig->ring, sig->bpf->maps.ring, SD_EVENT_PRIORITY_NORMAL);
-	return rc < 0 ? rc : ring_open(sig, &sig->crowd, sig->bpf->maps.crowd, CROWD);
+	if (!ha) { /* the least that the kernel makes */
+		bpf_map__set_max_entries(sig->bpf->maps.crowd, (uint32_t)getpagesize());
+		bpf_map__set_max_entries(sig->bpf->maps.homes, 1);
+	}
+	rc = sig_bpf__load(sig->bpf);
+	if (rc >= 0)
+		rc = ring_open(sig, &sig->ring, sig->bpf->maps.ring, SD_EVENT_PRIORITY_NORMAL);
+	return rc < 0 || !ha ? rc : ring_open(sig, &sig->crowd, sig->bpf->maps.crowd, CROWD);
 }
 
 static int bpf_attach(struct sig *sig, struct link *link)
@@ -386,7 +392,7 @@ int sig_open(
 		snprintf(why, WHY_SIZE, "out of memory");
 		return -ENOMEM;
 	}
-	sig->mode = mode;
+	sig->mode = mode == SIG_PACKET ? SIG_PACKET : SIG_BPF;
 	sig->event = event;
 	sig->rx = rx;
 	sig->arg = arg;
@@ -394,7 +400,7 @@ int sig_open(
 	if (sig->send_fd < 0)
 		rc = -errno;
 	else
-		rc = mode == SIG_BPF ? bpf_open(sig) : packet_open(sig, why);
+		rc = mode == SIG_PACKET ? packet_open(sig, why) : bpf_open(sig, mode == SIG_BPF_HA);
 	if (rc < 0) {
 		if (!*why)
 			snprintf(why, WHY_SIZE, "signalling capture: %s", strerror(-rc));

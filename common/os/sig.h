@@ -16,6 +16,7 @@ typedef void sig_rx_fn(void *arg, const void *pkt, size_t size, unsigned ifindex
 
 enum sig_mode {
 	SIG_BPF,    /* tc program + ring buffer; the kernel never sees the packet */
+	SIG_BPF_HA, /* the same with a second ring, for sig_home_put() */
 	SIG_PACKET, /* AF_PACKET socket, and an nftables rule that hides the packet from the kernel
 		     */
 };

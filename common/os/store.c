@@ -41,10 +41,11 @@ struct record { /* host order: the file stays on its host */
 _Static_assert(HEAD == 48 && sizeof(struct record) == SECTOR, "slots");
 _Static_assert(sizeof(struct header) == SECTOR, "header");
 
-struct place { /* of a record */
-	uint8_t key[40];
-	off_t at;
+#define KEY_SIZE 33 /* octets of record.key that are not always zero */
+struct place {      /* of a record; a home agent has very many */
+	uint8_t key[KEY_SIZE];
 	uint16_t slot;
+	uint32_t at; /* in the file, in units of MIN_SLOT */
 	UT_hash_handle hh;
 };
 
@@ -75,7 +76,7 @@ static struct place *find(const struct store *s, const struct record *r)
 {
 	struct place *p;
 
-	HASH_FIND(hh, s->all, &r->key, sizeof(r->key), p);
+	HASH_FIND(hh, s->all, &r->key, KEY_SIZE, p);
 	return p;
 }
 
@@ -86,10 +87,15 @@ static struct place *add(struct store *s, const struct record *r, off_t at)
 	if (!p)
 		return NULL;
 	memcpy(p->key, &r->key, sizeof(p->key));
-	p->at = at;
+	p->at = (uint32_t)(at / MIN_SLOT);
 	p->slot = r->slot;
 	HASH_ADD(hh, s->all, key, sizeof(p->key), p);
 	return p;
+}
+
+static off_t where(const struct place *p)
+{
+	return (off_t)p->at * MIN_SLOT;
 }
 
 static int write_at(int fd, const void *p, size_t size, off_t at)
@@ -168,6 +174,7 @@ static int read_all(struct store *s, bool *torn)
 static int read_file(struct store *s, enum store_state *state)
 {
 	bool torn = false, known;
+	struct header before;
 	struct stat st;
 	char boot[36];
 	ssize_t n = pread(s->fd, &s->head, sizeof(s->head), 0);
@@ -177,6 +184,7 @@ static int read_file(struct store *s, enum store_state *state)
 		return -errno;
 	if (n > 0 && (n != sizeof(s->head) || memcmp(s->head.magic, MAGIC, 8) != 0))
 		return -EBADMSG;
+	before = s->head;
 	read_boot_id(boot);
 	s->same_boot = memcmp(s->head.boot, boot, 36) == 0;
 	known = s->head.inode == st.st_ino && (s->head.clean[0] == 1 || s->same_boot);
@@ -189,8 +197,10 @@ static int read_file(struct store *s, enum store_state *state)
 	memcpy(s->head.boot, boot, 36);
 	memset(s->head.clean, 0, sizeof(s->head.clean));
 	s->head.inode = st.st_ino;
-	if (r == 0)
-		r = write_at(s->fd, &s->head, sizeof(s->head), 0);
+	/* After a crash it is so already, and records on their way to the disk need no waiting for. */
+	if (r < 0 || (n && !torn && memcmp(&before, &s->head, sizeof(before)) == 0))
+		return r;
+	r = write_at(s->fd, &s->head, sizeof(s->head), 0);
 	return r == 0 && fdatasync(s->fd) < 0 ? -errno : r;
 }
 
@@ -261,7 +271,7 @@ int store_open(struct store **out, const char *path, bool tmpfs, enum store_stat
 
 static bool load(const struct store *s, const struct place *p, struct record *r)
 {
-	return pread(s->fd, r, p->slot, p->at) == p->slot && r->slot == p->slot &&
+	return pread(s->fd, r, p->slot, where(p)) == p->slot && r->slot == p->slot &&
 	       r->size <= r->slot - HEAD && sum_of(r) == r->sum;
 }
 
@@ -317,7 +327,7 @@ static int put(struct store *s, const struct store_key *k, const void *value, si
 	if (size)
 		memcpy(r.value, value, size);
 	r.sum = sum_of(&r);
-	rc = write_at(s->fd, &r, p->slot, p->at);
+	rc = write_at(s->fd, &r, p->slot, where(p));
 	explicit_bzero(&r, sizeof(r));
 	return rc == 0 && how == STORE_SYNC && fdatasync(s->fd) < 0 ? -errno : rc;
 }

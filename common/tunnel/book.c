@@ -173,16 +173,36 @@ static void ref_put(struct book *b, const struct key *key, const struct entry *e
 	free(ref);
 }
 
+static unsigned n_outer(const struct entry *e)
+{
+	return ip6_is_any(&e->info.old_local) ? 2 : 4;
+}
+
+/* All keys of a tunnel: its addresses and their pairs, then keys[].  The former are made each time:
+ * a home agent has very many tunnels. */
+static struct key key_at(const struct entry *e, unsigned i)
+{
+	const struct ip6 *local = i < 2 ? &e->info.local : &e->info.old_local;
+
+	if (i >= n_outer(e))
+		return e->keys[i - n_outer(e)];
+	return i % 2 ? key_pair(local, &e->info.remote) : key_local(local);
+}
+
 static void put_keys(struct book *b, const struct entry *e, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		ref_put(b, &e->keys[i], e);
+	for (unsigned i = 0; i < n; i++) {
+		struct key key = key_at(e, i);
+
+		ref_put(b, &key, e);
+	}
 }
 
 int book_hold(struct book *b, const struct entry *e)
 {
-	for (unsigned i = 0; i < e->n_keys; i++) {
-		int rc = ref_get(b, &e->keys[i], e);
+	for (unsigned i = 0; i < n_outer(e) + e->n_keys; i++) {
+		struct key key = key_at(e, i);
+		int rc = ref_get(b, &key, e);
 
 		if (rc < 0) {
 			put_keys(b, e, i);
@@ -194,7 +214,7 @@ int book_hold(struct book *b, const struct entry *e)
 
 void book_release(struct book *b, const struct entry *e)
 {
-	put_keys(b, e, e->n_keys);
+	put_keys(b, e, n_outer(e) + e->n_keys);
 }
 
 /* --- tunnels --- */
@@ -217,17 +237,11 @@ struct entry *book_number(const struct book *b, uint32_t number)
 
 struct entry *entry_new(const struct map_info *info, uint32_t number, unsigned room)
 {
-	struct entry *e = calloc(1, sizeof(*e) + (BOOK_OUTER_KEYS + room) * sizeof(e->keys[0]));
+	struct entry *e = calloc(1, sizeof(*e) + room * sizeof(e->keys[0]));
 
-	if (!e)
-		return NULL;
-	e->info = *info;
-	e->number = number;
-	e->keys[e->n_keys++] = key_local(&info->local);
-	e->keys[e->n_keys++] = key_pair(&info->local, &info->remote);
-	if (!ip6_is_any(&info->old_local)) {
-		e->keys[e->n_keys++] = key_local(&info->old_local);
-		e->keys[e->n_keys++] = key_pair(&info->old_local, &info->remote);
+	if (e) {
+		e->info = *info;
+		e->number = number;
 	}
 	return e;
 }

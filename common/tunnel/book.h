@@ -5,8 +5,6 @@
 #include "common/tunnel/bpf/maps.h"
 #include "common/tunnel/tunnel.h"
 
-#define BOOK_OUTER_KEYS 4 /* at most, per tunnel */
-
 enum key_table {
 	KEY_LOCALS,
 	KEY_PAIRS,
@@ -42,7 +40,7 @@ struct entry { /* one tunnel */
 	bool incomplete; /* the engine's: taken over from an earlier run, but not all was there */
 	enum key_table slow; /* the engine's: KEY_LARGE, KEY_ALL, else nothing goes by user space */
 	UT_hash_handle hh, numbered;
-	unsigned n_keys;
+	unsigned n_keys; /* without those of 'info': its addresses and their pairs */
 	struct key keys[];
 };
 
@@ -76,12 +74,12 @@ bool book_local(const struct book *, const struct in6_addr *addr); /* one of KEY
 /* Number of the path to 'remote', the same for all tunnels that want it (KEY_REMOTES). */
 uint32_t book_path(struct book *, const struct ip6 *remote);
 struct key key_remote(const struct ip6 *remote);
-/* A tunnel that is not yet in the book, without prefixes, with 'room' for so many.  NULL: no
+/* A tunnel that is not yet in the book, without prefixes, with 'room' for so many keys.  NULL: no
  * memory. */
 struct entry *entry_new(const struct map_info *, uint32_t number, unsigned room);
 /* The same from an engine's order; takes over the number of the tunnel it is to replace. */
 struct entry *book_entry(const struct book *, const struct tunnel *);
-bool entry_has(const struct entry *, const struct key *);
+bool entry_has(const struct entry *, const struct key *); /* among its keys[] */
 bool entry_same(const struct entry *, const struct entry *); /* but for what the engine keeps */
 /* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel. */
 int book_hold(struct book *, const struct entry *e);

@@ -120,24 +120,12 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
 	return rc;
 }
 
-static const struct key *outer_end(const struct entry *e)
-{
-	const struct key *k = e->keys;
-
-	while (k < e->keys + e->n_keys && (k->table == KEY_LOCALS || k->table == KEY_PAIRS))
-		k++;
-	return k;
-}
-
 /* Are the prefixes those of 'old', in its order? */
 static bool same_routes(
 	const struct tunnel_set *set, const struct entry *e, const struct entry *old)
 {
-	const struct key *keys = outer_end(e), *old_keys = outer_end(old);
-	size_t n = (size_t)(e->keys + e->n_keys - keys);
-
-	return n == (size_t)(old->keys + old->n_keys - old_keys) &&
-	       !memcmp(keys, old_keys, n * sizeof(*keys)) &&
+	return e->n_keys == old->n_keys &&
+	       !memcmp(e->keys, old->keys, e->n_keys * sizeof(e->keys[0])) &&
 	       path_route_mtu(set->path, e) == path_route_mtu(set->path, old);
 }
 

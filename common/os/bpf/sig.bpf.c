@@ -48,7 +48,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 17);
+	__uint(max_entries, 1 << 18); /* as many as the tunnel's maps hold */
 	__type(key, struct ip6);
 	__type(value, struct sig_home);
 } homes SEC(".maps");
