@@ -36,7 +36,8 @@ static const char *skip_string(const char *p) /* NULL: it never ends */
 /* Past what follows the first character of a name or a number. */
 static const char *skip_word(const char *p)
 {
-	while (isalnum((unsigned char)*p) || (*p && strchr("_*-+.", *p)))
+	while (isalnum((unsigned char)*p) || *p == '_' || *p == '*' || *p == '-' || *p == '+' ||
+		*p == '.')
 		p++;
 	return p;
 }
@@ -68,7 +69,7 @@ static const char *mend(char *in, char *out)
 				*out++ = *next;
 				*next = ' ';
 			}
-		} else if ((isdigit((unsigned char)*p) || strchr("+-", *p)) && end - p >= 8) {
+		} else if (end - p >= 8 && (isdigit((unsigned char)*p) || strchr("+-", *p))) {
 			bool hex = p[0] == '0' && (p[1] | 0x20) == 'x';
 			const char *digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
 			const char *from = p + (hex ? 2 : !isdigit((unsigned char)*p));

@@ -30,7 +30,8 @@
 #define EVENT_BATCH    256       /* datagrams read per loop turn */
 #define EVENT_DRAIN    65536     /* more than the socket holds */
 #define DUMP_TRIES     5
-#define METRIC_DEFAULT 1024 /* the kernel's for IPv6 */
+#define DUMP_BUF       65536 /* octets: the kernel sends up to 32 KB at once */
+#define METRIC_DEFAULT 1024  /* the kernel's for IPv6 */
 
 struct net {
 	struct nl_sock *req, *event; /* owned; event is NULL in a request-only handle */
@@ -592,6 +593,8 @@ static int list_routes(struct net *net, struct routes *want)
 
 	if (e >= 0) {
 		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed, want);
+		nl_socket_set_msg_buf_size(s, DUMP_BUF);
+		nl_socket_disable_msg_peek(s);
 		e = ask_routes(s, want->table, want->oif);
 	}
 	if (e >= 0)

@@ -125,6 +125,7 @@ void protect_read_keys(struct conf *c, unsigned line, enum sec_mode mode, const 
 	char text[MAX_KEY_FILE];
 	const char *file = c->file, *wrong;
 	unsigned at;
+	size_t size;
 
 	memset(out, 0, sizeof(*out));
 	if (mode == SEC_NONE || (mode == SEC_ESP && certified && !*path))
@@ -136,8 +137,9 @@ void protect_read_keys(struct conf *c, unsigned line, enum sec_mode mode, const 
 	}
 	if (!read_file(c, line, path, text, sizeof(text)))
 		return;
+	size = strlen(text);
 	wrong = keys_parse(text, out, &at);
-	OPENSSL_cleanse(text, sizeof(text));
+	OPENSSL_cleanse(text, size);
 	if (wrong) {
 		c->file = path;
 		conf_error(c, at, NULL, "%s", wrong);

@@ -197,7 +197,8 @@ static int read_file(struct store *s, enum store_state *state)
 	memcpy(s->head.boot, boot, 36);
 	memset(s->head.clean, 0, sizeof(s->head.clean));
 	s->head.inode = st.st_ino;
-	/* After a crash it is so already, and records on their way to the disk need no waiting for. */
+	/* After a crash it is so already, and records on their way to the disk need no waiting for.
+	 */
 	if (r < 0 || (n && !torn && memcmp(&before, &s->head, sizeof(before)) == 0))
 		return r;
 	r = write_at(s->fd, &s->head, sizeof(s->head), 0);

@@ -16,8 +16,10 @@ struct peer {
 	char name[MH_MAX_ID]; /* no NUL */
 	struct {
 		unsigned n;
-		uint32_t spi[KEYS_MAX_AUTH];
-		uint8_t key[KEYS_MAX_AUTH][AUTH_KEY_SIZE];
+		/* Secrets, until the first message: then size = 0, and the key that follows from
+		 * it stands there. */
+		struct keys_auth key[KEYS_MAX_AUTH];
+		bool recalled;           /* the two below are what they were before a restart */
 		struct auth_floor floor; /* home agent */
 		struct auth_clock clock; /* mobile router */
 	} auth;
@@ -64,7 +66,7 @@ enum mh_verdict sec_drop(struct sec *, enum sec_counter); /* counts; MH_DROP_SEC
 bool sec_harmless(uint8_t type);
 
 /* sec_auth.c */
-int sec_auth_add(struct sec *, struct peer *, const struct keys *); /* 0 or -errno */
+void sec_auth_add(struct peer *, const struct keys *);
 /* A message ('mh' of 'size' octets, decoded in 'e') of that pair. */
 enum mh_verdict sec_auth_open(struct sec *, struct peer *, const uint8_t *mh, size_t size,
 	uint64_t now, struct mh_env *e);

@@ -87,7 +87,6 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 	enum sec_mode mode, const struct keys *k)
 {
 	struct peer *p;
-	int r = 0;
 
 	if (find(s, ha, hoa))
 		return -EEXIST;
@@ -99,15 +98,11 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 	p->name_size = (uint8_t)strnlen(name, MH_MAX_ID);
 	memcpy(p->name, name, p->name_size);
 	if (mode == SEC_AUTH)
-		r = sec_auth_add(s, p, k);
+		sec_auth_add(p, k);
 	else if (mode == SEC_ESP_STATIC)
 		add_esp(s, p, k);
 	else if (mode == SEC_ESP)
 		add_negotiated(s, p, k);
-	if (r < 0) {
-		OPENSSL_clear_free(p, sizeof(*p));
-		return r;
-	}
 	HASH_ADD(hh, s->peers, id, sizeof(p->id), p);
 	return 0;
 }

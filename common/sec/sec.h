@@ -90,7 +90,7 @@ struct sec;
  * line of their own get.  NULL: no memory. */
 struct sec *sec_new(bool home_agent, enum sec_mode strangers, const struct sec_hooks *);
 /* How this pair protects its messages.  'name' (cut to MH_MAX_ID octets) is the router's identifier
- * in its updates, RFC 4283; all is copied.  0, -EEXIST, -EIO (OpenSSL), -ENOMEM. */
+ * in its updates, RFC 4283; all is copied.  0, -EEXIST, -ENOMEM. */
 int sec_add(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa, const char *name,
 	enum sec_mode, const struct keys *);
 /* At a mobile router: the same for every home agent that it will write to, found later. */

@@ -6,23 +6,43 @@
 #define AUTH_LABEL    "nemo auth-option MN-HA"
 #define ANSWERS_PER_S 5 /* refusals (144..146) per router: they go to who only may be it */
 
-int sec_auth_add(struct sec *s, struct peer *p, const struct keys *k)
+/* What takes time is left to the first message: a home agent starts with 10^5 of them. */
+void sec_auth_add(struct peer *p, const struct keys *k)
 {
-	struct sec_mark m = {.ha = p->id.ha, .hoa = p->id.hoa};
-	int r = 0;
-
 	p->auth.n = k->n_auth;
-	for (unsigned i = 0; i < k->n_auth && r == 0; i++) {
-		p->auth.spi[i] = k->auth[i].spi;
-		r = keys_derive(&k->auth[i], AUTH_LABEL, &p->id.ha, &p->id.hoa, p->auth.key[i],
-			AUTH_KEY_SIZE);
-	}
-	m.kind = s->home_agent ? SEC_MARK_FLOOR : SEC_MARK_CLOCK;
-	if (s->hooks.recall(s->hooks.arg, &m)) {
+	memcpy(p->auth.key, k->auth, sizeof(p->auth.key));
+}
+
+static void recall(struct sec *s, struct peer *p)
+{
+	struct sec_mark m = {.kind = s->home_agent ? SEC_MARK_FLOOR : SEC_MARK_CLOCK,
+		.ha = p->id.ha,
+		.hoa = p->id.hoa};
+
+	if (!p->auth.recalled && s->hooks.recall(s->hooks.arg, &m)) {
 		p->auth.floor.known = true;
 		p->auth.floor.last = p->auth.clock.last = m.value;
 	}
-	return r;
+	p->auth.recalled = true;
+}
+
+/* auth_mac() with a pair's key 'i'. */
+static int mac_by(struct peer *p, unsigned i, const struct in6_addr *coa, const uint8_t *mh,
+	size_t covered, uint8_t out[AUTH_MAC_SIZE])
+{
+	struct keys_auth *k = &p->auth.key[i];
+	uint8_t key[AUTH_KEY_SIZE];
+	int r = 0;
+
+	if (k->size)
+		r = keys_derive(k, AUTH_LABEL, &p->id.ha, &p->id.hoa, key, sizeof(key));
+	if (k->size && r == 0) {
+		OPENSSL_cleanse(k->secret, sizeof(k->secret));
+		k->size = 0;
+		memcpy(k->secret, key, sizeof(key));
+		OPENSSL_cleanse(key, sizeof(key));
+	}
+	return r < 0 ? r : auth_mac(k->secret, coa, &p->id.hoa, mh, covered, out);
 }
 
 /* The address being registered (Alternate Care-of Address), or where the answer goes. */
@@ -36,7 +56,7 @@ static const struct in6_addr *care_of(const struct mh_env *e)
 static int find_spi(const struct peer *p, uint32_t spi)
 {
 	for (unsigned i = 0; i < p->auth.n; i++)
-		if (p->auth.spi[i] == spi)
+		if (p->auth.key[i].spi == spi)
 			return (int)i;
 	return -1;
 }
@@ -62,6 +82,7 @@ static enum mh_verdict check_update(struct sec *s, struct peer *p, uint64_t now,
 		s->counters[SEC_C_auth_no_stamp]++;
 		return refuse(s, p, MH_ST_MESG_ID_REQUIRED, now, e);
 	}
+	recall(s, p);
 	if (!auth_floor_take(&p->auth.floor, e->m.o.stamp, now, &e->m.o.stamp)) {
 		s->counters[SEC_C_auth_stamp]++;
 		return refuse(s, p, MH_ST_ID_MISMATCH, now, e);
@@ -102,8 +123,8 @@ enum mh_verdict sec_auth_open(struct sec *s, struct peer *p, const uint8_t *mh, 
 	if (i < 0)
 		return sec_drop(s, SEC_C_auth_spi);
 	if (o->mac.size != AUTH_MAC_SIZE ||
-		auth_mac(p->auth.key[i], care_of(e), &p->id.hoa, mh,
-			size - o->mac.tail - AUTH_MAC_SIZE, mac) < 0 ||
+		mac_by(p, (unsigned)i, care_of(e), mh, size - o->mac.tail - AUTH_MAC_SIZE, mac) <
+			0 ||
 		CRYPTO_memcmp(mac, o->mac.data, AUTH_MAC_SIZE) != 0) {
 		s->counters[SEC_C_auth_failed]++;
 		return s->home_agent && e->m.type == MH_BU ? refuse(s, p, MH_ST_AUTH_FAIL, now, e)
@@ -121,13 +142,14 @@ int sec_auth_seal(
 
 	if (i < 0)
 		i = 0;
-	o->mac.spi = p->auth.spi[i];
+	o->mac.spi = p->auth.key[i].spi;
 	o->mac.subtype = AUTH_SUBTYPE;
 	o->mac.size = AUTH_MAC_SIZE;
 	if (!s->home_agent) {
 		o->id_size = p->name_size; /* s4: MUST */
 		memcpy(o->id, p->name, p->name_size);
 		o->has_stamp = true;
+		recall(s, p);
 		o->stamp = auth_clock_next(&p->auth.clock, now);
 		sec_keep(s, p, SEC_MARK_CLOCK, p->auth.clock.last);
 	}
@@ -135,7 +157,7 @@ int sec_auth_seal(
 	if (n < 0)
 		return n;
 	/* The option ends where the message does. */
-	r = auth_mac(p->auth.key[i], care_of(e), &p->id.hoa, mh, (size_t)n - AUTH_MAC_SIZE,
-		mh + n - AUTH_MAC_SIZE);
+	r = mac_by(
+		p, (unsigned)i, care_of(e), mh, (size_t)n - AUTH_MAC_SIZE, mh + n - AUTH_MAC_SIZE);
 	return r < 0 ? r : n;
 }

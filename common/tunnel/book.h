@@ -37,7 +37,8 @@ struct entry { /* one tunnel */
 	uint64_t told_until;
 	/* The engine's: the far end is said to be unreachable since then, and was last; ms. */
 	uint64_t lost_since, lost_last;
-	bool incomplete; /* the engine's: taken over from an earlier run, but not all was there */
+	bool left;       /* the engine's: as an earlier run left it, its MTU was asked for there */
+	bool incomplete; /* and not all was there */
 	enum key_table slow; /* the engine's: KEY_LARGE, KEY_ALL, else nothing goes by user space */
 	UT_hash_handle hh, numbered;
 	unsigned n_keys; /* without those of 'info': its addresses and their pairs */
@@ -79,7 +80,7 @@ struct key key_remote(const struct ip6 *remote);
 struct entry *entry_new(const struct map_info *, uint32_t number, unsigned room);
 /* The same from an engine's order; takes over the number of the tunnel it is to replace. */
 struct entry *book_entry(const struct book *, const struct tunnel *);
-bool entry_has(const struct entry *, const struct key *); /* among its keys[] */
+bool entry_has(const struct entry *, const struct key *);    /* among its keys[] */
 bool entry_same(const struct entry *, const struct entry *); /* but for what the engine keeps */
 /* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel. */
 int book_hold(struct book *, const struct entry *e);

@@ -90,8 +90,10 @@ int tunnel_dev_delete(const struct tunnel_dev *dev)
 	return net_link_delete(dev->net, dev->ifindex);
 }
 
-/* 0 with '*dev' filled; -ENODEV: there is none, or no longer one (it was another engine's). */
-static int take_over(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name)
+/* 0 with '*dev' filled, and '*mtu' if it is up, else 0; -ENODEV: there is none, or no longer one
+ * (it was another engine's). */
+static int take_over(
+	struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name, unsigned *mtu)
 {
 	struct rtnl_link *l;
 	const struct nl_addr *mac;
@@ -105,6 +107,7 @@ static int take_over(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const ch
 	mac = rtnl_link_get_addr(l);
 	if (mac && nl_addr_get_len(mac) == sizeof(dev->mac))
 		memcpy(dev->mac, nl_addr_get_binary_addr(mac), sizeof(dev->mac));
+	*mtu = rtnl_link_get_flags(l) & IFF_UP ? rtnl_link_get_mtu(l) : 0;
 	type = rtnl_link_get_type(l);
 	is_ip6tnl = type && !strcmp(type, "ip6tnl");
 	rtnl_link_put(l);
@@ -114,10 +117,10 @@ static int take_over(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const ch
 	return rc < 0 ? rc : -ENODEV;
 }
 
-static int find_or_make(
-	struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name, unsigned mtu)
+static int find_or_make(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name,
+	unsigned mtu, unsigned *has)
 {
-	int rc = take_over(dev, kind, name);
+	int rc = take_over(dev, kind, name, has);
 
 	if (rc != -ENODEV)
 		return rc;
@@ -128,7 +131,7 @@ static int find_or_make(
 		if (rc == -EOPNOTSUPP)
 			rc = link_create(dev, name, "ifb", mtu);
 	}
-	return rc < 0 ? rc : take_over(dev, kind, name);
+	return rc < 0 ? rc : take_over(dev, kind, name, has);
 }
 
 /* Before the device comes up. */
@@ -152,6 +155,7 @@ static int settings(const char *name, char *why)
 int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const char *name,
 	unsigned mtu, char *why)
 {
+	unsigned has = 0;
 	int rc;
 
 	memset(dev, 0, sizeof(*dev));
@@ -160,7 +164,7 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
 		return rc;
 	}
-	rc = find_or_make(dev, kind, name, mtu);
+	rc = find_or_make(dev, kind, name, mtu, &has);
 	if (rc == -EOPNOTSUPP)
 		snprintf(why, WHY_SIZE, "kernel has no %s devices",
 			kind == TUNNEL_DEV_IP6TNL ? "ip6tnl" : "dummy or ifb");
@@ -168,7 +172,7 @@ int tunnel_dev_open(struct tunnel_dev *dev, enum tunnel_dev_kind kind, const cha
 		snprintf(why, WHY_SIZE, "device %s: %s", name, strerror(-rc));
 	if (rc >= 0)
 		rc = settings(name, why);
-	if (rc >= 0) {
+	if (rc >= 0 && has != mtu) { /* the kernel would look at all routes for nothing */
 		rc = link_set(dev, dev->ifindex, true, mtu, NULL);
 		if (rc < 0)
 			snprintf(why, WHY_SIZE, "%s up, MTU %u: %s", name, mtu, strerror(-rc));

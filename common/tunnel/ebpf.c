@@ -170,6 +170,7 @@ static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 		return -ENOMEM;
 	path_set(set->path, e, old);
 	if (old && !old->incomplete && entry_same(e, old)) {
+		old->left = false;
 		free(e);
 		return 0;
 	}

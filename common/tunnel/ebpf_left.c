@@ -54,18 +54,25 @@ bool ebpf_reuse_maps(struct tunnel_set *set, unsigned prog_id)
 	return ok;
 }
 
+#define ROOM 2 /* keys of most tunnels */
+
+struct left {
+	uint32_t number;
+	struct entry *e;
+};
+
 static int by_number(const void *a, const void *b)
 {
-	const struct entry *const *x = a, *const *y = b;
+	const struct left *x = a, *y = b;
 
-	return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
+	return (x->number > y->number) - (x->number < y->number);
 }
 
 /* All tunnels in the map, by number; '*n' of them. */
-static struct entry **read_infos(struct tunnel_set *set, size_t *n)
+static struct left *read_infos(struct tunnel_set *set, size_t *n)
 {
 	int fd = bpf_map__fd(set->bpf->maps.infos);
-	struct entry **v = NULL;
+	struct left *v = NULL;
 	__u32 number, *prev = NULL;
 	size_t cap = 0;
 
@@ -73,7 +80,7 @@ static struct entry **read_infos(struct tunnel_set *set, size_t *n)
 		struct map_info info;
 
 		if (*n == cap) {
-			struct entry **more = realloc(v, (cap * 2 + 16) * sizeof(*v));
+			struct left *more = realloc(v, (cap * 2 + 16) * sizeof(*v));
 
 			if (!more)
 				break;
@@ -82,8 +89,9 @@ static struct entry **read_infos(struct tunnel_set *set, size_t *n)
 		}
 		if (bpf_map_lookup_elem(fd, &number, &info) < 0)
 			continue;
-		v[*n] = entry_new(&info, number, 0);
-		*n += v[*n] != NULL;
+		v[*n] = (struct left){number, entry_new(&info, number, ROOM)};
+		if (v[*n].e)
+			v[(*n)++].e->left = true;
 	}
 	if (*n)
 		qsort(v, *n, sizeof(*v), by_number);
@@ -92,8 +100,11 @@ static struct entry **read_infos(struct tunnel_set *set, size_t *n)
 
 static bool entry_add(struct entry **e, const struct key *key)
 {
-	struct entry *more = realloc(*e, sizeof(**e) + ((*e)->n_keys + 1) * sizeof(*key));
+	unsigned n = (*e)->n_keys;
+	struct entry *more = *e;
 
+	if (n >= ROOM && (n & (n - 1)) == 0) /* full, as it doubles */
+		more = realloc(*e, sizeof(**e) + 2 * n * sizeof(*key));
 	if (!more)
 		return false;
 	more->keys[more->n_keys++] = *key;
@@ -102,7 +113,7 @@ static bool entry_add(struct entry **e, const struct key *key)
 }
 
 /* Gives the tunnels their prefixes back, and removes those of no tunnel. */
-static void read_prefixes(struct tunnel_set *set, enum key_table table, struct entry **v, size_t n)
+static void read_prefixes(struct tunnel_set *set, enum key_table table, struct left *v, size_t n)
 {
 	int fd = ebpf_map_fd(set, table);
 	struct key key, next;
@@ -112,13 +123,13 @@ static void read_prefixes(struct tunnel_set *set, enum key_table table, struct e
 	next.table = table;
 	more = bpf_map_get_next_key(fd, NULL, &next.prefix) == 0;
 	while (more) {
-		struct entry wanted = {0}, *w = &wanted, **e = NULL;
+		struct left wanted = {0}, *l = NULL;
 
 		key = next;
 		more = bpf_map_get_next_key(fd, &key.prefix, &next.prefix) == 0;
 		if (n && bpf_map_lookup_elem(fd, &key.prefix, &wanted.number) == 0)
-			e = bsearch(&w, v, n, sizeof(*v), by_number);
-		if (!e || !entry_add(e, &key))
+			l = bsearch(&wanted, v, n, sizeof(*v), by_number);
+		if (!l || !entry_add(&l->e, &key))
 			bpf_map_delete_elem(fd, &key.prefix);
 	}
 }
@@ -155,7 +166,7 @@ static void on_route(void *arg, const struct prefix6 *dst, const struct in6_addr
 }
 
 /* Which tunnels lack a route: their put makes it again.  Routes of no tunnel go. */
-static void check_routes(struct tunnel_set *set, struct entry **v, size_t n)
+static void check_routes(struct tunnel_set *set, struct left *v, size_t n)
 {
 	struct routes r = {0};
 	bool *used;
@@ -166,8 +177,8 @@ static void check_routes(struct tunnel_set *set, struct entry **v, size_t n)
 		qsort(r.v, r.n, sizeof(*r.v), by_octets);
 	used = calloc(r.n + 1, sizeof(*used));
 	for (size_t i = 0; i < n; i++) {
-		for (unsigned k = 0; k < v[i]->n_keys; k++) {
-			const struct key *key = &v[i]->keys[k], *at = NULL;
+		for (unsigned k = 0; k < v[i].e->n_keys; k++) {
+			const struct key *key = &v[i].e->keys[k], *at = NULL;
 
 			if (key->table != KEY_ROUTES)
 				continue;
@@ -176,7 +187,7 @@ static void check_routes(struct tunnel_set *set, struct entry **v, size_t n)
 			if (at)
 				used[at - r.v] = true;
 			else
-				v[i]->incomplete = true;
+				v[i].e->incomplete = true;
 		}
 	}
 	for (size_t i = 0; i < r.n && used && !r.failed; i++) {
@@ -193,18 +204,18 @@ static void check_routes(struct tunnel_set *set, struct entry **v, size_t n)
 void ebpf_take_over(struct tunnel_set *set)
 {
 	size_t n;
-	struct entry **v = read_infos(set, &n);
+	struct left *v = read_infos(set, &n);
 
 	read_prefixes(set, KEY_ROUTES, v, n);
 	read_prefixes(set, KEY_INNER, v, n);
 	check_routes(set, v, n);
 	set->taking_over = true;
 	for (size_t i = 0; i < n; i++) {
-		if (book_hold(&set->book, v[i]) >= 0) {
-			book_enter(&set->book, v[i], NULL);
+		if (book_hold(&set->book, v[i].e) >= 0) {
+			book_enter(&set->book, v[i].e, NULL);
 		} else {
-			ebpf_info_drop(set, v[i]->number);
-			free(v[i]);
+			ebpf_info_drop(set, v[i].number);
+			free(v[i].e);
 		}
 	}
 	set->taking_over = false;

@@ -82,6 +82,10 @@ void path_set(struct path *p, struct entry *e, const struct entry *old)
 		!memcmp(&old->info.remote, &e->info.remote, sizeof(e->info.remote))) {
 		e->told_mtu = old->told_mtu; /* the same path as before */
 		e->told_until = old->told_until;
+		if (old->left) {
+			e->info.mtu = old->info.mtu;
+			return;
+		}
 	}
 	set_mtu(p, e);
 }
