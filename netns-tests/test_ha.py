@@ -560,6 +560,21 @@ def test_dropped_in_silence_counted_and_without_effect(home, why):
     home.tunnels_to(COA, inside(1))
 
 
+def test_frames_of_another_vlan_are_not_for_this_interface(home):
+    """A trunk has frames of all VLANs, with the same MAC address: no update and no tunnel packet of theirs
+    counts; a tag of priority only makes no difference (IEEE 802.1Q s6.9)."""
+    home.wire.send(home.bu(1), vlan=5)
+    assert home.status(home.bu(2, COA2)) == 0
+    assert home.binding(1) is None
+    home.wire.send(home.bu(1), vlan=0)
+    wait_for(lambda: home.binding(1), 3, "the update of no VLAN")
+    mark = home.client.mark()
+    home.wire.send(in_tunnel(COA, HA, echo(inside(1), CLIENT, b"bad")), vlan=5)
+    home.wire.send(in_tunnel(COA, HA, echo(inside(1), CLIENT, b"right")), vlan=0)
+    home.client.wait("the right one", mark, test=lambda p: b"right" in p.data)
+    assert not [p for p in home.client.packets(mark) if b"bad" in p.data]
+
+
 def test_a_fragmented_update_is_not_parsed_in_part(home):
     """HOSTILE 10: whole or not at all."""
     home.register(1, COA)

@@ -11,7 +11,7 @@ import threading
 import time
 
 from scapy.layers import inet6 as s6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 from scapy.utils import wrpcap
 
@@ -220,8 +220,13 @@ class Wire:
         self.socket.setblocking(False)
         self.seen = []
 
-    def send(self, packet, mac=None, to=None):
-        self.socket.send(bytes(Ether(src=mac or self.mac, dst=to or self.to, type=0x86DD)) + bytes(packet))
+    def send(self, packet, mac=None, to=None, vlan=None):
+        """'vlan': the identifier in a frame with a tag (0: one of priority only)."""
+        head = Ether(src=mac or self.mac, dst=to or self.to, type=0x86DD)
+        if vlan is not None:
+            head.type = 0x8100
+            head /= Dot1Q(vlan=vlan, type=0x86DD)
+        self.socket.send(bytes(head) + bytes(packet))
 
     def _receive(self):
         while True:

@@ -19,6 +19,7 @@
 #include "common/os/bpf/sig_map.h"
 
 #define NH_MH       135
+#define VLAN_ID     0xfff
 #define MAX_HEADERS 6 /* extension headers walked over */
 #define MAX_OPTIONS 8 /* of a destination options header, looking for the Home Address option */
 #define OPT_PAD1    0
@@ -176,6 +177,7 @@ int sig_capture(struct __sk_buff *skb)
 	int r;
 
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || skb->pkt_type != PACKET_HOST ||
+		skb->vlan_tci & VLAN_ID || /* for another interface, or nobody */
 		bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return TC_ACT_UNSPEC;
 	if (ip.nexthdr != NH_MH && ip.nexthdr != IPPROTO_DSTOPTS && ip.nexthdr != IPPROTO_ROUTING &&

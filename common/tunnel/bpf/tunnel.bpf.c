@@ -25,6 +25,7 @@
 #define MAX_WALK    4  /* extension headers, and options in each, walked over for a limit */
 #define MIN_MTU     1280
 #define LIMIT_SIZE  8 /* octets of the header that carries a limit, RFC 2473 s5.1 */
+#define VLAN_ID     0xfff
 #define ECN_MASK    3
 #define ECN_ECT1    1
 #define ECN_ECT0    2
@@ -578,6 +579,7 @@ int tunnel_decap(struct __sk_buff *skb)
 	int found, bad;
 
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || skb->pkt_type != PACKET_HOST ||
+		skb->vlan_tci & VLAN_ID || /* for another interface, or nobody */
 		bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)))
 		return TC_ACT_UNSPEC;
 	found = find_inner(skb, &outer, &first);
