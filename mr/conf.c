@@ -291,12 +291,18 @@ static bool is_uplink(const struct mr_conf *c, const char *interface)
 
 static void check_uplinks(struct conf *conf, const struct mr_conf *c)
 {
-	for (unsigned i = 0; i < c->n_uplinks; i++)
+	for (unsigned i = 0; i < c->n_uplinks; i++) {
+		const char *name = c->uplinks[i].interface;
+
+		if (strcmp(name, "lo") == 0 || strcmp(name, "nemo0") == 0)
+			conf_error(conf, c->uplinks[i].line, "uplinks.interface",
+				"%s leads to no router", name);
 		for (unsigned k = 0; k < i; k++)
 			if (strcmp(c->uplinks[i].interface, c->uplinks[k].interface) == 0)
 				conf_error(conf, c->uplinks[i].line, "uplinks.interface",
-					"%s is an uplink already, in line %u",
-					c->uplinks[i].interface, c->uplinks[k].line);
+					"%s is an uplink already, in line %u", name,
+					c->uplinks[k].line);
+	}
 }
 
 static void check_networks(struct conf *conf, const struct mr_conf *c)
@@ -314,6 +320,9 @@ static void check_networks(struct conf *conf, const struct mr_conf *c)
 		if (is_uplink(c, n->interface))
 			conf_error(conf, n->line, "networks.interface", "%s is an uplink",
 				n->interface);
+		if (strcmp(n->interface, "nemo0") == 0)
+			conf_error(conf, n->line, "networks.interface",
+				"nemo0 is the tunnel, which no network is on");
 		for (unsigned k = 0; k < i; k++)
 			if (prefix6_overlaps(&n->prefix, &c->networks[k].prefix))
 				conf_error(conf, n->line, "networks.prefix",

@@ -272,6 +272,13 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
 
 /* --- start and stop --- */
 
+/* It may come later; what is misspelt never does. */
+static void tell_missing(const char *key, const char *name)
+{
+	if (if_nametoindex(name) == 0)
+		log_info("%s: %s does not exist yet", key, name);
+}
+
 static unsigned inner_mtu(const struct mr_file *f)
 {
 	unsigned least = 65495 + TUNNEL_OVERHEAD;
@@ -280,6 +287,7 @@ static unsigned inner_mtu(const struct mr_file *f)
 		const char *name = f->core.uplinks[i].interface;
 		unsigned m = net_mtu(name);
 
+		tell_missing("uplinks", name);
 		if (!m)
 			m = DEFAULT_MTU; /* not there yet */
 		if (m < 1280 + TUNNEL_OVERHEAD)
@@ -338,6 +346,9 @@ static int open_tunnel(struct mr_edge *e)
 	};
 	enum sig_mode mode;
 	char why[256] = "";
+
+	for (unsigned i = 0; i < e->file->core.n_networks; i++)
+		tell_missing("networks", e->file->core.networks[i].interface);
 	int r = tunnel_open(mr_conf_engine(e->file), &tc, &e->engine, &e->tunnels, why);
 
 	if (r < 0) {

@@ -235,6 +235,9 @@ TOGETHER = {
     "an uplink that is also inside": ("nemo-mr", {"networks": [
         {"prefix": "2001:db8:d:1::/64", "interface": "eth0"}]}, "uplink"),
     "an uplink twice": ("nemo-mr", {"uplinks": [{"interface": "eth0"}, {"interface": "eth0"}]}, "already"),
+    "an uplink that is none": ("nemo-mr", {"uplinks": [{"interface": "lo"}]}, "no router"),
+    "a network in the tunnel": ("nemo-mr", {"networks": [
+        {"prefix": "2001:db8:d:1::/64", "interface": "nemo0"}]}, "the tunnel"),
     "a known link of no uplink": ("nemo-mr", {"known_links": [
         {"uplink": "eth9", "router": "fe80::1", "mac": "02:00:00:00:00:01", "prefix": "2001:db8:b::/64"}]},
         "no uplink"),
@@ -537,6 +540,7 @@ def test_all_goes_on_as_another_user(net):
     mr = daemon(net, "nemo-mr", user="nobody", uplinks=[{"interface": "eth0"}, {"interface": "eth7"}])
     mr.start().wait_bound()
     node = net["mr"]
+    assert "uplinks: eth7 does not exist yet" in mr.log()
     node.batch(["link add name eth7 type veth peer name far", "link set dev eth7 up",
                 "link set dev far up"])
     wait_for(lambda: "sig_capture" in node.out("tc filter show dev eth7 ingress"), 10, "attached")
