@@ -18,7 +18,7 @@ static void wrote(struct ha_edge *e, int r)
 
 void ha_keep_of(struct ha_edge *e, struct ha *ha, enum store_how how)
 {
-	struct store_key key = {.kind = KEPT_BINDING};
+	struct store_key key = {.kind = KEPT_BINDING, .format = HA_KEPT_FORMAT};
 	struct ha_kept k;
 
 	while (ha_next_changed(ha, &key.a, &k)) {
@@ -32,13 +32,25 @@ void ha_keep_changed(struct ha_edge *e, enum store_how how)
 	ha_keep_of(e, e->ha, how);
 }
 
+static struct store_key own_key(const struct ha_edge *e)
+{
+	return (struct store_key){
+		.kind = KEPT_AGENT, .format = HA_KEPT_AGENT_FORMAT, .a = e->file->core.address};
+}
+
 void ha_keep_own(struct ha_edge *e)
 {
-	const struct store_key key = {.kind = KEPT_AGENT, .a = e->file->core.address};
+	const struct store_key key = own_key(e);
 	struct ha_kept_agent own;
 
 	ha_keep_agent(e->ha, &own);
 	wrote(e, store_put(e->store, &key, &own, sizeof(own), STORE_SYNC));
+}
+
+/* Or what another version wrote. */
+static bool is_ours(const struct store_key *key, size_t size)
+{
+	return key->format == HA_KEPT_FORMAT && size == sizeof(struct ha_kept);
 }
 
 static void forget_one(void *arg, const struct store_key *key, const void *value, size_t size)
@@ -46,7 +58,7 @@ static void forget_one(void *arg, const struct store_key *key, const void *value
 	struct ha_kept k = {0};
 	bool order = false;
 
-	if (size == sizeof(k)) {
+	if (is_ours(key, size)) {
 		memcpy(&k, value, size);
 		order = ha_keep_order(&k);
 	}
@@ -81,13 +93,13 @@ static void on_kept(void *arg, const struct store_key *key, const void *value, s
 	enum ha_restored r = HA_RESTORED_REFUSED;
 	struct ha_kept k;
 
-	if (size == sizeof(k)) {
+	if (is_ours(key, size)) {
 		memcpy(&k, value, size);
 		r = ha_restore(e->ha, &key->a, &k, store_same_boot(e->store), re->wall,
 			daemon_now(), &e->out);
 	}
 	re->n[r]++;
-	if (size != sizeof(k) || r == HA_RESTORED_UNKNOWN)
+	if (!is_ours(key, size) || r == HA_RESTORED_UNKNOWN)
 		store_put(e->store, key, NULL, 0, STORE_FAST);
 	else
 		ha_edge_do(e);
@@ -142,7 +154,7 @@ static void drain_again(struct ha_edge *e, const struct ha_kept_agent *own)
 
 int ha_keep_restore(struct ha_edge *e)
 {
-	const struct store_key key = {.kind = KEPT_AGENT, .a = e->file->core.address};
+	const struct store_key key = own_key(e);
 	struct restoring re = {.e = e, .wall = daemon_wall()};
 	struct ha_kept_agent own = {0};
 	bool lost;

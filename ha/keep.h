@@ -8,6 +8,11 @@
 
 enum { KEEP_R = 1, KEEP_EXPLICIT = 2, KEEP_L = 4, KEEP_BARRED = 8 };
 
+/* Another layout is another number: a later version does not read what this one wrote as its own.
+ */
+#define HA_KEPT_FORMAT       0
+#define HA_KEPT_AGENT_FORMAT 0
+
 struct ha_kept { /* no padding */
 	struct in6_addr coa, local;
 	uint64_t registered, refreshed, ends; /* ms */
@@ -18,12 +23,14 @@ struct ha_kept { /* no padding */
 	uint32_t n_mnp;           /* prefixes that are forwarded */
 	uint32_t mnp[MH_MAX_MNP]; /* a hash of each: the prefix table may change meanwhile */
 };
+_Static_assert(sizeof(struct ha_kept) == 208, "HA_KEPT_FORMAT; 208 octets fill a slot of 256");
 
 struct ha_kept_agent {
 	uint32_t restart; /* own restart counter */
 	uint8_t draining, n_others, zero[2];
 	struct in6_addr others[MH_MAX_HAS];
 };
+_Static_assert(sizeof(struct ha_kept_agent) == 8 + 16 * MH_MAX_HAS, "HA_KEPT_AGENT_FORMAT");
 
 enum ha_restored { /* of a record */
 	HA_RESTORED,

@@ -125,6 +125,9 @@ enum mr_event_type {
 	MR_EV_ICMP6,
 	MR_EV_ERROR,  /* an ICMPv6 error about an update; protection may have sent that */
 	MR_EV_REHOME, /* operator or orchestrator says: look again */
+	MR_EV_LEAVE,  /* before RELOAD: gives up the uplinks that the configuration to come has not
+		       */
+	MR_EV_RELOAD, /* another configuration; name, home address and home prefix are the same */
 	MR_EV_STOP,
 	MR_EV_TICK,
 };
@@ -145,6 +148,10 @@ struct mr_event {
 		struct icmp6_msg icmp6;
 		struct quote_update error;
 		bool keep; /* STOP: leave the binding for a restart */
+		struct {
+			const struct mr_conf *conf; /* LEAVE, RELOAD */
+			bool new_keys;              /* RELOAD: of the signalling, too */
+		} reload;
 	};
 };
 
@@ -198,6 +205,9 @@ struct mr_out {
 	struct mr_action v[MR_MAX_ACTIONS];
 };
 
+/* Index of the uplink on this interface; -1: it is none. */
+int mr_conf_uplink(const struct mr_conf *, const char *interface);
+
 struct mr;
 /* The i-th prefix behind the router: its networks, then what is announced; NULL: no more. */
 const struct prefix6 *mr_behind(const struct mr_conf *, unsigned i);
@@ -207,6 +217,7 @@ void mr_adopt(struct mr *, uint64_t now);
 /* What tells one run of this router from the next that does not know its binding (RFC 5847 s3.2):
  * greater each time.  Before the first step. */
 void mr_set_restart(struct mr *, uint32_t counter);
+#define MR_KEPT_FORMAT 0         /* of struct mr_kept: another layout is another number */
 struct mr_kept {                 /* what a later run is to know; no padding */
 	struct in6_addr ha, coa; /* who holds the binding, of which care-of address */
 	uint64_t ends;           /* ms of CLOCK_BOOTTIME */
@@ -216,6 +227,7 @@ struct mr_kept {                 /* what a later run is to know; no padding */
 	uint8_t live; /* there is a binding */
 	uint8_t zero[5];
 };
+_Static_assert(sizeof(struct mr_kept) == 64, "MR_KEPT_FORMAT");
 void mr_keep(const struct mr *, struct mr_kept *out); /* as it is now; 'wall' left 0 */
 /* Takes it over, after mr_adopt() and before the first step.  'wall': as in the record, now;
  * 'same_boot': the host has not booted since. */

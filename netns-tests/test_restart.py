@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import struct
+import zlib
 
 import pytest
 
@@ -160,18 +161,35 @@ def test_flush_takes_away_what_a_killed_one_left(pair):
     assert "ha.restored" not in pair.ha.log()
 
 
+def as_another_version(path):
+    """Each binding in the state file as one of a format that this version does not know."""
+    with open(path, "r+b") as f:
+        data = bytearray(f.read())
+        for at in range(512, len(data), 64):
+            slot, size = struct.unpack_from("<HH", data, at + 4)
+            if data[at + 40] == ord("b") and slot == 256:
+                data[at + 41] = 99
+                struct.pack_into("<I", data, at, zlib.crc32(data[at + 4:at + 48 + size]))
+        f.seek(0)
+        f.write(data)
+
+
 @pytest.mark.novm("a file or keys decide, whatever the kernel")
-@pytest.mark.parametrize("how", ["torn", "something else"])
+@pytest.mark.parametrize("how", ["torn", "something else", "another version's"])
 def test_a_damaged_state_file_is_told_and_routers_register_anew(pair, how):
     """A power failure: what is readable is used, and the routers are told that it may be old."""
     pair.ha.stop(signal.SIGKILL)
-    with open(pair.ha.state_path, "r+b") as f:
-        f.seek(512 + 100 if how == "torn" else 0)
-        f.write(b"power failure")
+    if how == "another version's":
+        as_another_version(pair.ha.state_path)
+    else:
+        with open(pair.ha.state_path, "r+b") as f:
+            f.seek(512 + 100 if how == "torn" else 0)
+            f.write(b"power failure")
     pair.ha.start()
     log = pair.ha.log()
-    assert "ha.forgot" in log and ("torn" if how == "torn" else "set aside as *.bad") in log
-    assert os.path.exists(pair.ha.state_path + ".bad") == (how != "torn")
+    why = {"torn": "torn", "something else": "set aside as *.bad", "another version's": "1 no longer acceptable"}
+    assert "ha.forgot" in log and why[how] in log
+    assert os.path.exists(pair.ha.state_path + ".bad") == (how == "something else")
     pair.mr.wait_event("peer.restarted", timeout=10)
     wait_for(lambda: pair.ha.ask("bindings"), 10, "bound again")
     pair.probe.wait_flowing()
@@ -216,9 +234,9 @@ def test_a_reload_changes_what_has_changed_and_nothing_else(pair, how):
         if how == "nemoctl":
             pair.ha.ask("reload")
         else:
-            n = pair.ha.log().count("reload: serving")
+            n = pair.ha.log().count("reload: ha: serving")
             pair.ha.proc.send_signal(signal.SIGHUP)
-            wait_for(lambda: pair.ha.log().count("reload: serving") > n, 5, "reloaded")
+            wait_for(lambda: pair.ha.log().count("reload: ha: serving") > n, 5, "reloaded")
 
     own = pair.ha.conf[pair.ha.conf.index("routers ="):]
     own = own[own.index("{"):own.index("}") + 1]
@@ -273,8 +291,8 @@ def test_a_reload_that_is_wrong_changes_nothing_and_says_why(pair):
     before, conf = pair.binding(), pair.ha.conf
     for text, why in ((conf.replace('"red"', "7"), "tenant"), (conf + "nonsense", "syntax error"),
                       (conf.replace("interfaces", "interface"), "did you mean interfaces"),
-                      (conf + 'mtu = 1400;\n', "mtu: only a restart"),
-                      (conf + 'aggregates = ( "2001:db8:d::/48" );\n', "aggregates: only a restart")):
+                      (conf + 'mtu = 1400;\n', "mtu: restart needed"),
+                      (conf + 'aggregates = ( "2001:db8:d::/48" );\n', "aggregates: restart needed")):
         with open(pair.ha.conf_path, "w") as f:
             f.write(text)
         with pytest.raises(ControlError, match=why):

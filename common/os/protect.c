@@ -80,6 +80,14 @@ const char *protect_find_secret(const char *name, char buf[PATH_MAX], bool *cred
 	return buf;
 }
 
+bool protect_denied(const char *name)
+{
+	char buf[PATH_MAX];
+	bool credential;
+
+	return access(protect_find_secret(name, buf, &credential), R_OK) < 0 && errno == EACCES;
+}
+
 /* Its text in 'buf'; false: reported. */
 static bool read_file(struct conf *c, unsigned line, const char *name, char *buf, size_t room)
 {
@@ -180,7 +188,7 @@ static void not_kept(struct protect *p, int r)
 static void keep(void *arg, const struct sec_mark *m)
 {
 	struct protect *p = arg;
-	const struct store_key k = {m->kind, m->ha, m->hoa};
+	const struct store_key k = {.kind = m->kind, .a = m->ha, .b = m->hoa};
 	int r = store_put(p->state, &k, &m->value, sizeof(m->value),
 		m->kind == SEC_MARK_OUT ? STORE_SYNC : STORE_FAST);
 
@@ -191,7 +199,7 @@ static void keep(void *arg, const struct sec_mark *m)
 static bool recall(void *arg, struct sec_mark *m)
 {
 	const struct protect *p = arg;
-	const struct store_key k = {m->kind, m->ha, m->hoa};
+	const struct store_key k = {.kind = m->kind, .a = m->ha, .b = m->hoa};
 
 	/* Better to ask for a new timestamp than to trust an old floor; of ESP numbers an old floor
 	 * is better than none. */
@@ -199,11 +207,16 @@ static bool recall(void *arg, struct sec_mark *m)
 	       store_get(p->state, &k, &m->value, sizeof(m->value));
 }
 
+static struct store_key sas_key(const struct in6_addr *ha, const struct in6_addr *hoa)
+{
+	return (struct store_key){.kind = KEPT_SAS, .format = SEC_SAS_FORMAT, .a = *ha, .b = *hoa};
+}
+
 static void keep_sas(
 	void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, const struct sec_sas *sas)
 {
 	struct protect *p = arg;
-	const struct store_key k = {KEPT_SAS, *ha, *hoa};
+	const struct store_key k = sas_key(ha, hoa);
 	int r = p->keys ? store_put(p->keys, &k, sas, sizeof(*sas), STORE_FAST) : 0;
 
 	if (r < 0)
@@ -214,7 +227,7 @@ static bool recall_sas(
 	void *arg, const struct in6_addr *ha, const struct in6_addr *hoa, struct sec_sas *sas)
 {
 	const struct protect *p = arg;
-	const struct store_key k = {KEPT_SAS, *ha, *hoa};
+	const struct store_key k = sas_key(ha, hoa);
 
 	return p->keys && store_get(p->keys, &k, sas, sizeof(*sas));
 }
@@ -309,7 +322,7 @@ int protect_add(struct protect *p, const struct in6_addr *ha, const struct in6_a
 void protect_drop(struct protect *p, const struct in6_addr *ha, const struct in6_addr *hoa,
 	enum sec_mode mode)
 {
-	const struct store_key kept = {KEPT_SAS, *ha, *hoa};
+	const struct store_key kept = sas_key(ha, hoa);
 
 	p->in_clear -= mode == SEC_NONE;
 	sec_remove(p->sec, ha, hoa);
@@ -328,6 +341,23 @@ int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *n
 	if (mode == SEC_ESP)
 		r = keying_add(p->keying, k, hoa);
 	return r < 0 ? r : sec_add_any(p->sec, hoa, name, mode, k);
+}
+
+int protect_change_any(struct protect *p, const struct in6_addr *hoa, const struct keys *k)
+{
+	char s[INET6_ADDRSTRLEN];
+	int r = 0;
+
+	if (p->keying) {
+		keying_drop(p->keying, hoa);
+		r = keying_add(p->keying, k, hoa);
+		keying_hurry(p->keying);
+	}
+	if (r == 0)
+		r = sec_change_any(p->sec, k);
+	if (r < 0)
+		log_err("protection of %s: %s", addr6_str(hoa, s), strerror(-r));
+	return r;
 }
 
 static void on_keys(void *arg, const struct in6_addr *ha, const struct in6_addr *hoa,

@@ -19,6 +19,8 @@ void protect_owner(const char *user);
  * LoadCredential=keys:/etc/nemo/keys, if there is one ('*credential': who may read that is
  * systemd's business), else the file in /etc/nemo/keys.  'buf' may be used for the answer. */
 const char *protect_find_secret(const char *name, char buf[PATH_MAX], bool *credential);
+/* May the secret 'name' not be read by us, who have given up root's rights? */
+bool protect_denied(const char *name);
 /* Reads the key file 'path' for 'mode', as part of the configuration: what is wrong is reported
  * with the key file's line, or as a mistake of "keys" in 'line'.  It must belong to root or to this
  * user, and nobody else may have access to it.
@@ -29,6 +31,36 @@ void protect_read_keys(struct conf *, unsigned line, enum sec_mode, const char *
 /* payload = "esp": do engine, 'mode' (which 'line' is about) and kernel go with it?  What does not
  * is reported. */
 void protect_check_payload(struct conf *, const char *engine, unsigned line, enum sec_mode mode);
+
+/* The keys "state_file", "session_file", "key_port" and "payload" of a daemon's configuration, for
+ * its key table; 'file' is its struct, with members of these names. */
+#define PROTECT_KEYS(file, name_, what_, needs_) \
+	{.name = "payload", \
+		.type = CONF_ENUM, \
+		.off = offsetof(file, payload), \
+		.def = "none", \
+		.choices = sec_payloads, \
+		.help = "protection of what the tunnel carries; esp: by the kernel, needs " \
+			"protection = \"esp\", engine ip6tnl and the same at the " needs_}, \
+		{.name = "state_file", \
+			.type = CONF_STRING, \
+			.off = offsetof(file, state_file), \
+			.size = sizeof(((file *)0)->state_file), \
+			.def = "/var/lib/nemo/" name_ ".state", \
+			.help = "what has to survive a restart: " what_ ", numbers against " \
+				"replay, orders of nemoctl"}, \
+		{.name = "session_file", \
+			.type = CONF_STRING, \
+			.off = offsetof(file, session_file), \
+			.size = sizeof(((file *)0)->session_file), \
+			.def = "/run/nemo/" name_ ".sessions", \
+			.help = "keys made by TLS, for a restart; must be on a tmpfs, else or if " \
+				"empty they are made anew"}, \
+	{ \
+		.name = "key_port", .type = CONF_UINT, .off = offsetof(file, key_port), \
+		.def = "7439", .min = 1, .max = 65535, \
+		.help = "TCP port of the key exchange, for protection = \"esp\"" \
+	}
 
 struct protect;
 /* 'state' (borrowed) keeps the floors of replay protection, kinds SEC_MARK_*; 'old': they may be
@@ -47,6 +79,8 @@ void protect_drop(
 /* sec_add_any(): the home agents are to be found. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
+/* sec_change_any(), and the key exchange's.  0, or -errno after a line in the log. */
+int protect_change_any(struct protect *, const struct in6_addr *hoa, const struct keys *);
 /* SEC_ESP's key exchange: 'ha' is the home agent's own address, NULL at a router; 'files' is
  * borrowed.  Before the first SEC_ESP pair is added; nothing if it is open already.  0 or -errno
  * after a line in the log. */

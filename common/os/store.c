@@ -19,6 +19,7 @@
 #define MAGIC    "NEMOSTA1"
 #define SECTOR   512
 #define MIN_SLOT 64
+#define N_SLOTS  4         /* sizes of slots that there are */
 #define CHUNK    (1 << 20) /* octets read at once: a multiple of SECTOR */
 
 struct header {
@@ -33,7 +34,7 @@ struct record { /* host order: the file stays on its host */
 	uint16_t slot, size; /* octets of the slot, of the value; 0: dropped */
 	struct {             /* no padding */
 		struct in6_addr a, b;
-		uint8_t kind[8]; /* the first octet; the rest is zero */
+		uint8_t kind[8]; /* and the value's format; the rest is zero */
 	} key;
 	uint8_t value[STORE_MAX];
 };
@@ -41,7 +42,7 @@ struct record { /* host order: the file stays on its host */
 _Static_assert(HEAD == 48 && sizeof(struct record) == SECTOR, "slots");
 _Static_assert(sizeof(struct header) == SECTOR, "header");
 
-#define KEY_SIZE 33 /* octets of record.key that are not always zero */
+#define KEY_SIZE 34 /* octets of record.key that are not always zero */
 struct place {      /* of a record; a home agent has very many */
 	uint8_t key[KEY_SIZE];
 	uint16_t slot;
@@ -55,7 +56,8 @@ struct store {
 	bool bad;  /* something could not be written: the file is not what was put */
 	off_t end; /* where the next record goes */
 	struct header head;
-	struct place *all; /* uthash, owned */
+	struct place *all;           /* uthash, owned */
+	struct place *free[N_SLOTS]; /* of dropped records, by size; linked by hh.next, owned */
 };
 
 static uint32_t sum_of(const struct record *r)
@@ -70,6 +72,7 @@ static void key_of(const struct store_key *k, struct record *r)
 	r->key.a = k->a;
 	r->key.b = k->b;
 	r->key.kind[0] = k->kind;
+	r->key.kind[1] = k->format;
 }
 
 static struct place *find(const struct store *s, const struct record *r)
@@ -80,22 +83,44 @@ static struct place *find(const struct store *s, const struct record *r)
 	return p;
 }
 
-static struct place *add(struct store *s, const struct record *r, off_t at)
+static struct place *place_new(unsigned slot, off_t at)
 {
 	struct place *p = calloc(1, sizeof(*p));
 
-	if (!p)
-		return NULL;
-	memcpy(p->key, &r->key, sizeof(p->key));
-	p->at = (uint32_t)(at / MIN_SLOT);
-	p->slot = r->slot;
-	HASH_ADD(hh, s->all, key, sizeof(p->key), p);
+	if (p) {
+		p->at = (uint32_t)(at / MIN_SLOT);
+		p->slot = (uint16_t)slot;
+	}
 	return p;
 }
 
 static off_t where(const struct place *p)
 {
 	return (off_t)p->at * MIN_SLOT;
+}
+
+static void add(struct store *s, const struct record *r, struct place *p)
+{
+	memcpy(p->key, &r->key, sizeof(p->key));
+	HASH_ADD(hh, s->all, key, sizeof(p->key), p);
+}
+
+/* The free ones of that size. */
+static struct place **free_of(struct store *s, unsigned slot)
+{
+	unsigned i = 0;
+
+	while ((unsigned)MIN_SLOT << i < slot)
+		i++;
+	return &s->free[i];
+}
+
+static void put_free(struct store *s, struct place *p)
+{
+	struct place **first = free_of(s, p->slot);
+
+	p->hh.next = *first;
+	*first = p;
 }
 
 static int write_at(int fd, const void *p, size_t size, off_t at)
@@ -133,16 +158,22 @@ static bool is_zero(const uint8_t *p, size_t size)
 static unsigned read_record(struct store *s, const uint8_t *p, size_t left, off_t at, int *rc)
 {
 	struct record r = {0};
+	struct place *place;
 
 	memcpy(&r, p, left < HEAD ? left : HEAD);
 	if (left < MIN_SLOT || !is_slot(r.slot) || r.slot > left || at % r.slot ||
 		r.size > r.slot - HEAD)
 		return left >= MIN_SLOT && is_zero(p, MIN_SLOT) ? MIN_SLOT : 0;
 	memcpy(r.value, p + HEAD, r.size);
-	if (sum_of(&r) != r.sum || find(s, &r))
+	if (sum_of(&r) != r.sum || (r.size && find(s, &r)))
 		return 0;
-	if (!add(s, &r, at))
+	place = place_new(r.slot, at);
+	if (!place)
 		*rc = -ENOMEM;
+	else if (r.size)
+		add(s, &r, place);
+	else
+		put_free(s, place);
 	return r.slot;
 }
 
@@ -291,17 +322,25 @@ bool store_get(const struct store *s, const struct store_key *k, void *value, si
 	return ok;
 }
 
-/* A new record's place, behind all others. */
-static struct place *append(struct store *s, struct record *r)
+/* A new record's place: a dropped one's, else behind all others. */
+static struct place *find_room(struct store *s, struct record *r)
 {
-	struct place *p;
+	struct place **first, *p;
 
 	for (r->slot = MIN_SLOT; r->slot < HEAD + r->size; r->slot *= 2)
 		;
-	s->end = (s->end + r->slot - 1) / r->slot * r->slot;
-	p = add(s, r, s->end);
-	if (p)
+	first = free_of(s, r->slot);
+	p = *first;
+	if (p) {
+		*first = p->hh.next;
+	} else {
+		s->end = (s->end + r->slot - 1) / r->slot * r->slot;
+		p = place_new(r->slot, s->end);
+		if (!p)
+			return NULL;
 		s->end += r->slot;
+	}
+	add(s, r, p);
 	return p;
 }
 
@@ -319,7 +358,7 @@ static int put(struct store *s, const struct store_key *k, const void *value, si
 	if (!p && !size)
 		return 0;
 	if (!p)
-		p = append(s, &r);
+		p = find_room(s, &r);
 	if (!p)
 		return -ENOMEM;
 	if (size > p->slot - HEAD)
@@ -330,6 +369,10 @@ static int put(struct store *s, const struct store_key *k, const void *value, si
 	r.sum = sum_of(&r);
 	rc = write_at(s->fd, &r, p->slot, where(p));
 	explicit_bzero(&r, sizeof(r));
+	if (rc == 0 && !size) {
+		HASH_DEL(s->all, p);
+		put_free(s, p);
+	}
 	return rc == 0 && how == STORE_SYNC && fdatasync(s->fd) < 0 ? -errno : rc;
 }
 
@@ -357,10 +400,10 @@ int store_put(struct store *s, const struct store_key *k, const void *value, siz
 int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
 {
 	struct record r;
-	struct place *p;
+	struct place *p, *next;
 
-	for (p = s->all; p; p = p->hh.next) {
-		struct store_key k = {.kind = kind};
+	HASH_ITER (hh, s->all, p, next) {
+		struct store_key k = {.kind = kind, .format = p->key[2 * sizeof(k.a) + 1]};
 
 		if (p->key[2 * sizeof(k.a)] != kind)
 			continue;
@@ -368,8 +411,7 @@ int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
 			return -EIO;
 		k.a = r.key.a;
 		k.b = r.key.b;
-		if (r.size)
-			fn(arg, &k, r.value, r.size);
+		fn(arg, &k, r.value, r.size);
 	}
 	return 0;
 }
@@ -381,14 +423,17 @@ bool store_same_boot(const struct store *s)
 
 int store_empty(struct store *s)
 {
+	struct place *p, *next;
 	int r = 0;
 
-	for (struct place *p = s->all; p && r == 0; p = p->hh.next) {
-		struct store_key k = {.kind = p->key[2 * sizeof(k.a)]};
+	HASH_ITER (hh, s->all, p, next) {
+		struct store_key k = {
+			.kind = p->key[2 * sizeof(k.a)], .format = p->key[2 * sizeof(k.a) + 1]};
 
 		memcpy(&k.a, p->key, sizeof(k.a));
 		memcpy(&k.b, p->key + sizeof(k.a), sizeof(k.b));
-		r = store_put(s, &k, NULL, 0, STORE_FAST);
+		if (r == 0)
+			r = store_put(s, &k, NULL, 0, STORE_FAST);
 	}
 	return r;
 }
@@ -409,6 +454,12 @@ void store_close(struct store *s)
 	HASH_ITER (hh, s->all, p, next) {
 		HASH_DEL(s->all, p);
 		free(p);
+	}
+	for (unsigned i = 0; i < N_SLOTS; i++) {
+		for (p = s->free[i]; p; p = next) {
+			next = p->hh.next;
+			free(p);
+		}
 	}
 	free(s);
 }

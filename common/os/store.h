@@ -20,6 +20,7 @@ enum {                      /* kinds, besides enum sec_mark_kind */
 };
 struct store_key {
 	uint8_t kind;
+	uint8_t format; /* of the value's layout: one of another format is another record */
 	struct in6_addr a, b;
 };
 
@@ -40,13 +41,14 @@ struct store;
 int store_open(struct store **, const char *path, bool tmpfs, enum store_state *state);
 /* Fills 'value'; false: there is none of that key and size. */
 bool store_get(const struct store *, const struct store_key *, void *value, size_t size);
-/* 0 or -errno.  A key keeps the size of its first value; size 0 drops the record. */
+/* 0 or -errno.  A key keeps the size of its first value; size 0 drops the record, and its place is
+ * another one's then. */
 int store_put(
 	struct store *, const struct store_key *, const void *value, size_t size, enum store_how);
 bool store_same_boot(const struct store *); /* the host has not booted since it was written */
 int store_empty(struct store *);            /* drops all records; 0 or -errno */
-/* Calls 'fn' for every record of a kind, in the order they first came; it may put the same key.  0
- * or -errno. */
+/* Calls 'fn' for every record of a kind, of whatever format, in the order they first came; it may
+ * put the same key.  0 or -errno. */
 typedef void store_fn(void *arg, const struct store_key *, const void *value, size_t size);
 int store_each(struct store *, uint8_t kind, store_fn *fn, void *arg);
 void store_close(struct store *); /* accepts NULL */

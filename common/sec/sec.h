@@ -62,6 +62,7 @@ struct sec_mark {
 	struct in6_addr ha, hoa;
 	uint64_t value;
 };
+#define SEC_SAS_FORMAT 0        /* of struct sec_sas: another layout is another number */
 struct sec_sas {                /* of a SEC_ESP pair; spi = 0: none */
 	struct esp_sa in, out;  /* out.seq: numbers up to it may have been used */
 	struct esp_sa next_out; /* the new one, until the router has been heard under its own */
@@ -96,6 +97,11 @@ int sec_add(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa,
 /* At a mobile router: the same for every home agent that it will write to, found later. */
 int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
+
+/* At a mobile router: other secrets, the mechanism being the same.  What was negotiated with the
+ * old ones does until new keys are there, which are wanted at once; under the old SPI of
+ * SEC_ESP_STATIC messages are taken until the first under the new one.  0, -EIO. */
+int sec_change_any(struct sec *, const struct keys *);
 
 struct sec_clear { /* a packet that came, as it was before ESP */
 	const void *pkt;

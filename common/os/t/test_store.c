@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -112,6 +113,77 @@ static void only_records_of_the_kind_are_called_for(void **state)
 	assert_int_equal(store_empty(s), 0);
 	assert_int_equal(store_each(s, 'b', count, &sum), 0);
 	assert_int_equal(sum, 250000);
+	store_close(s);
+}
+
+static off_t size_of_file(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* Home addresses come and go for years. */
+static void the_place_of_a_dropped_record_is_anothers(void **state)
+{
+	static const size_t sizes[] = {8, 80, 208, STORE_MAX};
+	struct store *s = open_as(STORE_NEW);
+	uint8_t value[STORE_MAX] = {7};
+	off_t full = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 6; round++) {
+		for (unsigned i = 0; i < 40; i++)
+			put(s, 'x', round * 40 + i, value, sizes[i % 4]);
+		put(s, 'y', round, value, 8); /* what stays is not written over */
+		for (unsigned i = 0; i < 40; i++)
+			put(s, 'x', round * 40 + i, NULL, 0);
+		if (round % 2) { /* from run to run, too */
+			store_close(s);
+			s = open_as(STORE_WHOLE);
+		}
+		full = full ? full : size_of_file();
+		assert_true(size_of_file() <= full + 8 * 512); /* rounding, and what stays */
+	}
+	for (unsigned round = 0; round < 6; round++)
+		has(s, 'y', round, value, 8);
+	put(s, 'x', 1, value, 8); /* of another size than at first */
+	put(s, 'x', 1, NULL, 0);
+	put(s, 'x', 1, value, STORE_MAX);
+	has(s, 'x', 1, value, STORE_MAX);
+	store_close(s);
+}
+
+static void note_format(void *arg, const struct store_key *k, const void *value, size_t size)
+{
+	unsigned *formats = arg;
+
+	assert_int_equal(size, 8);
+	assert_int_equal(*(const uint8_t *)value, k->format);
+	*formats |= 1u << k->format;
+}
+
+/* Of an older or newer version: it is not taken for what it is not, and who lists all is told. */
+static void a_record_of_another_format_is_another(void **state)
+{
+	struct store *s = open_as(STORE_NEW);
+	struct store_key old = key('b', 1), new = key('b', 1);
+	uint8_t value[8] = {0}, got[8];
+	unsigned formats = 0;
+
+	(void)state;
+	new.format = value[0] = 1;
+	assert_int_equal(store_put(s, &new, value, 8, STORE_FAST), 0);
+	store_close(s);
+	s = open_as(STORE_WHOLE);
+	assert_false(store_get(s, &old, got, 8));
+	value[0] = 0;
+	assert_int_equal(store_put(s, &old, value, 8, STORE_FAST), 0);
+	assert_int_equal(store_each(s, 'b', note_format, &formats), 0);
+	assert_int_equal(formats, 3);
+	assert_int_equal(store_put(s, &new, NULL, 0, STORE_FAST), 0);
+	assert_true(store_get(s, &old, got, 8));
 	store_close(s);
 }
 
@@ -296,6 +368,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(records_of_all_sizes_come_back, setup),
 		cmocka_unit_test_setup(only_records_of_the_kind_are_called_for, setup),
+		cmocka_unit_test_setup(the_place_of_a_dropped_record_is_anothers, setup),
+		cmocka_unit_test_setup(a_record_of_another_format_is_another, setup),
 		cmocka_unit_test_setup(a_killed_process_loses_nothing, setup),
 		cmocka_unit_test_setup(a_write_that_failed_is_not_forgotten, setup),
 		cmocka_unit_test_setup(a_torn_record_is_gone_and_told_the_rest_stays, setup),
