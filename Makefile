@@ -37,7 +37,7 @@ LDLIBS  := -lsystemd -lnl-route-3 -lnl-3 -lconfig -ljansson -lbpf -lnftables -lm
 # The pure part: no I/O, no clock (checked by netns-tests/lib/purity.py).
 NAT64_IO := main edge conf mappings import routes dev keep engine_tun engine_ebpf
 PURE    := $(wildcard common/core/*.c common/wire/*.c common/sec/*.c) \
-	$(filter-out %/main.c %/edge.c ha/edge_%.c mr/edge_%.c %/conf.c %/policy.c %/homeio.c %/routeio.c %/networkd.c %/hook.c,$(wildcard mr/*.c ha/*.c)) \
+	$(filter-out %/main.c %/edge.c ha/edge_%.c mr/edge_%.c %/conf.c %/conf_check.c %/policy.c %/homeio.c %/routeio.c %/networkd.c %/hook.c,$(wildcard mr/*.c ha/*.c)) \
 	$(filter-out $(NAT64_IO:%=nat64/%.c),$(wildcard nat64/*.c))
 OS      := $(wildcard common/os/*.c)
 TUNNEL  := $(wildcard common/tunnel/*.c)

@@ -1,15 +1,12 @@
-/* conf.c - the home agent's configuration: key table, and what has to fit together. */
-#include <errno.h>
-#include <limits.h>
+/* conf.c - the home agent's configuration: key table; what has to fit together is in conf_check.c.
+ */
 #include <openssl/crypto.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <unistd.h>
-#include <uthash.h>
+#include "common/os/daemon.h"
 #include "common/os/protect.h"
 #include "ha/agents.h"
 #include "ha/conf.h"
-#include "ha/table.h"
 
 static const char *const engines[] = {"auto", "ebpf", "ip6tnl", NULL};
 static const char *const router_protections[] = {"default", [1 + SEC_NONE] = "none",
@@ -281,50 +278,8 @@ const struct conf_key ha_conf_keys[] = {
 			"RFC "
 			"4285, keys by hand; none: in clear, anyone can register"},
 	CERTS_KEYS(struct ha_file, certs),
-	{.name = "payload",
-		KEY(CONF_ENUM, payload),
-		.def = "none",
-		.choices = sec_payloads,
-		.help = "protection of what the tunnel carries; esp: by the kernel, needs "
-			"protection "
-			"= \"esp\", engine ip6tnl and the same at the routers"},
-	{.name = "state_file",
-		KEY(CONF_STRING, state_file),
-		.size = HA_PATH_SIZE,
-		.def = "/var/lib/nemo/ha.state",
-		.help = "what has to survive a restart: bindings, numbers against replay, orders "
-			"of "
-			"nemoctl"},
-	{.name = "session_file",
-		KEY(CONF_STRING, session_file),
-		.size = HA_PATH_SIZE,
-		.def = "/run/nemo/ha.sessions",
-		.help = "keys made by TLS, for a restart; must be on a tmpfs, else or if empty "
-			"they are made anew"},
-	{.name = "control",
-		KEY(CONF_STRING, control),
-		.size = 108,
-		.def = "/run/nemo/ha.sock",
-		.help = "control socket for nemoctl"},
-	{.name = "key_port",
-		KEY(CONF_UINT, key_port),
-		.def = "7439",
-		.min = 1,
-		.max = 65535,
-		.help = "TCP port of the key exchange, for protection = \"esp\""},
-	{.name = "control_group",
-		KEY(CONF_STRING, control_group),
-		.size = HA_NAME_SIZE,
-		.help = "group whose members may use the control socket as root may"},
-	{.name = "control_readers",
-		KEY(CONF_STRING, control_readers),
-		.size = HA_NAME_SIZE,
-		.help = "group whose members may look only; the socket's file belongs to it"},
-	{.name = "user",
-		KEY(CONF_STRING, user),
-		.size = HA_NAME_SIZE,
-		.def = "nemo",
-		.help = "the daemon becomes this user once all is open; if there is none it stays"},
+	PROTECT_KEYS(struct ha_file, "ha", "bindings", "routers"),
+	DAEMON_KEYS(struct ha_file, "/run/nemo/ha.sock"),
 	{.name = NULL},
 };
 
@@ -338,329 +293,14 @@ enum sec_mode ha_conf_protection(const struct ha_file *f, const struct ha_router
 	return (enum sec_mode)(r->protection ? r->protection - 1 : f->protection);
 }
 
-struct tenant {
-	const char *name;
-	uint32_t id;
-	UT_hash_handle hh, hh_id;
-};
-
-/* A tenant's number comes of its name, so that the next configuration has the same: tunnels that
- * are there when it comes keep theirs.  Two names of one hash are told apart all the same. */
-static uint32_t new_id(struct tenant *ids, const char *name)
-{
-	struct tenant *t;
-	uint32_t id;
-
-	HASH_JEN(name, strlen(name), id);
-	for (;; id++) {
-		id += !id; /* 0 is nobody */
-		HASH_FIND(hh_id, ids, &id, sizeof(id), t);
-		if (!t)
-			return id;
-	}
-}
-
-/* All of them by name, for free_tenants(). */
-static struct tenant *number_tenants(struct ha_conf *c)
-{
-	struct tenant *all = NULL, *ids = NULL, *t;
-
-	for (unsigned i = 0; i < c->n_routers; i++) {
-		struct ha_router *r = &c->routers[i];
-
-		HASH_FIND_STR(all, r->tenant, t);
-		if (!t) {
-			t = calloc(1, sizeof(*t));
-			if (!t)
-				abort();
-			t->name = r->tenant;
-			t->id = new_id(ids, t->name);
-			HASH_ADD_KEYPTR(hh, all, t->name, strlen(t->name), t);
-			HASH_ADD(hh_id, ids, id, sizeof(t->id), t);
-		}
-		r->tenant_id = t->id;
-	}
-	HASH_CLEAR(hh_id, ids);
-	return all;
-}
-
-static void free_tenants(struct tenant *all)
-{
-	struct tenant *t, *tmp;
-
-	HASH_ITER (hh, all, t, tmp) {
-		HASH_DEL(all, t);
-		free(t);
-	}
-}
-
-static uint32_t tenant_id(const struct tenant *all, const char *name)
-{
-	const struct tenant *t;
-
-	HASH_FIND_STR(all, name, t);
-	return t ? t->id : 0;
-}
-
-static void check_allow(struct conf *conf, struct ha_file *f, const struct tenant *tenants)
-{
-	f->allow_ids = calloc(f->n_allow + 1, sizeof(*f->allow_ids));
-	if (!f->allow_ids)
-		abort();
-	for (unsigned i = 0; i < f->n_allow; i++) {
-		const struct ha_allow_conf *a = &f->allow[i];
-
-		f->allow_ids[i].from = tenant_id(tenants, a->from);
-		f->allow_ids[i].to = tenant_id(tenants, a->to);
-		if (!f->allow_ids[i].from)
-			conf_error(conf, a->line, "allow.from", "no router has tenant \"%s\"",
-				a->from);
-		if (!f->allow_ids[i].to)
-			conf_error(conf, a->line, "allow.to", "no router has tenant \"%s\"", a->to);
-	}
-}
-
-static bool served(const struct ha_conf *c, const struct ha_router *r)
-{
-	for (unsigned i = 0; i < c->n_home; i++)
-		if (prefix6_has(&c->home[i], &r->hoa))
-			return true;
-	for (unsigned i = 0; i < r->n_prefixes; i++)
-		if (prefix6_has(&r->prefixes[i], &r->hoa))
-			return true;
-	return false;
-}
-
-struct seen {
-	const void *key;
-	unsigned line;
-	UT_hash_handle hh;
-};
-
-static void check_twice(struct conf *conf, struct seen **all, const void *key, size_t size,
-	unsigned line, const char *what)
-{
-	struct seen *s;
-
-	HASH_FIND(hh, *all, key, size, s);
-	if (s) {
-		conf_error(conf, line, what, "used before, in line %u", s->line);
-		return;
-	}
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		abort();
-	s->key = key;
-	s->line = line;
-	HASH_ADD_KEYPTR(hh, *all, key, size, s);
-}
-
-static void free_seen(struct seen *all)
-{
-	struct seen *s, *tmp;
-
-	HASH_ITER (hh, all, s, tmp) {
-		HASH_DEL(all, s);
-		free(s);
-	}
-}
-
-/* A daemon that has given up root's rights can't read root's files again: what it knows of a router
- * holds then. */
-static bool known_keys(
-	struct ha_file *f, unsigned i, enum sec_mode mode, const struct ha_file *running)
-{
-	const struct ha_router *r = &f->core.routers[i], *was;
-	char buf[PATH_MAX];
-	bool credential;
-	unsigned k = i;
-
-	if (!running || mode == SEC_NONE || !running->core.n_routers ||
-		access(protect_find_secret(r->keys, buf, &credential), R_OK) == 0 ||
-		errno != EACCES)
-		return false;
-	for (unsigned n = 0; n < running->core.n_routers; n++, k++) {
-		was = &running->core.routers[k % running->core.n_routers];
-		if (!addr6_eq(&was->hoa, &r->hoa))
-			continue;
-		f->keys[i] = running->keys[k % running->core.n_routers];
-		return strcmp(was->keys, r->keys) == 0 && ha_conf_protection(running, was) == mode;
-	}
-	return false;
-}
-
-/* An identity stands for one home address. */
-static void read_keys(struct conf *conf, struct ha_file *f, const struct ha_file *running)
-{
-	struct seen *ids = NULL, *names = NULL;
-
-	f->keys = OPENSSL_zalloc((f->core.n_routers + 1) * sizeof(*f->keys));
-	if (!f->keys)
-		abort();
-	for (unsigned i = 0; i < f->core.n_routers; i++) {
-		struct ha_router *r = &f->core.routers[i];
-		enum sec_mode mode = ha_conf_protection(f, r);
-		const char *id = f->keys[i].psk.id;
-
-		r->no_mpd = mode == SEC_AUTH;
-		if (!known_keys(f, i, mode, running))
-			protect_read_keys(conf, r->line, mode, r->keys, *r->identity, &f->keys[i]);
-		/* Keys that were known may have had another. */
-		memset(f->keys[i].cert_id, 0, sizeof(f->keys[i].cert_id));
-		memcpy(f->keys[i].cert_id, r->identity, strlen(r->identity));
-		if (mode == SEC_ESP && *id)
-			check_twice(conf, &ids, id, strlen(id), r->line, "keys: psk identity");
-		if (*r->identity)
-			check_twice(conf, &names, r->identity, strlen(r->identity), r->line,
-				"identity");
-		if (*r->identity && (mode != SEC_ESP || !*f->certs.certificate))
-			conf_error(conf, r->line, "identity",
-				"needs protection = \"esp\" and the home agent's certificate");
-	}
-	free_seen(ids);
-	free_seen(names);
-	if (!running) /* they can't change then */
-		certs_check(conf, &f->certs);
-}
-
-static void check_routers(struct conf *conf, const struct ha_conf *c)
-{
-	struct seen *names = NULL, *hoas = NULL;
-
-	for (unsigned i = 0; i < c->n_routers; i++) {
-		const struct ha_router *r = &c->routers[i];
-
-		if (conf_misread(conf, &r->hoa))
-			continue;
-		if (!addr6_is_routable(&r->hoa))
-			conf_error(conf, r->line, "home_address", "not a unicast routable address");
-		else if (!conf->partial && !served(c, r))
-			conf_error(conf, r->line, "home_address",
-				"in none of home_prefixes and none of the router's own prefixes");
-		if (r->max_lifetime_s && r->max_lifetime_s < 4) /* counted in units of 4 s */
-			conf_error(conf, r->line, "max_lifetime",
-				"%u is below 4, the least there is", r->max_lifetime_s);
-		check_twice(conf, &names, r->name, strlen(r->name), r->line, "name");
-		check_twice(conf, &hoas, &r->hoa, sizeof(r->hoa), r->line, "home_address");
-	}
-	free_seen(names);
-	free_seen(hoas);
-}
-
-static void check_network(struct conf *conf, const struct ha_conf *c, const struct ha_router *r,
-	const char *key, const struct prefix6 *p)
-{
-	char s[PREFIX6_STRLEN];
-
-	if (conf_misread(conf, &p->addr))
-		return;
-	if (p->len == 0 || !addr6_is_routable(&p->addr))
-		conf_error(conf, r->line, key, "%s is no prefix for a network", prefix6_str(p, s));
-	else if (prefix6_has(p, &c->address))
-		conf_error(conf, r->line, key, "%s has the home agent's address in it",
-			prefix6_str(p, s));
-}
-
-/* What a routing daemon says must never reach what others, or the home network, have. */
-static void check_learn(struct conf *conf, const struct ha_conf *c, const struct ha_router *r)
-{
-	char sa[PREFIX6_STRLEN], sb[PREFIX6_STRLEN];
-
-	for (unsigned i = 0; i < r->n_learn; i++) {
-		const struct prefix6 *p = &r->learn[i];
-
-		check_network(conf, c, r, "learn", p);
-		for (unsigned k = 0; k < c->n_home; k++)
-			if (prefix6_overlaps(p, &c->home[k]))
-				conf_error(conf, r->line, "learn", "%s overlaps home prefix %s",
-					prefix6_str(p, sa), prefix6_str(&c->home[k], sb));
-	}
-}
-
-static void check_prefixes(struct conf *conf, const struct ha_conf *c)
-{
-	struct table t;
-	char sa[PREFIX6_STRLEN], sb[PREFIX6_STRLEN];
-
-	for (unsigned i = 0; i < c->n_routers; i++) {
-		for (unsigned k = 0; k < c->routers[i].n_prefixes; k++)
-			check_network(
-				conf, c, &c->routers[i], "prefixes", &c->routers[i].prefixes[k]);
-		check_learn(conf, c, &c->routers[i]);
-	}
-	if (table_build(&t, c) < 0)
-		abort();
-	for (unsigned a = 0, b = 1; b < t.n; b++) { /* 'a' is the last that nothing covers */
-		const struct ha_router *ra = &c->routers[t.v[a].router],
-				       *rb = &c->routers[t.v[b].router];
-
-		if (!prefix6_overlaps(&t.v[a].prefix, &t.v[b].prefix)) {
-			a = b;
-			continue;
-		}
-		conf_error(conf, rb->line, "prefixes", "%s of %s overlaps %s of %s (line %u)",
-			prefix6_str(&t.v[b].prefix, sb), rb->name, prefix6_str(&t.v[a].prefix, sa),
-			ra->name, ra->line);
-	}
-	table_free(&t);
-}
-
-static void check_payload(struct conf *conf, const struct ha_file *f)
-{
-	enum sec_mode mode = (enum sec_mode)f->protection;
-	unsigned line = 0;
-
-	if (f->payload != SEC_PAYLOAD_ESP)
-		return;
-	for (unsigned i = 0; i < f->core.n_routers && mode == SEC_ESP; i++) {
-		line = f->core.routers[i].line;
-		mode = ha_conf_protection(f, &f->core.routers[i]);
-	}
-	protect_check_payload(conf, ha_conf_engine(f), line, mode);
-}
-
-static void check_agents(struct conf *conf, const struct ha_conf *c)
-{
-	for (unsigned i = 0; i < c->n_agents; i++) {
-		const struct ha_agent_conf *a = &c->agents[i];
-
-		if (conf_misread(conf, &a->address))
-			continue;
-		if (!addr6_is_routable(&a->address))
-			conf_error(conf, a->line, "home_agents.address",
-				"not a unicast routable address");
-		if (addr6_eq(&a->address, &c->address))
-			conf_error(conf, a->line, "home_agents.address",
-				"is our own; preference is the key for that");
-	}
-}
-
 unsigned ha_conf_load(struct conf *conf, struct ha_file *f, const struct ha_file *running)
 {
-	struct tenant *tenants;
-
 	memset(f, 0, sizeof(*f));
 	f->path = conf->file;
 	if (conf_read(conf, ha_conf_keys, f) > 0 && !f->core.n_routers)
 		return conf->n_errors; /* nothing to compare */
-	if (!conf_misread(conf, &f->core.address) && !addr6_is_routable(&f->core.address))
-		conf_error(conf, 0, "address", "not a unicast routable address");
 	f->core.home_link = f->home_link[0];
-	if (f->core.home_link && !f->core.n_home)
-		conf_error(conf, 0, "home_link", "needs home_prefixes: what is on that link");
-	if (f->home_routes && !f->core.home_link)
-		conf_error(conf, 0, "home_routes", "needs home_link");
-	if (f->mtu && f->mtu < 1280)
-		conf_error(conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
-	check_agents(conf, &f->core);
-	check_routers(conf, &f->core);
-	check_prefixes(conf, &f->core);
-	tenants = number_tenants(&f->core);
-	check_allow(conf, f, tenants);
-	free_tenants(tenants);
-	protect_owner(f->user);
-	read_keys(conf, f, running);
-	check_payload(conf, f);
+	ha_conf_check(conf, f, running);
 	return conf->n_errors;
 }
 
@@ -676,5 +316,6 @@ void ha_conf_free(struct ha_file *f)
 	if (f->keys)
 		OPENSSL_clear_free(f->keys, (f->core.n_routers + 1) * sizeof(*f->keys));
 	conf_release(ha_conf_keys, f);
+	free(f->refused);
 	free(f->allow_ids);
 }

@@ -26,6 +26,7 @@ struct ha_file {
 	char state_file[HA_PATH_SIZE], session_file[HA_PATH_SIZE];
 	struct certs_files certs;
 	struct keys *keys;    /* of each router, in the order of core.routers; owned, wiped */
+	bool *refused;        /* of each router: protection could not take it over; owned */
 	unsigned mtu;         /* 0 = the smallest underlay MTU less TUNNEL_OVERHEAD */
 	unsigned encap_limit; /* 1..255; 0 = none is sent */
 	unsigned n_allow;
@@ -41,6 +42,8 @@ unsigned ha_conf_read(const char *path, struct ha_file *out);
  * again. */
 unsigned ha_conf_load(struct conf *, struct ha_file *out, const struct ha_file *running);
 void ha_conf_free(struct ha_file *);
+/* conf_check.c: reports what does not fit together, numbers the tenants, reads the secrets. */
+void ha_conf_check(struct conf *, struct ha_file *, const struct ha_file *running);
 /* How this router of the table protects its signalling. */
 enum sec_mode ha_conf_protection(const struct ha_file *, const struct ha_router *);
 const char *ha_conf_engine(const struct ha_file *); /* "auto", "ebpf" or "ip6tnl" */

@@ -1,38 +1,26 @@
 /* edge_reload.c - SIGHUP and `nemoctl ha reload`: the configuration is read and checked as a whole;
  * only then routers come, go or change, one after the other.  A wrong one changes nothing. */
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
-#include <time.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 #include "ha/edge_state.h"
-
-#define WHY_SIZE 256
-
-static void on_mistake(void *arg, const char *line)
-{
-	char *why = arg;
-
-	log_err("reload: %s", line);
-	if (!*why)
-		snprintf(why, WHY_SIZE, "%s", line);
-}
 
 static const struct keys *keys_of(const struct ha_file *f, const struct ha_router *r)
 {
 	return &f->keys[r - f->core.routers];
 }
 
-/* Is this router's signalling protected in the same way by both? */
+/* Is this router's signalling protected by the new file 'b' as it was by 'a'?  Who was refused
+ * then gets another try. */
 static bool same_protection(const struct ha_file *a, const struct ha_router *ra,
 	const struct ha_file *b, const struct ha_router *rb)
 {
-	return ra && rb && ha_conf_protection(a, ra) == ha_conf_protection(b, rb) &&
-	       strcmp(ra->name, rb->name) == 0 &&
+	return ra && rb && !a->refused[ra - a->core.routers] &&
+	       ha_conf_protection(a, ra) == ha_conf_protection(b, rb) &&
+	       /* Part of the messages with the authentication option only (RFC 4283). */
+	       (ha_conf_protection(b, rb) != SEC_AUTH || strcmp(ra->name, rb->name) == 0) &&
 	       memcmp(keys_of(a, ra), keys_of(b, rb), sizeof(struct keys)) == 0;
 }
 
@@ -41,7 +29,7 @@ static bool same_protection(const struct ha_file *a, const struct ha_router *ra,
 static int change_protection(
 	struct ha_edge *e, const struct ha *old, const struct ha_file *was, const struct ha *new)
 {
-	const struct ha_file *f = e->file;
+	struct ha_file *f = e->file;
 	int failed = 0;
 
 	for (unsigned i = 0; i < was->core.n_routers; i++) {
@@ -62,6 +50,7 @@ static int change_protection(
 			ha_conf_protection(f, m), &f->keys[i]);
 		if (r == 0)
 			r = sig_home_put(mhio_sig(e->io), &m->hoa);
+		f->refused[i] = r < 0;
 		failed = failed ? failed : r;
 	}
 	return failed;
@@ -112,51 +101,37 @@ static int change(struct ha_edge *e, struct ha_file *file)
 	return 0;
 }
 
-static int reload(struct ha_edge *e, char *why)
+static int reload(void *arg, struct conf *conf)
 {
-	struct conf conf = {.file = e->file->path, .report = on_mistake, .arg = why};
+	struct ha_edge *e = arg;
 	struct ha_file file;
-	const char *key;
-	int r;
+	int r = -EINVAL;
 
-	*why = '\0';
-	if (ha_conf_load(&conf, &file, e->file) > 0) {
-		ha_conf_free(&file);
-		return -EINVAL;
+	if (ha_conf_load(conf, &file, e->file) == 0 &&
+		conf_may_reload(conf, ha_conf_keys, e->file, &file)) {
+		r = ha_edge_keying(e, &file);
+		if (r < 0)
+			conf_error(conf, 0, "protection", "the key exchange can't begin: %s",
+				strerror(-r));
+		else
+			r = change(e, &file);
 	}
-	key = conf_frozen(ha_conf_keys, e->file, &file);
-	if (key)
-		snprintf(why, WHY_SIZE,
-			"%s: %s: only a restart can change it (which loses nothing)", file.path,
-			key);
-	r = key ? -EINVAL : ha_edge_keying(e, &file);
-	if (r < 0 && !key)
-		snprintf(why, WHY_SIZE, "%s: protection: the key exchange can't begin: %s",
-			file.path, strerror(-r));
-	if (r == 0)
-		r = change(e, &file);
-	if (r == -ENOMEM)
-		snprintf(why, WHY_SIZE, "%s", strerror(-r));
 	if (r < 0)
 		ha_conf_free(&file);
 	return r;
 }
 
-int ha_edge_reload(struct ha_edge *e, char *why)
+void ha_edge_status(void *arg, char out[DAEMON_STATUS_SIZE])
 {
-	struct timespec ts;
-	int r;
+	const struct ha_edge *e = arg;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-		(long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
-	r = reload(e, why);
-	if (r < 0)
-		log_err("reload: %s; the running configuration stays", why);
-	else
-		log_info("reload: serving %u routers", e->file->core.n_routers);
-	sd_notifyf(0, "READY=1\nSTATUS=%s: serving %u routers%s%s", e->file->name,
-		e->file->core.n_routers, r < 0 ? "; the last reload failed: " : "",
-		r < 0 ? why : "");
-	return r;
+	snprintf(out, DAEMON_STATUS_SIZE, "%s: serving %u routers", e->file->name,
+		e->file->core.n_routers);
+}
+
+int ha_edge_reload(struct ha_edge *e, char why[DAEMON_WHY_SIZE])
+{
+	const struct daemon_reload d = {e->file->path, e, reload, ha_edge_status};
+
+	return daemon_reload(&d, why);
 }

@@ -20,7 +20,7 @@ static void on_stop(void *arg)
 
 static void on_reload(void *arg)
 {
-	char why[256];
+	char why[DAEMON_WHY_SIZE];
 
 	(void)arg;
 	if (self.edge)
@@ -44,14 +44,13 @@ static const int rights[] = {CAP_NET_ADMIN, CAP_NET_RAW, -1};
 
 static int run(sd_event *event, const struct ha_file *file)
 {
-	char status[128];
+	char status[DAEMON_STATUS_SIZE];
 	int r = privileges_drop(file->user, rights);
 
 	if (r < 0)
 		return r;
 	warn_of_clear(file);
-	snprintf(
-		status, sizeof(status), "%s: serving %u routers", file->name, file->core.n_routers);
+	ha_edge_status(self.edge, status);
 	daemon_ready(status);
 	return sd_event_loop(event);
 }

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
-#include <time.h>
 #include "common/os/ctl.h"
 #include "common/os/daemon.h"
 #include "common/os/log.h"
@@ -19,7 +17,7 @@
 #include "nat64/routes.h"
 #include "nat64/show.h"
 
-#define WHY_SIZE  256
+#define WHY_SIZE  DAEMON_WHY_SIZE
 #define PROVED_US 5000000 /* from then on a crash is bridged (keep.h) */
 
 struct nat64_edge {
@@ -40,8 +38,6 @@ struct nat64_edge {
 	uint64_t started, loaded; /* ms */
 	unsigned n_reloads;
 };
-
-static int reload(struct nat64_edge *e, char *why);
 
 /* --- commands --- */
 
@@ -116,7 +112,7 @@ static json_t *cmd_reload(void *arg, const json_t *req, char *err)
 	struct nat64_edge *e = arg;
 
 	(void)req;
-	if (reload(e, err) < 0)
+	if (nat64_edge_reload(e, err) < 0)
 		return NULL;
 	return json_pack("{sI so}", "mappings", (json_int_t)e->file->nat64.n_eams, "prefixes",
 		nat64_show_prefixes(&e->file->nat64));
@@ -133,26 +129,6 @@ static const struct ctl_cmd commands[] = {
 
 /* --- reload --- */
 
-/* The first key that differs and that only a restart changes; NULL: none. */
-static const char *changed(const struct nat64_file *a, const struct nat64_file *b)
-{
-	bool same = a->n_interfaces == b->n_interfaces;
-
-	for (unsigned i = 0; i < a->n_interfaces && same; i++)
-		same = strcmp(a->interfaces[i], b->interfaces[i]) == 0;
-	return strcmp(a->control, b->control) != 0                   ? "control"
-	       : strcmp(a->device, b->device) != 0                   ? "device"
-	       : a->engine != b->engine                              ? "engine"
-	       : !same                                               ? "interfaces"
-	       : a->mtu != b->mtu                                    ? "mtu"
-	       : a->queues != b->queues                              ? "queues"
-	       : a->errors_per_second != b->errors_per_second        ? "errors_per_second"
-	       : strcmp(a->user, b->user) != 0                       ? "user"
-	       : strcmp(a->control_group, b->control_group) != 0     ? "control_group"
-	       : strcmp(a->control_readers, b->control_readers) != 0 ? "control_readers"
-								     : NULL;
-}
-
 static void file_free(struct nat64_file *file)
 {
 	if (file)
@@ -163,14 +139,8 @@ static void file_free(struct nat64_file *file)
 /* Steps that can fail come first, and can be undone. */
 static int change_to(struct nat64_edge *e, struct nat64_file *file, char *why)
 {
-	const char *key = changed(e->file, file);
-	int r;
+	int r = nat64_routes_stage(e->routes, &file->nat64, why);
 
-	if (key) {
-		snprintf(why, WHY_SIZE, "%s: only a restart can change it", key);
-		return -EBUSY;
-	}
-	r = nat64_routes_stage(e->routes, &file->nat64, why);
 	if (r < 0)
 		return r;
 	r = e->bpf ? nat64_bpf_swap(e->bpf, &file->nat64) : 0;
@@ -184,53 +154,47 @@ static int change_to(struct nat64_edge *e, struct nat64_file *file, char *why)
 	return 0;
 }
 
-static void on_mistake(void *arg, const char *line)
+static int reload(void *arg, struct conf *conf)
 {
-	(void)arg;
-	log_err("reload: %s", line);
-}
-
-static int reload(struct nat64_edge *e, char *why)
-{
+	struct nat64_edge *e = arg;
 	struct nat64_file *file = calloc(1, sizeof(*file)), *old = e->file;
-	struct conf conf = {.file = e->path, .report = on_mistake};
-	unsigned n_bad = file ? nat64_conf_load(&conf, file) : 0;
-	int r = file ? 0 : -ENOMEM;
+	char why[WHY_SIZE] = "";
+	int r = -EINVAL;
 
-	if (n_bad) {
-		snprintf(why, WHY_SIZE, "%.150s: %u mistakes, see the log or nemo-nat64 -t",
-			e->path, n_bad);
-		r = -EINVAL;
-	} else if (r < 0) {
-		snprintf(why, WHY_SIZE, "out of memory");
-	} else {
+	if (!file)
+		return -ENOMEM;
+	if (nat64_conf_load(conf, file) == 0 && conf_may_reload(conf, nat64_conf_keys, old, file)) {
 		r = change_to(e, file, why);
+		if (r < 0)
+			conf_error(conf, 0, NULL, "%s", why);
 	}
 	if (r < 0) {
-		log_err("reload: %s; the running configuration stays", why);
-		memcpy(e->failed, why, WHY_SIZE);
 		file_free(file);
 		return r;
 	}
 	e->file = file;
 	e->loaded = daemon_now();
 	e->n_reloads++;
-	e->failed[0] = '\0';
 	file_free(old);
-	nat64_edge_ready(e);
 	return 0;
 }
 
-void nat64_edge_reload(struct nat64_edge *e)
+static void tell_status(void *arg, char out[DAEMON_STATUS_SIZE])
 {
-	char why[WHY_SIZE] = "";
-	struct timespec t;
+	const struct nat64_edge *e = arg;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-		(unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
-	if (reload(e, why) < 0)
-		nat64_edge_ready(e); /* with what it has */
+	snprintf(out, DAEMON_STATUS_SIZE, "device %s, engine %s: %zu mappings, %u prefixes",
+		e->file->device, e->bpf ? "ebpf" : "tun", e->file->nat64.n_eams,
+		e->file->nat64.conf.n_prefixes);
+}
+
+int nat64_edge_reload(struct nat64_edge *e, char why[DAEMON_WHY_SIZE])
+{
+	const struct daemon_reload d = {e->path, e, reload, tell_status};
+	int r = daemon_reload(&d, why);
+
+	memcpy(e->failed, r < 0 ? why : "", r < 0 ? WHY_SIZE : 1);
+	return r;
 }
 
 /* --- start and stop --- */
@@ -390,13 +354,11 @@ int nat64_edge_start(struct nat64_edge *e)
 			       e->event, &e->proved, CLOCK_BOOTTIME, PROVED_US, 0, on_proved, e);
 }
 
-void nat64_edge_ready(const struct nat64_edge *e)
+void nat64_edge_ready(struct nat64_edge *e)
 {
-	char status[128];
+	char status[DAEMON_STATUS_SIZE];
 
-	snprintf(status, sizeof(status), "device %s, engine %s: %zu mappings, %u prefixes",
-		e->file->device, e->bpf ? "ebpf" : "tun", e->file->nat64.n_eams,
-		e->file->nat64.conf.n_prefixes);
+	tell_status(e, status);
 	daemon_ready(status);
 }
 

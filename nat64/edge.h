@@ -1,6 +1,7 @@
 /* edge.h - the translator's I/O: device, programs, routes, commands. */
 #pragma once
 #include <systemd/sd-event.h>
+#include "common/os/daemon.h"
 #include "nat64/conf.h"
 #include "nat64/keep.h"
 
@@ -13,10 +14,10 @@ int nat64_edge_open(struct nat64_edge **, sd_event *, const char *path, struct n
 /* Gives up the rights that only opening needed, and starts to translate.  0, or -errno after a line
  * in the log. */
 int nat64_edge_start(struct nat64_edge *);
-/* Reads the configuration again.  Either all of it counts from some packet on, or nothing changes
- * and the log says why.  Tells readiness again. */
-void nat64_edge_reload(struct nat64_edge *);
-void nat64_edge_ready(const struct nat64_edge *); /* tells it to systemd and the log */
+/* Reads the configuration again: from some packet on all of it counts.  Or -errno and 'why':
+ * nothing has changed. */
+int nat64_edge_reload(struct nat64_edge *, char why[DAEMON_WHY_SIZE]);
+void nat64_edge_ready(struct nat64_edge *); /* tells it to systemd and the log */
 /* keep: device, routes and programs stay for the next run, if a service manager holds them; else
  * nothing stays.  Accepts NULL. */
 void nat64_edge_close(struct nat64_edge *, bool keep);

@@ -23,8 +23,10 @@ static void on_stop(void *arg)
 
 static void on_reload(void *arg)
 {
+	char why[DAEMON_WHY_SIZE];
+
 	(void)arg;
-	nat64_edge_reload(self.edge);
+	nat64_edge_reload(self.edge, why); /* and says so */
 }
 
 static int serve(const char *path, struct nat64_file *file, const struct nat64_kept *kept)

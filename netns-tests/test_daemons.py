@@ -386,8 +386,7 @@ def test_a_second_signal_ends_a_mobile_router_at_once(net):
 def test_sighup_is_no_end(program, net):
     d = daemon(net, program).start()
     d.proc.send_signal(signal.SIGHUP)
-    word = "reload: serving" if program == "nemo-ha" else "SIGHUP"
-    wait_for(lambda: word in d.log(), 3, "a word about it")
+    wait_for(lambda: "reload: " in d.log(), 3, "a word about it")
     assert d.status()["daemon"] == program
 
 

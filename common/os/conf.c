@@ -511,24 +511,34 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 
 static bool same_groups(const struct conf_key *keys, const char *a, const char *b);
 
+/* Prefixes have padding. */
+static bool same_one(enum conf_type t, const char *a, const char *b, size_t size)
+{
+	if (t == CONF_STRING || t == CONF_STRINGS)
+		return strcmp(a, b) == 0;
+	if (t == CONF_PREFIX6 || t == CONF_PREFIX6S)
+		return prefix6_eq((const void *)a, (const void *)b);
+	if (t == CONF_PREFIX4 || t == CONF_PREFIX4S)
+		return prefix4_covers((const void *)a, (const void *)b) &&
+		       prefix4_covers((const void *)b, (const void *)a);
+	return memcmp(a, b, size) == 0;
+}
+
 static bool same_value(const struct conf_key *k, const char *a, const char *b)
 {
 	const char *va, *vb;
 	unsigned n;
 
-	if (k->type == CONF_STRING)
-		return strcmp(a + k->off, b + k->off) == 0;
 	if (!is_list(k->type))
-		return memcmp(a + k->off, b + k->off, value_size(k)) == 0;
+		return same_one(k->type, a + k->off, b + k->off, value_size(k));
 	memcpy(&n, a + k->n_off, sizeof(n));
 	memcpy(&va, a + k->off, sizeof(va));
 	memcpy(&vb, b + k->off, sizeof(vb));
 	if (memcmp(a + k->n_off, b + k->n_off, sizeof(n)) != 0)
 		return false;
 	for (unsigned i = 0; i < n; i++, va += k->elem_size, vb += k->elem_size)
-		if (k->type == CONF_GROUPS         ? !same_groups(k->sub, va, vb)
-			: k->type == CONF_PREFIX6S ? !prefix6_eq((const void *)va, (const void *)vb)
-						   : memcmp(va, vb, k->elem_size) != 0)
+		if (k->type == CONF_GROUPS ? !same_groups(k->sub, va, vb)
+					   : !same_one(k->type, va, vb, k->elem_size))
 			return false;
 	return true;
 }
@@ -541,12 +551,14 @@ static bool same_groups(const struct conf_key *keys, const char *a, const char *
 	return true;
 }
 
-const char *conf_frozen(const struct conf_key *keys, const void *a, const void *b)
+bool conf_may_reload(struct conf *c, const struct conf_key *keys, const void *a, const void *b)
 {
+	unsigned n = c->n_errors;
+
 	for (const struct conf_key *k = keys; k->name; k++)
 		if (!k->live && !is_line_key(k) && !same_value(k, a, b))
-			return k->name;
-	return NULL;
+			conf_error(c, 0, k->name, "restart needed: a reload can't change it");
+	return c->n_errors == n;
 }
 
 void conf_release(const struct conf_key *keys, void *out)
@@ -568,7 +580,7 @@ void conf_release(const struct conf_key *keys, void *out)
 
 /* --- help --- */
 
-enum { COL_KEY, COL_TYPE, COL_DEFAULT, COL_RANGE, N_COLS };
+enum { COL_KEY, COL_TYPE, COL_DEFAULT, COL_RANGE, COL_CHANGES, N_COLS };
 
 static void range_text(const struct conf_key *k, char *buf, size_t size)
 {
@@ -588,8 +600,10 @@ static void range_text(const struct conf_key *k, char *buf, size_t size)
 				buf + n, size - n, "%s%s", i ? ", " : "", k->choices[i]);
 }
 
-/* Prints the rows, or with 'f' NULL only finds the columns' widths. */
-static void help_rows(FILE *f, const struct conf_key *keys, const struct at *up, int width[N_COLS])
+/* Prints the rows, or with 'f' NULL only finds the columns' widths.  'live': a reload takes over
+ * the list that they are of. */
+static void help_rows(FILE *f, const struct conf_key *keys, const struct at *up, bool live,
+	int width[N_COLS])
 {
 	static const char *const types[] = {
 		[CONF_STRING] = "string",
@@ -613,8 +627,8 @@ static void help_rows(FILE *f, const struct conf_key *keys, const struct at *up,
 		const struct at at = {.up = up, .name = k->name}, below = {.up = up, .name = sub};
 		const char *def = k->required ? "required" : k->def ? k->def : "-";
 		bool is_long = strlen(def) > 30; /* it would push the meanings off the screen */
-		const char *cols[N_COLS] = {
-			path_of(&at, key), types[k->type], is_long ? "as told" : def, range};
+		const char *cols[N_COLS] = {path_of(&at, key), types[k->type],
+			is_long ? "as told" : def, range, live || k->live ? "now" : "restart"};
 
 		if (is_line_key(k))
 			continue;
@@ -623,22 +637,22 @@ static void help_rows(FILE *f, const struct conf_key *keys, const struct at *up,
 			if ((int)strlen(cols[i]) > width[i])
 				width[i] = (int)strlen(cols[i]);
 		if (f)
-			fprintf(f, "%-*s  %-*s  %-*s  %-*s  %s%s%s\n", width[0], cols[0], width[1],
-				cols[1], width[2], cols[2], width[3], cols[3],
-				k->help ? k->help : "", is_long ? "; default: " : "",
+			fprintf(f, "%-*s  %-*s  %-*s  %-*s  %-*s  %s%s%s\n", width[0], cols[0],
+				width[1], cols[1], width[2], cols[2], width[3], cols[3], width[4],
+				cols[4], k->help ? k->help : "", is_long ? "; default: " : "",
 				is_long ? def : "");
 		snprintf(sub, sizeof(sub), "%s[]", k->name);
 		if (k->type == CONF_GROUPS)
-			help_rows(f, k->sub, &below, width);
+			help_rows(f, k->sub, &below, live || k->live, width);
 	}
 }
 
 void conf_help(const struct conf_key *keys)
 {
-	int width[N_COLS] = {3, 4, 7, 5};
+	int width[N_COLS] = {3, 4, 7, 5, 7};
 
-	help_rows(NULL, keys, NULL, width);
-	printf("%-*s  %-*s  %-*s  %-*s  %s\n", width[0], "KEY", width[1], "TYPE", width[2],
-		"DEFAULT", width[3], "RANGE", "MEANING");
-	help_rows(stdout, keys, NULL, width);
+	help_rows(NULL, keys, NULL, false, width);
+	printf("%-*s  %-*s  %-*s  %-*s  %-*s  %s\n", width[0], "KEY", width[1], "TYPE", width[2],
+		"DEFAULT", width[3], "RANGE", width[4], "CHANGES", "MEANING");
+	help_rows(stdout, keys, NULL, false, width);
 }

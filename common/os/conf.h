@@ -72,7 +72,7 @@ static inline bool conf_misread(const struct conf *conf, const struct in6_addr *
 /* One value of a type that is written as a string, from another file than libconfig's: a mistake
  * is reported and false. */
 bool conf_value(struct conf *, unsigned line, const struct conf_key *, const char *text, void *out);
-/* The first key whose value differs, and that is not 'live'; NULL: none. */
-const char *conf_frozen(const struct conf_key *keys, const void *a, const void *b);
+/* Reports each key whose value differs and that is not 'live'; true: there is none. */
+bool conf_may_reload(struct conf *, const struct conf_key *keys, const void *a, const void *b);
 void conf_release(const struct conf_key *keys, void *out);
 void conf_help(const struct conf_key *keys); /* table of keys on stdout: --config-help */

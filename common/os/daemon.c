@@ -208,6 +208,45 @@ void daemon_ready(const char *status)
 	log_info("ready: %s", status);
 }
 
+struct reading { /* of a configuration */
+	struct conf conf;
+	char *why;
+};
+
+/* A mistake, or only a warning. */
+static void on_line(void *arg, const char *line)
+{
+	struct reading *r = arg;
+
+	log_msg(r->conf.n_errors ? LOG_ERR : LOG_WARNING, "reload: %s", line);
+	if (r->conf.n_errors && !*r->why)
+		snprintf(r->why, DAEMON_WHY_SIZE, "%s", line);
+}
+
+int daemon_reload(const struct daemon_reload *d, char why[DAEMON_WHY_SIZE])
+{
+	struct reading reading = {{.file = d->path, .report = on_line, .arg = &reading}, why};
+	char status[DAEMON_STATUS_SIZE];
+	struct timespec ts;
+	int r;
+
+	*why = '\0';
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+		(long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	r = d->change(d->arg, &reading.conf);
+	if (r < 0 && !*why)
+		conf_error(&reading.conf, 0, NULL, "%s", strerror(-r));
+	d->status(d->arg, status);
+	if (r < 0)
+		log_err("reload: the running configuration stays");
+	else
+		log_info("reload: %s", status);
+	sd_notifyf(0, "READY=1\nSTATUS=%s%s%s", status, r < 0 ? "; the last reload failed: " : "",
+		why);
+	return r;
+}
+
 int64_t daemon_wall(void)
 {
 	struct timespec ts;

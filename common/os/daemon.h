@@ -3,6 +3,7 @@
  * --config-help. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <systemd/sd-event.h>
 #include "common/os/conf.h"
 
@@ -27,6 +28,33 @@ struct daemon_info {
 	const struct conf_key *keys; /* for --config-help */
 };
 
+/* The keys "control", "control_group", "control_readers" and "user" of a daemon's configuration,
+ * for its key table; 'file' is its struct, with members of these names. */
+#define DAEMON_KEYS(file, socket_) \
+	{.name = "control", \
+		.type = CONF_STRING, \
+		.off = offsetof(file, control), \
+		.size = sizeof(((file *)0)->control), \
+		.def = socket_, \
+		.help = "control socket for nemoctl"}, \
+		{.name = "control_group", \
+			.type = CONF_STRING, \
+			.off = offsetof(file, control_group), \
+			.size = sizeof(((file *)0)->control_group), \
+			.help = "group whose members may use the control socket as root may"}, \
+		{.name = "control_readers", \
+			.type = CONF_STRING, \
+			.off = offsetof(file, control_readers), \
+			.size = sizeof(((file *)0)->control_readers), \
+			.help = "group whose members may look only; the socket's file belongs to " \
+				"it"}, \
+	{ \
+		.name = "user", .type = CONF_STRING, .off = offsetof(file, user), \
+		.size = sizeof(((file *)0)->user), .def = "nemo", \
+		.help = "the daemon becomes this user once all is open; if there is none it " \
+			"stays" \
+	}
+
 /* Reads the command line.  -1: go on; else exit with this code (help: 0, usage error: 2). */
 int daemon_args(int argc, char **argv, const struct daemon_info *, struct daemon_opts *);
 uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
@@ -46,3 +74,17 @@ bool daemon_hands_over(void);
  * process ends.  0, or -errno after a line in the log. */
 int daemon_lock(const char *dev);
 void daemon_ready(const char *status); /* sd_notify READY=1, and the log line "ready: STATUS" */
+
+#define DAEMON_WHY_SIZE    256
+#define DAEMON_STATUS_SIZE 128
+struct daemon_reload {
+	const char *path; /* of the configuration */
+	void *arg;
+	/* Reads it with 'conf', checks all of it, and only then changes something.  What is wrong
+	 * is reported to 'conf'.  0, or -errno: nothing has changed. */
+	int (*change)(void *arg, struct conf *conf);
+	void (*status)(void *arg, char out[DAEMON_STATUS_SIZE]); /* what the daemon does now */
+};
+/* SIGHUP or a command: systemd is told of the beginning and the end, the log of each mistake.  0,
+ * or -errno and the first mistake in 'why'. */
+int daemon_reload(const struct daemon_reload *, char why[DAEMON_WHY_SIZE]);
