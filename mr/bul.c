@@ -64,8 +64,19 @@ void bul_begin(struct mr *mr, enum bul_state state)
 	b->closing_left = CLOSING_TRIES;
 }
 
+/* One that is no longer in the list is not asked again. */
+static void settle_ha(struct mr *mr)
+{
+	if (mr->bul.ha < mr->conf->n_has)
+		return;
+	mr->bul.ha = 0;
+	bul_new_round(&mr->bul);
+}
+
 void bul_start(struct mr *mr, enum bul_state state)
 {
+	if (state == BUL_REGISTERING)
+		settle_ha(mr);
 	mr->bul.rediscover = false;
 	bul_begin(mr, state);
 	bul_send(mr);
@@ -109,11 +120,14 @@ void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
 	if (b->state == BUL_REFUSED || b->state == BUL_REVOKED || b->state == BUL_CLOSING)
 		return;
 	/* Who holds the binding is asked first (s11.4.1), if it lives. */
-	if (b->live && b->ha != b->bound_ha && !mr->control.hb.silent) {
+	if (bul_has_holder(mr) && b->ha != b->bound_ha && !mr->control.hb.silent) {
 		b->ha = b->bound_ha;
 		bul_new_round(b);
 	}
-	if (settled) { /* back where the home agent believes us to be: nothing to say */
+	settle_ha(mr);
+	if (settled &&
+		bul_has_holder(
+			mr)) { /* back where the home agent believes us to be: nothing to say */
 		bul_begin(mr, BUL_BOUND);
 		b->send_at = b->refresh_at;
 		bul_put_tunnel(mr);
@@ -239,6 +253,33 @@ bool bul_delete_at(struct mr *mr, unsigned ha, uint16_t *seq, uint64_t *at)
 
 /* --- operator and time --- */
 
+void bul_reload(struct mr *mr, bool changed, bool tunnel)
+{
+	struct bul *b = &mr->bul;
+
+	if (tunnel)
+		bul_put_tunnel(mr);
+	switch (b->state) {
+	case BUL_IDLE:
+	case BUL_HOME: /* these go their way, with whom they have begun */
+	case BUL_CLOSING: break;
+	case BUL_BOUND:
+	case BUL_REGISTERING:
+		if (changed)
+			bul_start(mr, BUL_REGISTERING);
+		break;
+	case BUL_DISCOVERY:
+		if (mr->discovers)
+			break;
+		dhaad_stop(mr);
+		bul_discovered(mr);
+		break;
+	case BUL_RETRY:
+	case BUL_REFUSED:
+	case BUL_REVOKED: bul_restart(mr); break; /* what was wrong may be right now */
+	}
+}
+
 void bul_restart(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
@@ -251,7 +292,7 @@ void bul_restart(struct mr *mr)
 		b->send_at = mr_min(b->send_at, mr->now + UPDATE_RATE_MS);
 	} else if (b->state == BUL_REFUSED || b->state == BUL_REVOKED || b->state == BUL_RETRY) {
 		b->implicit = mr->conf->mode == MR_IMPLICIT;
-		b->ha = b->live ? b->bound_ha : 0;
+		b->ha = bul_has_holder(mr) ? b->bound_ha : 0;
 		b->state = BUL_IDLE;
 		if (mr->active >= 0 && mr->links[mr->active].current.home)
 			athome_arrive(mr, (unsigned)mr->active);

@@ -109,7 +109,7 @@ static void back_off(struct mr *mr)
 	b->retry_ms = mr_min(2 * b->retry_ms, RETRY_MAX_MS);
 	b->rediscover = mr->discovers && b->has_tried + 1 >= mr->conf->n_has;
 	bul_new_round(b);
-	if (b->live) /* it is asked first (s11.4.1) */
+	if (bul_has_holder(mr)) /* it is asked first (s11.4.1) */
 		b->ha = b->bound_ha;
 	else if (mr->conf->n_has > 1)
 		bul_take_next_ha(mr);

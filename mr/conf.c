@@ -1,5 +1,6 @@
 /* conf.c - the mobile router's configuration: key table, and what has to fit together. */
 #include <stddef.h>
+#include "common/os/daemon.h"
 #include "common/os/protect.h"
 #include "mr/conf.h"
 
@@ -94,6 +95,7 @@ const struct conf_key mr_conf_keys[] = {
 			"and "
 			"uses no tunnel; false: never"},
 	{.name = "home_agents",
+		.live = true,
 		KEY(CONF_ADDR6S, core.has),
 		.max = MR_MAX_HAS,
 		.elem_size = sizeof(struct in6_addr),
@@ -101,6 +103,7 @@ const struct conf_key mr_conf_keys[] = {
 		.help = "home agent addresses, the preferred one first; none: they are looked for "
 			"(RFC 6275 dynamic home agent address discovery)"},
 	{.name = "uplinks",
+		.live = true,
 		KEY(CONF_GROUPS, core.uplinks),
 		.required = true,
 		.max = MR_MAX_UPLINKS,
@@ -109,6 +112,7 @@ const struct conf_key mr_conf_keys[] = {
 		.sub = uplink_keys,
 		.help = "interfaces towards visited networks"},
 	{.name = "networks",
+		.live = true,
 		KEY(CONF_GROUPS, core.networks),
 		.required = true,
 		.max = MH_MAX_MNP,
@@ -117,6 +121,7 @@ const struct conf_key mr_conf_keys[] = {
 		.sub = network_keys,
 		.help = "mobile networks behind this router"},
 	{.name = "announce",
+		.live = true,
 		KEY(CONF_PREFIX6S, core.announce),
 		.max = MH_MAX_MNP,
 		.elem_size = sizeof(struct prefix6),
@@ -125,6 +130,7 @@ const struct conf_key mr_conf_keys[] = {
 			"agent of: kept in the tunnel like these, not registered; needs mode "
 			"implicit"},
 	{.name = "known_links",
+		.live = true,
 		KEY(CONF_GROUPS, core.known),
 		.elem_size = sizeof(struct mr_known_conf),
 		N(core.n_known),
@@ -132,53 +138,62 @@ const struct conf_key mr_conf_keys[] = {
 		.help = "links to recognize at the first visit, without waiting for an "
 			"advertisement"},
 	{.name = "lifetime",
+		.live = true,
 		KEY(CONF_UINT, core.lifetime_s),
 		.def = "600",
 		.min = 4,
 		.max = 262140,
 		.help = "binding lifetime to ask for, seconds"},
 	{.name = "mode",
+		.live = true,
 		KEY(CONF_ENUM, core.mode),
 		.def = "explicit",
 		.choices = modes,
 		.help = "explicit: name the prefixes; implicit: the home agent knows them; auto: "
 			"explicit, then implicit"},
 	{.name = "retransmit_ms",
+		.live = true,
 		KEY(CONF_UINT, core.retransmit_ms),
 		.def = "150",
 		.min = 20,
 		.max = 32000,
 		.help = "first wait for an acknowledgement, doubling up to 32 s; ms"},
 	{.name = "next_home_agent_ms",
+		.live = true,
 		KEY(CONF_UINT, core.next_ha_ms),
 		.def = "1500",
 		.min = 100,
 		.max = 600000,
 		.help = "least wait before the next home agent is asked; ms"},
 	{.name = "router_check_ms",
+		.live = true,
 		KEY(CONF_UINT, core.check_ms),
 		.def = "1000",
 		.max = 3600000,
 		.help = "how often the default router is probed, ms; 0: never"},
 	{.name = "heartbeat",
+		.live = true,
 		KEY(CONF_UINT, core.heartbeat_s),
 		.def = "1",
 		.max = 3600,
 		.help = "how often the home agent is asked whether it lives and has not restarted, "
 			"seconds; 0: never"},
 	{.name = "heartbeat_misses",
+		.live = true,
 		KEY(CONF_UINT, core.heartbeat_misses),
 		.def = "3",
 		.max = 100,
 		.help = "so many in a row may stay unanswered before the next home agent is taken "
 			"(a single one: registered with again)"},
 	{.name = "dad",
+		.live = true,
 		KEY(CONF_ENUM, core.dad),
 		.def = "optimistic",
 		.choices = dads,
 		.help = "duplicate address detection of care-of addresses: meanwhile in use, or "
 			"off"},
 	{.name = "prefix_hook",
+		.live = true,
 		KEY(CONF_STRING, prefix_hook),
 		.def = "",
 		.size = 128,
@@ -213,80 +228,33 @@ const struct conf_key mr_conf_keys[] = {
 		.choices = sec_modes,
 		.help = "of the signalling, as the home agent's table says; none: in clear"},
 	{.name = "keys",
+		.live = true,
 		KEY(CONF_STRING, keys_file),
 		.size = 256,
 		.help = "file with the secrets, which nobody else may read (see SECURITY.md)"},
 	CERTS_KEYS(struct mr_file, certs),
 	{.name = "home_agent_identity",
+		.live = true,
 		KEY(CONF_STRING, ha_identity),
 		.size = KEYS_CERT_SIZE,
 		.def = "",
 		.help = "DNS name or URI that the home agent's certificate has to have; without it "
 			"its address (IP)"},
-	{.name = "payload",
-		KEY(CONF_ENUM, payload),
-		.def = "none",
-		.choices = sec_payloads,
-		.help = "protection of what the tunnel carries; esp: by the kernel, needs "
-			"protection "
-			"= \"esp\", engine ip6tnl and the same at the home agent"},
-	{.name = "state_file",
-		KEY(CONF_STRING, state_file),
-		.size = 256,
-		.def = "/var/lib/nemo/mr.state",
-		.help = "what has to survive a restart: its binding, numbers against replay, "
-			"orders of "
-			"nemoctl"},
-	{.name = "session_file",
-		KEY(CONF_STRING, session_file),
-		.size = 256,
-		.def = "/run/nemo/mr.sessions",
-		.help = "keys made by TLS, for a restart; must be on a tmpfs, else or if empty "
-			"they are made anew"},
-	{.name = "control",
-		KEY(CONF_STRING, control),
-		.size = 108,
-		.def = "/run/nemo/mr.sock",
-		.help = "control socket for nemoctl"},
-	{.name = "key_port",
-		KEY(CONF_UINT, key_port),
-		.def = "7439",
-		.min = 1,
-		.max = 65535,
-		.help = "TCP port of the key exchange, for protection = \"esp\""},
 	{.name = "rekey_interval",
+		.live = true,
 		KEY(CONF_UINT, rekey_s),
 		.def = "3600",
 		.max = 604800,
 		.help = "keys of protection = \"esp\" are replaced when they are this old, "
 			"seconds; 0: only after 32768 messages"},
-	{.name = "control_group",
-		KEY(CONF_STRING, control_group),
-		.size = MR_NAME_SIZE,
-		.help = "group whose members may use the control socket as root may"},
-	{.name = "control_readers",
-		KEY(CONF_STRING, control_readers),
-		.size = MR_NAME_SIZE,
-		.help = "group whose members may look only; the socket's file belongs to it"},
-	{.name = "user",
-		KEY(CONF_STRING, user),
-		.size = MR_NAME_SIZE,
-		.def = "nemo",
-		.help = "the daemon becomes this user once all is open; if there is none it stays"},
+	PROTECT_KEYS(struct mr_file, "mr", "its binding", "home agent"),
+	DAEMON_KEYS(struct mr_file, "/run/nemo/mr.sock"),
 	{.name = NULL},
 };
 
 const char *mr_conf_engine(const struct mr_file *f)
 {
 	return engines[f->engine];
-}
-
-static bool is_uplink(const struct mr_conf *c, const char *interface)
-{
-	for (unsigned i = 0; i < c->n_uplinks; i++)
-		if (strcmp(c->uplinks[i].interface, interface) == 0)
-			return true;
-	return false;
 }
 
 static void check_uplinks(struct conf *conf, const struct mr_conf *c)
@@ -317,7 +285,7 @@ static void check_networks(struct conf *conf, const struct mr_conf *c)
 		if (n->prefix.len == 0 || !addr6_is_routable(&n->prefix.addr))
 			conf_error(conf, n->line, "networks.prefix",
 				"%s is no prefix for a network", prefix6_str(&n->prefix, a));
-		if (is_uplink(c, n->interface))
+		if (mr_conf_uplink(c, n->interface) >= 0)
 			conf_error(conf, n->line, "networks.interface", "%s is an uplink",
 				n->interface);
 		if (strcmp(n->interface, "nemo0") == 0)
@@ -373,7 +341,7 @@ static void check_known(struct conf *conf, const struct mr_conf *c)
 
 		if (conf_misread(conf, &k->router))
 			continue;
-		if (!is_uplink(c, k->uplink))
+		if (mr_conf_uplink(c, k->uplink) < 0)
 			conf_error(
 				conf, k->line, "known_links.uplink", "%s is no uplink", k->uplink);
 		if (!addr6_is_link_local(&k->router))
@@ -423,34 +391,53 @@ static void check_home(struct conf *conf, const struct mr_conf *c)
 			"the home address is neither in it nor in one of the networks");
 }
 
-unsigned mr_conf_read(const char *path, struct mr_file *f)
+/* What a daemon that has given up root's rights can't read again holds as it is known. */
+static void read_keys(struct conf *conf, struct mr_file *f, const struct mr_file *running)
 {
-	struct conf conf = {.file = path};
+	if (running && f->protection == running->protection &&
+		strcmp(f->keys_file, running->keys_file) == 0 && protect_denied(f->keys_file)) {
+		f->keys = running->keys;
+		return;
+	}
+	protect_read_keys(conf, 0, (enum sec_mode)f->protection, f->keys_file,
+		*f->certs.certificate, &f->keys);
+}
 
+unsigned mr_conf_load(struct conf *conf, struct mr_file *f, const struct mr_file *running)
+{
 	memset(f, 0, sizeof(*f));
-	conf_read(&conf, mr_conf_keys, f);
+	f->path = conf->file;
+	conf_read(conf, mr_conf_keys, f);
 	if (f->mtu && f->mtu < 1280)
-		conf_error(&conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
+		conf_error(conf, 0, "mtu", "%u is below 1280, the least that IPv6 allows", f->mtu);
 	if (f->table >= 253 && f->table <= 255)
-		conf_error(&conf, 0, "table",
+		conf_error(conf, 0, "table",
 			"%u is one of the kernel's own: traffic would leave outside the tunnel",
 			f->table);
 	if (!f->core.home_prefix.len)
 		f->core.home_prefix = prefix6_mask((struct prefix6){f->core.hoa, 64});
-	check_addresses(&conf, &f->core);
-	check_uplinks(&conf, &f->core);
-	check_networks(&conf, &f->core);
-	check_announce(&conf, &f->core);
-	check_known(&conf, &f->core);
+	check_addresses(conf, &f->core);
+	check_uplinks(conf, &f->core);
+	check_networks(conf, &f->core);
+	check_announce(conf, &f->core);
+	check_known(conf, &f->core);
 	f->core.no_mpd = f->protection == SEC_AUTH;
-	protect_read_keys(&conf, 0, (enum sec_mode)f->protection, f->keys_file,
-		*f->certs.certificate, &f->keys);
+	protect_owner(f->user);
+	read_keys(conf, f, running);
 	memcpy(f->keys.cert_id, f->ha_identity, sizeof(f->keys.cert_id));
-	certs_check(&conf, &f->certs);
-	check_home(&conf, &f->core);
+	if (!running) /* they can't change then */
+		certs_check(conf, &f->certs);
+	check_home(conf, &f->core);
 	if (f->payload == SEC_PAYLOAD_ESP)
-		protect_check_payload(&conf, mr_conf_engine(f), 0, (enum sec_mode)f->protection);
-	return conf.n_errors;
+		protect_check_payload(conf, mr_conf_engine(f), 0, (enum sec_mode)f->protection);
+	return conf->n_errors;
+}
+
+unsigned mr_conf_read(const char *path, struct mr_file *f)
+{
+	struct conf conf = {.file = path};
+
+	return mr_conf_load(&conf, f, NULL);
 }
 
 void mr_conf_free(struct mr_file *f)

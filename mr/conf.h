@@ -7,6 +7,7 @@
 
 struct mr_file {
 	struct mr_conf core;
+	const char *path; /* of the file; borrowed */
 	char control[108];
 	char prefix_hook[128]; /* "" = none */
 	int engine;
@@ -27,5 +28,9 @@ extern const struct conf_key mr_conf_keys[];
 /* Reads and checks 'path'; every mistake goes to stderr.  Returns the number of mistakes.
  * mr_conf_free() in any case. */
 unsigned mr_conf_read(const char *path, struct mr_file *out);
+/* The same, told where 'conf' says; 'running' (NULL: none) has the secrets that can't be read
+ * again.
+ */
+unsigned mr_conf_load(struct conf *, struct mr_file *out, const struct mr_file *running);
 void mr_conf_free(struct mr_file *);
 const char *mr_conf_engine(const struct mr_file *); /* "auto", "ebpf" or "ip6tnl" */

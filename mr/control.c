@@ -16,7 +16,7 @@
 
 void mr_control_init(struct mr *mr)
 {
-	mr->control.hb.ha = MR_MAX_HAS; /* none yet */
+	mr->control.hb.ha = MR_NO_HA;
 	mr->control.hb.at = UINT64_MAX;
 	mr->control.hb.seq = (uint32_t)mr_random(mr);
 }
@@ -218,7 +218,7 @@ bool mr_control_receive(struct mr *mr, const struct mh_env *e)
 	bool for_us = e->rh2 && addr6_eq(&e->hoa, &mr->conf->hoa);
 	unsigned ha = 0;
 
-	while (ha < mr->conf->n_has && !addr6_eq(&e->src, &mr->conf->has[ha]))
+	while (ha < mr->n_known && !addr6_eq(&e->src, &mr->conf->has[ha]))
 		ha++;
 	if (e->m.type == MH_BE && e->m.be.status == 2 && ha == mr->control.hb.ha &&
 		mr->control.hb.waiting && addr6_eq(&e->m.be.hoa, &mr->conf->hoa)) {
@@ -229,7 +229,7 @@ bool mr_control_receive(struct mr *mr, const struct mh_env *e)
 		return receive_left(mr, e, ha);
 	if (!ours)
 		return false;
-	if (ha == mr->conf->n_has || !for_us || mr->active < 0)
+	if (ha == mr->n_known || !for_us || mr->active < 0)
 		mr->counters[MR_C_mh_foreign]++;
 	else if (e->m.type == MH_HAS)
 		receive_switch(mr, e, ha);

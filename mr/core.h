@@ -4,6 +4,8 @@
 
 #define LINK_MAX_KNOWN 16
 #define BUL_MAX_SENT   8
+#define MR_MAX_HELD    5                          /* home agents that are no longer to be asked */
+#define MR_NO_HA       (MR_MAX_HAS + MR_MAX_HELD) /* an index of none */
 
 /* One uplink:
  *
@@ -51,6 +53,7 @@ struct link {
 	unsigned n_known;
 	struct attachment known[LINK_MAX_KNOWN]; /* most recent first */
 	const char *cause;                       /* of the last hint; static text */
+	bool leaving;                            /* the next configuration has it not */
 	bool strong;                             /* the last hint all but proves a move */
 	bool from_known;                         /* the current attachment came from known[] */
 	uint64_t hinted;                         /* ms of the hint being worked on */
@@ -218,7 +221,10 @@ struct athome {
 struct mr {
 	const struct mr_conf *conf; /* now_conf */
 	struct mr_conf now_conf;    /* the configuration, with the home agents that are known now */
-	struct in6_addr has[MR_MAX_HAS];
+	/* conf->n_has home agents to register with, then up to n_known those that something still
+	 * goes on with. */
+	struct in6_addr has[MR_NO_HA];
+	unsigned n_known;
 	bool discovers; /* home agents are looked for */
 	struct dhaad dhaad;
 	struct mps mps;
@@ -257,6 +263,9 @@ void link_neigh_failed(struct mr *, struct link *, const struct in6_addr *);
 void link_close(struct mr *, struct link *);  /* takes its addresses and route back */
 void link_source(struct mr *, struct link *); /* what could not be sent before, now can */
 void link_tick(struct mr *, struct link *);
+void link_leave(struct mr *, struct link *); /* for good: 'leaving' was set before */
+/* Goes on as uplink 'index' of mr->conf; it was 'l->index' of 'was'. */
+void link_reload(struct mr *, struct link *, const struct mr_conf *was, unsigned index);
 uint64_t link_deadline(const struct link *);
 bool link_usable(const struct link *);
 const char *link_state_str(enum link_state);
@@ -277,6 +286,14 @@ void bul_discover(struct mr *);   /* look for home agents; the binding stays til
 void bul_discovered(struct mr *); /* register with the first of the home agents known now */
 void bul_return(struct mr *);     /* de-register from the home link: the core of returning home */
 void bul_leave_home(struct mr *); /* what was begun there is of no interest any more */
+/* After a reload: another is 'changed', what an update says or to whom; 'tunnel', what it carries.
+ */
+void bul_reload(struct mr *, bool changed, bool tunnel);
+/* The home agent that holds the binding may be asked: it is still one of ours. */
+static inline bool bul_has_holder(const struct mr *mr)
+{
+	return mr->bul.live && mr->bul.bound_ha < mr->conf->n_has;
+}
 uint64_t bul_deadline(const struct mr *);
 const char *bul_state_str(enum bul_state);
 void bul_again(struct mr *);                     /* the home agent may have lost the binding */
@@ -299,6 +316,17 @@ void mr_heartbeat_bound(struct mr *);
 void mr_heartbeat_receive(struct mr *, const struct mh_env *, unsigned ha);
 void mr_heartbeat_unknown(struct mr *); /* the home agent does not know the message */
 void mr_heartbeat_tick(struct mr *);
+void mr_heartbeat_reload(struct mr *); /* the interval may be another */
+
+/* reload.c */
+void mr_leave(struct mr *, const struct mr_conf *to);
+void mr_reload(struct mr *, const struct mr_conf *to, bool new_keys);
+/* 'n' home agents instead of those known so far, up to MR_MAX_HAS; those that something goes on
+ * with (one that holds our binding: the tunnel leads there) stay known behind them.  How many come
+ * first: conf->n_has is the caller's. */
+unsigned mr_take_agents(struct mr *, const struct in6_addr *v, unsigned n);
+/* Where 'a' is among 'n' addresses; n: nowhere. */
+unsigned mr_find_agent(const struct in6_addr *v, unsigned n, const struct in6_addr *a);
 
 /* dhaad.c: dynamic home agent address discovery.  It ends in bul_discovered(). */
 void dhaad_init(struct mr *);

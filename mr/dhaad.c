@@ -12,6 +12,7 @@
 #define RETRIES       4    /* DHAAD_RETRIES: retransmissions */
 #define MIN_GAP_MS    1000 /* between requests, whatever happens */
 #define AGAIN_MS      60000
+#define MAX_HELD      4 /* of those known before, as far as something goes on with them */
 
 void dhaad_init(struct mr *mr)
 {
@@ -84,52 +85,17 @@ static bool usable(const struct mr *mr, const struct in6_addr *a)
 	return true;
 }
 
-static unsigned find(const struct in6_addr *v, unsigned n, const struct in6_addr *a)
+/* Room is kept for those that something still goes on with: they stay in the list, too. */
+static void take_list(struct mr *mr, const struct icmp6_msg *m)
 {
-	unsigned i = 0;
+	struct in6_addr list[MR_MAX_HAS - MAX_HELD];
+	unsigned n = 0;
 
-	while (i < n && !addr6_eq(&v[i], a))
-		i++;
-	return i;
-}
-
-/* The list takes the place of the one before.  Home agents that something still goes on with (one
- * that holds our binding: the tunnel leads there) stay in it, if need be at its end. */
-static void take_list(struct mr *mr, const struct in6_addr *v, unsigned n)
-{
-	struct mr_control *c = &mr->control;
-	struct {
-		unsigned *ha; /* index into has[] */
-		bool keep;
-		struct in6_addr addr;
-	} refs[] = {
-		{&mr->bul.bound_ha, mr->bul.live, in6addr_any},
-		{&c->hb.ha, mr->bul.live, in6addr_any},
-		{&c->left.ha, c->left.active, in6addr_any},
-		{&c->revoked.ha, c->revoked.until > mr->now, in6addr_any},
-	};
-	const unsigned n_refs = sizeof(refs) / sizeof(refs[0]);
-	struct in6_addr list[MR_MAX_HAS];
-	unsigned n_list = 0;
-
-	for (unsigned i = 0; i < n_refs; i++)
-		if (*refs[i].ha < MR_MAX_HAS) /* else none yet */
-			refs[i].addr = mr->has[*refs[i].ha];
-	for (unsigned i = 0; i < n && n_list < MR_MAX_HAS - n_refs; i++)
-		if (usable(mr, &v[i]) && find(list, n_list, &v[i]) == n_list)
-			list[n_list++] = v[i];
-	for (unsigned i = 0; i < n_refs; i++)
-		if (refs[i].keep && !addr6_is_any(&refs[i].addr) &&
-			find(list, n_list, &refs[i].addr) == n_list)
-			list[n_list++] = refs[i].addr;
-	for (unsigned i = 0; i < n_refs; i++) {
-		unsigned at = find(list, n_list, &refs[i].addr);
-
-		if (*refs[i].ha < MR_MAX_HAS)
-			*refs[i].ha = at < n_list ? at : 0;
-	}
-	memcpy(mr->has, list, n_list * sizeof(list[0]));
-	mr->now_conf.n_has = n_list;
+	for (unsigned i = 0; i < m->n_ha && n < sizeof(list) / sizeof(list[0]); i++)
+		if (usable(mr, &m->ha[i]) && mr_find_agent(list, n, &m->ha[i]) == n)
+			list[n++] = m->ha[i];
+	mr_take_agents(mr, list, n);
+	mr->now_conf.n_has = mr->n_known;
 }
 
 static bool any_usable(const struct mr *mr, const struct icmp6_msg *m)
@@ -152,7 +118,7 @@ void dhaad_receive(struct mr *mr, const struct icmp6_msg *m)
 		mr->counters[MR_C_dhaad_ignored]++;
 		return;
 	}
-	take_list(mr, m->ha, m->n_ha);
+	take_list(mr, m);
 	dhaad_stop(mr);
 	if (mr->conf->n_has > 1)
 		snprintf(text, sizeof(text), " and %u more", mr->conf->n_has - 1);

@@ -15,10 +15,16 @@
 #define DEFAULT_MTU     1500
 #define MAX_UPDATE_RATE 3 /* messages a second, RFC 6275 s12 */
 
+static struct store_key kept_key(const struct mr_edge *e)
+{
+	return (struct store_key){
+		.kind = KEPT_ROUTER, .format = MR_KEPT_FORMAT, .a = e->file->core.hoa};
+}
+
 /* What has to survive is written before anything leaves. */
 static void keep(struct mr_edge *e)
 {
-	const struct store_key key = {.kind = KEPT_ROUTER, .a = e->file->core.hoa};
+	const struct store_key key = kept_key(e);
 	struct mr_kept k;
 	int r;
 
@@ -36,7 +42,7 @@ static void keep(struct mr_edge *e)
 /* Of the run before; nobody is told of a restart that lost nothing (RFC 5847 s3.2). */
 static void restore(struct mr_edge *e)
 {
-	const struct store_key key = {.kind = KEPT_ROUTER, .a = e->file->core.hoa};
+	const struct store_key key = kept_key(e);
 	struct mr_kept k;
 	bool known = store_get(e->store, &key, &k, sizeof(k));
 
@@ -176,14 +182,15 @@ static void on_link_local(struct mr_edge *e, unsigned i, const struct net_addr *
 static void on_inside_addr(struct mr_edge *e, const struct net_addr *a)
 {
 	char name[IFNAMSIZ];
-	int r = 0;
+	bool inside = false;
+	int r;
 
 	if (addr6_is_link_local(&a->addr) || !if_indextoname(a->ifindex, name))
 		return;
-	for (unsigned i = 0; i < e->file->core.n_networks && r == 0; i++)
-		if (strcmp(e->file->core.networks[i].interface, name) == 0)
-			r = (a->gone ? policy_inside_drop : policy_inside_put)(
-				e->net, name, &a->addr);
+	for (unsigned i = 0; i < e->file->core.n_networks; i++)
+		inside |= strcmp(e->file->core.networks[i].interface, name) == 0;
+	/* It may have been one before a reload. */
+	r = (a->gone || !inside ? policy_inside_drop : policy_inside_put)(e->net, name, &a->addr);
 	if (r < 0)
 		log_warn("%s: rule against forged sources: %s", name, strerror(-r));
 }
@@ -418,7 +425,7 @@ static int open_kernel(struct mr_edge *e)
 	return r;
 }
 
-int mr_edge_open(struct mr_edge **out, sd_event *event, const struct mr_file *file)
+int mr_edge_open(struct mr_edge **out, sd_event *event, struct mr_file *file)
 {
 	struct mr_edge *e = calloc(1, sizeof(*e));
 	uint64_t seed;

@@ -56,6 +56,17 @@ static json_t *cmd_rehome(void *arg, const json_t *req, char *err)
 	return NULL;
 }
 
+static json_t *cmd_reload(void *arg, const json_t *req, char *err)
+{
+	struct mr_edge *e = arg;
+
+	(void)req;
+	if (mr_edge_reload(e, err) < 0)
+		return NULL;
+	return json_pack("{si si}", "uplinks", (int)e->file->core.n_uplinks, "networks",
+		(int)e->file->core.n_networks);
+}
+
 static json_t *cmd_stop(void *arg, const json_t *req, char *err)
 {
 	(void)err;
@@ -93,6 +104,7 @@ const struct ctl_cmd mr_commands[] = {
 	{"status", "what this daemon is and does", cmd_status, false},
 	{"handovers", "the last moves and their phases", cmd_handovers, false},
 	{"rehome", "look for the link anew: {\"uplink\": NAME} or all", cmd_rehome, true},
+	{"reload", "read the configuration again", cmd_reload, true},
 	{"stop", "end; {\"keep\": true} leaves the binding for a restart", cmd_stop, true},
 	{"stats", "every counter with its meaning", cmd_stats, false},
 	{0},

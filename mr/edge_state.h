@@ -1,6 +1,6 @@
 /* edge_state.h - between the parts of the edge: edge.c (events in, start and stop), edge_do.c
  * (actions out), edge_phases.c (what a handover's phases took), edge_tell.c (notes), edge_cmd.c
- * (commands); nobody else's. */
+ * (commands), edge_reload.c; nobody else's. */
 #pragma once
 #include "common/os/mhio.h"
 #include "common/os/nd.h"
@@ -33,7 +33,7 @@ struct later { /* notes that wait */
 };
 
 struct mr_edge {
-	const struct mr_file *file;
+	struct mr_file *file;
 	sd_event *event;
 	struct mr *mr;
 	struct net *net;

@@ -111,6 +111,20 @@ void mr_heartbeat_tick(struct mr *mr)
 	}
 }
 
+void mr_heartbeat_reload(struct mr *mr)
+{
+	struct mr_control *c = &mr->control;
+
+	if (!mr->conf->heartbeat_s) {
+		c->hb.at = UINT64_MAX;
+		c->hb.waiting = c->hb.silent = false;
+	} else if (c->hb.at != UINT64_MAX) {
+		c->hb.at = mr_min(c->hb.at, mr->now + mr->conf->heartbeat_s * 1000ull);
+	} else if (mr_bound(mr, mr->now)) {
+		mr_heartbeat_bound(mr);
+	}
+}
+
 static void receive_request(struct mr *mr, const struct mh_env *e, unsigned ha)
 {
 	struct mr_control *c = &mr->control;

@@ -40,7 +40,7 @@ const char *link_state_str(enum link_state s)
 
 bool link_usable(const struct link *l)
 {
-	return l->state == LINK_READY || l->state == LINK_SUSPECT;
+	return (l->state == LINK_READY || l->state == LINK_SUSPECT) && !l->leaving;
 }
 
 /* --- known links --- */
@@ -97,25 +97,39 @@ static void make_coa(struct mr *mr, struct link *l, struct attachment *a)
 	a->coa = addr6_join(&a->prefix, iid);
 }
 
-void link_init(struct mr *mr, struct link *l, unsigned index)
+static void know_configured(const struct mr *mr, struct link *l)
 {
 	const struct mr_conf *c = mr->conf;
 
+	for (unsigned i = 0; i < c->n_known && l->n_known < LINK_MAX_KNOWN; i++) {
+		struct attachment a = {.router = c->known[i].router, .prefix = c->known[i].prefix};
+
+		if (strcmp(c->known[i].uplink, c->uplinks[l->index].interface) != 0)
+			continue;
+		memcpy(a.mac, c->known[i].mac, 6);
+		a.home = c->return_home && prefix6_eq(&a.prefix, &c->home_prefix);
+		a.router_until = a.prefix_until = a.preferred_until = UINT64_MAX;
+		if (!link_known_find(l, &a))
+			l->known[l->n_known++] = a;
+	}
+}
+
+static void forget_configured(struct link *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < l->n_known; i++)
+		if (l->known[i].seen || l->known[i].router_until != UINT64_MAX)
+			l->known[n++] = l->known[i];
+	l->n_known = n;
+}
+
+void link_init(struct mr *mr, struct link *l, unsigned index)
+{
 	l->index = index;
 	l->cause = "start";
 	l->hint_at = l->rs_at = l->check_at = l->ra_due = UINT64_MAX;
-	for (unsigned i = 0; i < c->n_known && l->n_known < LINK_MAX_KNOWN; i++) {
-		struct attachment *a = &l->known[l->n_known];
-
-		if (strcmp(c->known[i].uplink, c->uplinks[index].interface) != 0)
-			continue;
-		a->router = c->known[i].router;
-		memcpy(a->mac, c->known[i].mac, 6);
-		a->prefix = c->known[i].prefix;
-		a->home = c->return_home && prefix6_eq(&a->prefix, &c->home_prefix);
-		a->router_until = a->prefix_until = a->preferred_until = UINT64_MAX;
-		l->n_known++;
-	}
+	know_configured(mr, l);
 }
 
 /* --- solicitations and probes --- */
@@ -207,18 +221,23 @@ static void link_enter(struct mr *mr, struct link *l, enum link_state to)
 
 /* Of the default route through the uplink: the kernel prefers the lowest, and equal ones would
  * replace each other. */
-static unsigned metric(const struct mr *mr, const struct link *l)
+static unsigned metric(const struct mr_conf *c, unsigned index)
 {
-	return (1000 - mr->conf->uplinks[l->index].preference) * MR_MAX_UPLINKS + l->index + 1;
+	return (1000 - c->uplinks[index].preference) * MR_MAX_UPLINKS + index + 1;
 }
 
-static void drop_router(struct mr *mr, const struct link *l)
+static void drop_router_at(struct mr *mr, const struct link *l, unsigned at)
 {
 	struct mr_action *a = mr_action(mr, MR_DO_ROUTER_DROP);
 
 	a->uplink = l->index;
 	a->router = l->current.router;
-	a->metric = metric(mr, l);
+	a->metric = at;
+}
+
+static void drop_router(struct mr *mr, const struct link *l)
+{
+	drop_router_at(mr, l, metric(mr->conf, l->index));
 }
 
 static void drop_coa(struct mr *mr, const struct link *l, const struct in6_addr *coa)
@@ -277,6 +296,28 @@ void link_close(struct mr *mr, struct link *l)
 		drop_coa(mr, l, &l->old.coa);
 }
 
+void link_leave(struct mr *mr, struct link *l)
+{
+	link_close(mr, l);
+	l->has_current = l->has_old = false;
+	link_enter(mr, l, LINK_DOWN);
+}
+
+void link_reload(struct mr *mr, struct link *l, const struct mr_conf *was, unsigned index)
+{
+	unsigned before = metric(was, l->index), now = metric(mr->conf, index);
+
+	l->index = index;
+	forget_configured(l);
+	know_configured(mr, l);
+	if (l->has_current && now != before) {
+		link_put_router(mr, l); /* the new one first: traffic goes on */
+		drop_router_at(mr, l, before);
+	}
+	if (l->state == LINK_READY && mr->conf->check_ms != was->check_ms)
+		l->check_at = mr->conf->check_ms ? mr->now + mr->conf->check_ms : UINT64_MAX;
+}
+
 void link_put_router(struct mr *mr, const struct link *l)
 {
 	struct mr_action *act = mr_action(mr, MR_DO_ROUTER_PUT);
@@ -286,7 +327,7 @@ void link_put_router(struct mr *mr, const struct link *l)
 	memcpy(act->mac, l->current.mac, 6);
 	if (!l->current.home) /* else it is not on the interface yet */
 		act->addr = l->current.coa;
-	act->metric = metric(mr, l);
+	act->metric = metric(mr->conf, l->index);
 	act->mtu = l->current.mtu;
 }
 

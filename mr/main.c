@@ -24,13 +24,22 @@ static void on_stop(void *arg)
 		sd_event_exit(app->event, 0);
 }
 
+static void on_reload(void *arg)
+{
+	struct app *app = arg;
+	char why[DAEMON_WHY_SIZE];
+
+	if (app->edge)
+		mr_edge_reload(app->edge, why); /* and says so */
+}
+
 /* Netlink, and packet sockets of interfaces that come later. */
 static const int rights[] = {CAP_NET_ADMIN, CAP_NET_RAW, -1};
 
-static int serve(const struct mr_file *file, bool keep)
+static int serve(struct mr_file *file, bool keep)
 {
 	struct app app = {.keep = keep};
-	int r = daemon_loop(&app.event, on_stop, NULL, &app);
+	int r = daemon_loop(&app.event, on_stop, on_reload, &app);
 
 	if (r >= 0)
 		r = mr_edge_open(&app.edge, app.event, file);

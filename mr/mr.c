@@ -45,6 +45,14 @@ const struct prefix6 *mr_behind(const struct mr_conf *c, unsigned i)
 	return i - c->n_networks < c->n_announce ? &c->announce[i - c->n_networks] : NULL;
 }
 
+int mr_conf_uplink(const struct mr_conf *c, const char *interface)
+{
+	for (unsigned i = 0; i < c->n_uplinks; i++)
+		if (strcmp(c->uplinks[i].interface, interface) == 0)
+			return (int)i;
+	return -1;
+}
+
 struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 {
 	struct mr *mr = calloc(1, sizeof(*mr));
@@ -56,6 +64,7 @@ struct mr *mr_new(const struct mr_conf *conf, uint64_t seed)
 	mr->now_conf.has = mr->has;
 	for (unsigned i = 0; i < conf->n_has; i++)
 		mr->has[i] = conf->has[i];
+	mr->n_known = conf->n_has;
 	mr->discovers = conf->n_has == 0;
 	dhaad_init(mr);
 	mps_init(mr);
@@ -190,6 +199,8 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		athome_restart(mr);
 		break;
 	case MR_EV_ERROR: bul_error(mr, &ev->error); break;
+	case MR_EV_LEAVE: mr_leave(mr, ev->reload.conf); break;
+	case MR_EV_RELOAD: mr_reload(mr, ev->reload.conf, ev->reload.new_keys); break;
 	case MR_EV_STOP: bul_stop(mr, ev->keep); break;
 	case MR_EV_TICK:
 		for (unsigned i = 0; i < mr->n_links; i++)

@@ -113,6 +113,74 @@ int policy_put(struct net *net, const struct mr_file *f)
 	return r == 0 ? net_rule_sweep(net, PRIO_AT_HOME, PRIO_SPOOFED, rules.v, rules.n) : r;
 }
 
+static bool has_rule(const struct rules *rules, const struct net_rule *r)
+{
+	for (unsigned i = 0; i < rules->n; i++) {
+		const struct net_rule *o = &rules->v[i];
+
+		if (o->priority == r->priority && o->table == r->table && o->mark == r->mark &&
+			prefix6_eq(&o->from, &r->from) && prefix6_eq(&o->to, &r->to) &&
+			strcmp(o->iif, r->iif) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_behind(const struct mr_conf *c, const struct prefix6 *prefix)
+{
+	const struct prefix6 *p;
+
+	for (unsigned i = 0; (p = mr_behind(c, i)); i++)
+		if (prefix6_eq(p, prefix))
+			return true;
+	return false;
+}
+
+static struct net_rule home_rule(const char *interface, const struct prefix6 *network)
+{
+	struct net_rule r = {.priority = PRIO_AT_HOME, .to = *network, .table = MAIN_TABLE};
+
+	snprintf(r.iif, sizeof(r.iif), "%s", interface);
+	return r;
+}
+
+/* A network that is no more. */
+static int forget_network(struct net *net, const struct mr_conf *was, const struct prefix6 *p)
+{
+	struct net_route route = {
+		.dst = *p, .table = MAIN_TABLE, .type = NET_UNREACHABLE, .metric = METRIC_LAST};
+	int r = net_route_drop(net, &route);
+
+	for (unsigned i = 0; i < was->n_uplinks && r == 0; i++) {
+		struct net_rule home = home_rule(was->uplinks[i].interface, p);
+
+		r = net_rule_drop(net, &home);
+	}
+	return r;
+}
+
+int policy_change(struct net *net, const struct mr_file *was, const struct mr_file *now)
+{
+	struct rules old = {0}, new = {0};
+	const struct prefix6 *p;
+	int r = 0;
+
+	make_rules(&old, was);
+	make_rules(&new, now);
+	for (unsigned i = 0; r == 0 && (p = mr_behind(&now->core, i)); i++)
+		r = put_unreachable(net, *p, MAIN_TABLE);
+	for (unsigned i = 0; i < new.n &&r == 0; i++)
+		r = net_rule_put(net, &new.v[i]);
+	/* Home agents that were left may hold the binding yet; their rules do no harm. */
+	for (unsigned i = 0; i < old.n && r == 0; i++)
+		if (old.v[i].priority != PRIO_OUTER && !has_rule(&new, &old.v[i]))
+			r = net_rule_drop(net, &old.v[i]);
+	for (unsigned i = 0; r == 0 && (p = mr_behind(&was->core, i)); i++)
+		if (!is_behind(&now->core, p))
+			r = forget_network(net, &was->core, p);
+	return r;
+}
+
 static struct net_rule coa_rule(const struct in6_addr *coa)
 {
 	struct net_rule r = {
@@ -169,14 +237,6 @@ int policy_home_link(struct net *net, const struct policy_home *h)
 	return net_route_put(net, &r);
 }
 
-static struct net_rule home_rule(const struct policy_home *h, const struct prefix6 *network)
-{
-	struct net_rule r = {.priority = PRIO_AT_HOME, .to = *network, .table = MAIN_TABLE};
-
-	memcpy(r.iif, h->interface, IFNAMSIZ);
-	return r;
-}
-
 int policy_home_put(struct net *net, const struct mr_file *f, const struct policy_home *h)
 {
 	struct net_route link = {.table = f->table,
@@ -193,7 +253,7 @@ int policy_home_put(struct net *net, const struct mr_file *f, const struct polic
 	if (r == 0)
 		r = net_route_put(net, &any);
 	for (unsigned i = 0; r == 0 && (p = mr_behind(&f->core, i)); i++) {
-		struct net_rule in = home_rule(h, p);
+		struct net_rule in = home_rule(h->interface, p);
 
 		r = net_rule_put(net, &in);
 	}
@@ -208,7 +268,7 @@ int policy_home_drop(struct net *net, const struct mr_file *f, const struct poli
 	const struct prefix6 *p;
 
 	for (unsigned i = 0; (p = mr_behind(&f->core, i)); i++) {
-		struct net_rule in = home_rule(h, p);
+		struct net_rule in = home_rule(h->interface, p);
 
 		e = net_rule_drop(net, &in);
 		r = r == 0 ? e : r;

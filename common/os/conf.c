@@ -602,8 +602,8 @@ static void range_text(const struct conf_key *k, char *buf, size_t size)
 
 /* Prints the rows, or with 'f' NULL only finds the columns' widths.  'live': a reload takes over
  * the list that they are of. */
-static void help_rows(FILE *f, const struct conf_key *keys, const struct at *up, bool live,
-	int width[N_COLS])
+static void help_rows(
+	FILE *f, const struct conf_key *keys, const struct at *up, bool live, int width[N_COLS])
 {
 	static const char *const types[] = {
 		[CONF_STRING] = "string",

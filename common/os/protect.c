@@ -354,8 +354,8 @@ int protect_change_any(struct protect *p, const struct in6_addr *hoa, const stru
 		keying_hurry(p->keying);
 	}
 	if (r == 0)
-		r = sec_change_any(p->sec, k);
-	if (r < 0)
+		sec_change_any(p->sec, k);
+	else
 		log_err("protection of %s: %s", addr6_str(hoa, s), strerror(-r));
 	return r;
 }

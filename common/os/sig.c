@@ -156,7 +156,8 @@ static void bpf_detach(struct link *link)
 		bpf_tc_hook, hook, .ifindex = (int)link->ifindex, .attach_point = BPF_TC_INGRESS);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-	bpf_tc_detach(&hook, &opts);
+	if (link->ifindex)
+		bpf_tc_detach(&hook, &opts);
 }
 
 /* --- SIG_PACKET --- */
@@ -335,7 +336,8 @@ static int packet_attach(struct sig *sig, struct link *link)
 static void packet_detach(struct link *link)
 {
 	sd_event_source_disable_unref(link->src);
-	close(link->fd);
+	if (link->fd >= 0)
+		close(link->fd);
 }
 
 static int nft_element(struct sig *sig, const char *verb, const struct in6_addr *addr)
@@ -433,6 +435,19 @@ int sig_attach(struct sig *sig, unsigned ifindex)
 	if (rc >= 0 && link == end)
 		sig->n_links++;
 	return rc;
+}
+
+void sig_detach(struct sig *sig, unsigned ifindex)
+{
+	for (struct link *link = sig->links; link < sig->links + sig->n_links; link++) {
+		if (link->ifindex != ifindex)
+			continue;
+		if (sig->mode == SIG_BPF)
+			bpf_detach(link);
+		else
+			packet_detach(link);
+		*link = (struct link){.fd = -1, .sig = sig}; /* a place for another */
+	}
 }
 
 int sig_local_put(struct sig *sig, const struct in6_addr *addr)

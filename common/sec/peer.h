@@ -31,6 +31,7 @@ struct peer {
 		struct esp_sa next_out;
 		uint64_t since;    /* ms; when the keys came */
 		uint64_t secret;   /* keys_hash() of what new ones are made with */
+		bool outdated;     /* router: 'secret' is another now */
 		unsigned unheard;  /* messages sent since one came */
 		uint32_t reserved; /* outbound numbers up to it are ours to use */
 		uint64_t told;     /* NTP; when the lack of keys was told, or believed */

@@ -118,6 +118,26 @@ int sec_add_any(struct sec *s, const struct in6_addr *hoa, const char *name, enu
 	return 0;
 }
 
+void sec_change_any(struct sec *s, const struct keys *k)
+{
+	struct peer *p, *next;
+	struct esp_sa in;
+
+	s->any.keys = *k;
+	HASH_ITER (hh, s->peers, p, next) {
+		in = p->esp.in;
+		p->esp.outdated = p->mode == SEC_ESP;
+		if (p->mode == SEC_ESP_STATIC) {
+			add_esp(s, p, k);
+			if (in.spi != p->esp.in.spi)
+				p->esp.old = in;
+		}
+		if (p->mode == SEC_AUTH)
+			sec_auth_add(p, k);
+	}
+	OPENSSL_cleanse(&in, sizeof(in));
+}
+
 /* Where a message goes to: a home agent that is new to us gets its pair now. */
 static struct peer *find_or_add(
 	struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa)
@@ -211,7 +231,7 @@ static enum mh_verdict open_esp(
 	if (ip->payload_size > sizeof(inner))
 		return sec_drop(s, SEC_C_esp_inner);
 	v = check_esp(s, esp_open(sa, ip->payload, ip->payload_size, inner, &size, &ip->proto));
-	if (p->mode == SEC_ESP_STATIC && sa->seq != top)
+	if (p->mode == SEC_ESP_STATIC && sa == &p->esp.in && sa->seq != top)
 		sec_keep(s, p, SEC_MARK_IN, esp_mark(sa, sa->seq));
 	if (v != MH_OK)
 		return v;
@@ -333,6 +353,9 @@ int sec_install(struct sec *s, const struct in6_addr *ha, const struct in6_addr 
 	*(s->home_agent && p->esp.out.spi ? &p->esp.next_out : &p->esp.out) = *out;
 	p->esp.unheard = 0;
 	p->esp.since = now_ms;
+	if (p->esp.outdated)
+		p->esp.secret = keys_hash(&s->any.keys);
+	p->esp.outdated = false;
 	if (!p->esp.next_out.spi)
 		p->esp.reserved = 0;
 	keep_sas(s, p);
@@ -351,7 +374,7 @@ bool sec_needs_keys(struct sec *s, const struct mh_env *e, uint64_t now_ms)
 
 	return p && p->mode == SEC_ESP &&
 	       (!p->esp.out.spi || p->esp.out.seq > REKEY_AT || p->esp.unheard >= MAX_UNHEARD ||
-		       too_old(s, p, now_ms));
+		       p->esp.outdated || too_old(s, p, now_ms));
 }
 
 /* --- packets --- */

@@ -100,8 +100,8 @@ int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum
 
 /* At a mobile router: other secrets, the mechanism being the same.  What was negotiated with the
  * old ones does until new keys are there, which are wanted at once; under the old SPI of
- * SEC_ESP_STATIC messages are taken until the first under the new one.  0, -EIO. */
-int sec_change_any(struct sec *, const struct keys *);
+ * SEC_ESP_STATIC messages are taken until the first under the new one. */
+void sec_change_any(struct sec *, const struct keys *);
 
 struct sec_clear { /* a packet that came, as it was before ESP */
 	const void *pkt;

@@ -281,7 +281,8 @@ static void tc_detach(unsigned ifindex, enum bpf_tc_attach_point where)
 	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-	bpf_tc_detach(&hook, &opts);
+	if (ifindex)
+		bpf_tc_detach(&hook, &opts);
 }
 
 static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
@@ -304,6 +305,16 @@ static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 	if (i == set->n_links)
 		set->n_links++;
 	return 0;
+}
+
+static void ebpf_detach(struct tunnel_set *set, unsigned ifindex)
+{
+	for (unsigned i = 0; i < set->n_links; i++) {
+		if (set->links[i] != ifindex)
+			continue;
+		tc_detach(ifindex, BPF_TC_INGRESS);
+		set->links[i] = 0; /* a place for another */
+	}
 }
 
 /* --- open and close --- */
@@ -493,6 +504,7 @@ const struct tunnel_engine tunnel_ebpf = {
 	.name = "ebpf",
 	.open = ebpf_open,
 	.attach = ebpf_attach,
+	.detach = ebpf_detach,
 	.inside = ebpf_inside,
 	.put = ebpf_put,
 	.drop = ebpf_drop,

@@ -39,6 +39,11 @@ static int fake_attach(struct tunnel_set *set, unsigned ifindex)
 	return 0;
 }
 
+static void fake_detach(struct tunnel_set *set, unsigned ifindex)
+{
+	(void)set, (void)ifindex;
+}
+
 static unsigned fake_inside(struct tunnel_set *set)
 {
 	(void)set;
@@ -118,6 +123,7 @@ const struct tunnel_engine tunnel_fake = {
 	.name = "fake",
 	.open = fake_open,
 	.attach = fake_attach,
+	.detach = fake_detach,
 	.inside = fake_inside,
 	.put = fake_put,
 	.drop = fake_drop,

@@ -412,6 +412,11 @@ static int ip6tnl_attach(struct tunnel_set *set, unsigned ifindex)
 	return 0;
 }
 
+static void ip6tnl_detach(struct tunnel_set *set, unsigned ifindex)
+{
+	(void)set, (void)ifindex;
+}
+
 static unsigned ip6tnl_inside(struct tunnel_set *set)
 {
 	return set->dev.ifindex;
@@ -626,6 +631,7 @@ const struct tunnel_engine tunnel_ip6tnl = {
 	.name = "ip6tnl",
 	.open = ip6tnl_open,
 	.attach = ip6tnl_attach,
+	.detach = ip6tnl_detach,
 	.inside = ip6tnl_inside,
 	.put = ip6tnl_put,
 	.drop = ip6tnl_drop,

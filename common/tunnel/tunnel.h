@@ -75,6 +75,7 @@ struct tunnel_engine {    /* const, one per implementation; int results are 0 or
 	int (*open)(struct tunnel_set **, const struct tunnel_conf *, char *why);
 	int (*attach)(struct tunnel_set *,
 		unsigned ifindex); /* underlay to take tunnel packets from; idempotent */
+	void (*detach)(struct tunnel_set *, unsigned ifindex); /* that no longer */
 	/* Interface where packets to this host turn up that came out of a tunnel and may be tunnel
 	 * packets or signalling once more (a router behind a router). */
 	unsigned (*inside)(struct tunnel_set *);

@@ -664,6 +664,45 @@ static void old_and_used_keys_are_replaced(void **state)
 	ms = 0;
 }
 
+/* A router gets other secrets while it runs: what it has does until the new is there. */
+static void a_router_changes_its_secrets(void **state)
+{
+	struct keys other = keys;
+	struct mh_env bu = update(1), ba = answer(&bu, 0);
+
+	(void)state;
+	mr.sessions = true;
+	end_start(&ha, true, SEC_ESP, &keys);
+	end_start(&mr, false, SEC_ESP, &keys);
+	install(1);
+	other.psk = (struct keys_psk){"blue", 16, {2}};
+	sec_change_any(mr.sec, &other);
+	assert_true(sec_needs_keys(mr.sec, &bu, ms));
+	round_trip();
+	install(2);
+	assert_false(sec_needs_keys(mr.sec, &bu, ms));
+	round_trip();
+	end_start(&mr, false, SEC_ESP, &other); /* they were made with these */
+	round_trip();
+
+	use_esp();
+	other = keys;
+	other.esp[KEYS_TO_HA].spi = 1002;
+	other.esp[KEYS_TO_MR].spi = 1003;
+	other.esp[KEYS_TO_MR].mac[0] ^= 1;
+	round_trip();
+	seal(&ha, &ba); /* arrives when the router has the new ones */
+	sec_change_any(mr.sec, &other);
+	assert_int_equal(open_at(&mr), MH_OK);
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_DROP_SEC);
+	end_start(&ha, true, SEC_ESP_STATIC, &other);
+	round_trip();
+	end_start(&mr, false, SEC_ESP_STATIC, &other);
+	assert_int_equal(open_at(&mr), MH_DROP_SEC); /* seen before the restart */
+	round_trip();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -692,6 +731,7 @@ int main(void)
 		T(kept_keys_are_those_of_the_secret),
 		T(nothing_is_lost_while_keys_change),
 		T(old_and_used_keys_are_replaced),
+		T(a_router_changes_its_secrets),
 	};
 
 	return cmocka_run_group_tests_name("sec", tests, NULL, NULL);
