@@ -191,7 +191,7 @@ bench: deps ## measure: BENCH=tunnel (default), nat64, flood or scale
 	@$(PYTHON) netns-tests/bench/$(or $(BENCH),tunnel).py
 
 # --- fuzzers: the pure part again, built by clang with libFuzzer ---
-FUZZED := $(sort $(COMMON) $(PURE) nat64/import.c nat64/mappings.c $(foreach d,ha mr nat64,$(d)/conf.c))
+FUZZED := $(sort $(COMMON) $(PURE) nat64/import.c nat64/mappings.c ha/conf_check.c $(foreach d,ha mr nat64,$(d)/conf.c))
 FUZZ_SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 $(B)/fuzzobj/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)

@@ -163,14 +163,63 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 	}
 }
 
+static void name_uplink(struct mr_uplink_conf *u, unsigned i)
+{
+	u->interface[0] = (char)('a' + i % MR_MAX_UPLINKS);
+	u->interface[1] = '\0';
+}
+
+/* Other uplinks in another order, home agents, networks, timers. */
+static void reload(const uint8_t *b)
+{
+	static struct {
+		struct mr_conf conf;
+		struct in6_addr has[2];
+		struct mr_uplink_conf uplinks[MR_MAX_UPLINKS];
+		struct mr_network_conf networks[2];
+	} v[2];
+	static unsigned turn;
+	struct mr_event ev = {.type = MR_EV_LEAVE};
+	unsigned first = turn++ % 2;
+	struct mr_conf *to = &v[first].conf;
+
+	memset(&v[first], 0, sizeof(v[first]));
+	*to = conf;
+	to->has = v[first].has;
+	to->uplinks = v[first].uplinks;
+	to->networks = v[first].networks;
+	to->n_uplinks = 1 + b[1] % MR_MAX_UPLINKS;
+	for (unsigned i = 0; i < to->n_uplinks; i++) {
+		name_uplink(&to->uplinks[i], i + (b[1] >> 3));
+		to->uplinks[i].preference = b[2] & 1 ? i : 8 - i;
+	}
+	to->n_has = (b[2] >> 1 & 3) % 3;
+	to->has[0] = has[b[2] >> 3 & 1];
+	to->has[1] = has[!(b[2] >> 3 & 1)];
+	to->n_networks = 1 + (b[2] >> 4 & 1);
+	to->networks[0] = to->networks[1] = network;
+	to->networks[1].prefix.addr.s6_addr[7] ^= 4;
+	to->heartbeat_s = b[2] >> 5 & 1;
+	to->mode = (b[2] >> 6) % 3;
+	to->check_ms = b[0] & 0x80 ? 1000 : 0;
+	ev.reload.conf = to;
+	step(&ev);
+	ev.type = MR_EV_RELOAD;
+	ev.reload.new_keys = b[0] & 0x40;
+	step(&ev);
+	memset(&v[!first], 0xee, sizeof(v[0])); /* nobody looks at the one before any more */
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mr_event ev;
 
 	if (size < 4)
 		return 0;
-	for (unsigned i = 0; i < MR_MAX_UPLINKS; i++)
+	for (unsigned i = 0; i < MR_MAX_UPLINKS; i++) {
 		uplinks[i].preference = i / 2;
+		name_uplink(&uplinks[i], i);
+	}
 	prefix6_parse("2001:db8:100:1::/64", &network.prefix);
 	conf.hoa = network.prefix.addr;
 	prefix6_parse("2001:db8:100:3::/64", &conf.home_prefix);
@@ -189,8 +238,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.now = 1;
 	f.mr = mr_new(&conf, data[3]);
 	for (data += 4, size -= 4; f.mr && size >= 4; data += 4, size -= 4) {
-		make_event(data, &ev);
-		step(&ev);
+		if ((data[0] & 0x3f) == 0x3f) {
+			reload(data);
+		} else {
+			make_event(data, &ev);
+			step(&ev);
+		}
 		run(f.now + data[3] * (data[3] & 0x80 ? 40u : 2u));
 	}
 	mr_free(f.mr);

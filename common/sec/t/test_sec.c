@@ -671,6 +671,18 @@ static void a_router_changes_its_secrets(void **state)
 	struct mh_env bu = update(1), ba = answer(&bu, 0);
 
 	(void)state;
+	assert_int_equal(deliver(1), 0);
+	other.auth[0].spi = 999;
+	other.auth[0].secret[0] ^= 1;
+	sec_change_any(mr.sec, &other);
+	seal(&mr, &bu);
+	assert_int_equal(open_at(&ha), MH_DROP_SEC);
+	end_start(&ha, true, SEC_AUTH, &other);
+	assert_int_equal(deliver(2), 0);
+	assert_int_equal(got.m.o.mac.spi, 999);
+	assert_int_equal(deliver_answer(0), MH_OK);
+
+	other = keys;
 	mr.sessions = true;
 	end_start(&ha, true, SEC_ESP, &keys);
 	end_start(&mr, false, SEC_ESP, &keys);
