@@ -14,7 +14,8 @@ DEPS := gcc libc6-dev make pkg-config clang llvm libclang-rt-14-dev clang-format
 	iproute2 iputils-ping procps kmod ethtool nftables radvd iperf3 tcpdump tshark \
 	python3 python3-pytest python3-pytest-xdist python3-scapy python3-cryptography tayga bird2 \
 	qemu-system-x86 cpio busybox-static zstd xz-utils \
-	debhelper lintian bash-completion mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib
+	debhelper lintian bash-completion mmdebstrap qemu-utils syslinux syslinux-common mtools dosfstools e2fsprogs fdisk python3-matplotlib \
+	libvirt-daemon libvirt-clients
 
 WARN    := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 CFLAGS  ?= -O2 -g
@@ -264,7 +265,7 @@ lab: deps tools $(IMAGE) ## two hypervisors, a router and a service as virtual m
 lab-migrate lab-down: ## migrate the lab's machines to the other hypervisor; end the lab
 	@cd netns-tests && $(PYTHON) -m vm.lab $(@:lab-%=%)
 
-drill-vm: deps tools $(IMAGE) ## live migrations under traffic: MOVES=20, ORDER="service first"; MATRIX=1; TURNS=1
+drill-vm: deps tools $(IMAGE) ## live migrations under traffic: MOVES=20; ORDERS=1; MATRIX=1; TURNS=1
 	@$(PYTHON) netns-tests/vm/drill.py
 
 image: deps all $(IMAGE) ## the mobile router as a virtual machine: build/image/nemo-mr.qcow2

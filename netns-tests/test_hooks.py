@@ -1,4 +1,5 @@
-"""conf/libvirt/: the hook and the script, with a virsh that only writes down what it is asked."""
+"""conf/libvirt/: the hook and the script, with a virsh that only writes down what it is asked (with the
+real one: vm/test_libvirt.py).  conf/qemu/: with empty machines."""
 
 import os
 import subprocess
@@ -12,33 +13,62 @@ pytestmark = pytest.mark.novm("scripts")
 LIBVIRT = os.path.join(ROOT, "conf", "libvirt")
 
 
+# What it is asked is written down; domains run and their memory is nearly copied.
+VIRSH = """#!/bin/sh
+line=$(echo "$*" | tr '\\n\\t' '  ')
+echo "$line" >>{dir}/said
+case $* in
+*domjobinfo*broken*) ;;
+*domjobinfo*) printf 'memory_total: 1000000\\nmemory_processed: 900000\\nmemory_remaining: 1000\\n' ;;
+domstate*) for n in $(seq 100); do [ ! -e {dir}/held ] || sleep 0.1; done; cat {dir}/state ;;
+*' migrate '*broken*) exit 1 ;;
+esac
+"""
+
+
 @pytest.fixture
 def virsh(tmp_path):
     """Runs a script; the second word is the lines that its virsh was called with."""
-    said = tmp_path / "said"
-    program = tmp_path / "virsh"
-    program.write_text(f"""#!/bin/sh
-line=$(echo "$*" | tr '\\n\\t' '  ')
-echo "$line" >>{said}
-case $1 in domjobinfo) echo 'Memory processed: 1 MiB';; esac
-case "$*" in *broken*) exit 1;; esac
-""")
+    said, program, state = (tmp_path / name for name in ("said", "virsh", "state"))
+    program.write_text(VIRSH.format(dir=tmp_path))
     program.chmod(0o755)
+    state.write_text("running (migrated)\n")
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
     def run(script, *args):
-        done = subprocess.run([os.path.join(LIBVIRT, script), *args], env=env, capture_output=True, text=True)
+        path = os.path.join(LIBVIRT, script)
+        done = subprocess.run([path, *args], env=env, capture_output=True, text=True, timeout=20)
         return done, lambda: said.read_text().splitlines() if said.exists() else []
 
     return run
 
 
+def agent_commands(said):
+    return [line for line in said() if line.startswith("qemu-agent-command nemo-mr-blue")]
+
+
 def test_an_arrived_router_is_told_to_look_around(virsh):
     done, said = virsh("qemu", "nemo-mr-blue", "started", "begin", "-")
     assert done.returncode == 0
-    line = wait_for(said, 10, "a question to the guest agent")[0]
-    assert line.startswith("qemu-agent-command nemo-mr-blue") and '"nemoctl"' not in line
-    assert '/usr/bin/nemoctl' in line and '["mr", "rehome"]' in line
+    line = wait_for(lambda: agent_commands(said), 10, "a question to the guest agent")[0]
+    assert "/usr/bin/nemoctl" in line and '["mr", "rehome"]' in line
+
+
+def test_libvirt_is_asked_only_when_it_no_longer_waits_for_the_hook(virsh, tmp_path):
+    """libvirt reads what a hook says until its end, and answers no question about the domain meanwhile."""
+    held = tmp_path / "held"
+    held.touch()
+    done, said = virsh("qemu", "nemo-mr-blue", "started", "begin", "-")  # ends while virsh is held
+    assert done.returncode == 0 and not agent_commands(said)
+    held.unlink()
+    wait_for(lambda: agent_commands(said), 10, "a question to the guest agent")
+
+
+def test_a_router_that_was_just_started_is_not(virsh, tmp_path):
+    (tmp_path / "state").write_text("running (booted)\n")
+    done, said = virsh("qemu", "nemo-mr-blue", "started", "begin", "-")
+    wait_for(lambda: any(line.startswith("domstate") for line in said()), 10, "a look at it")
+    assert done.returncode == 0 and not agent_commands(said)
 
 
 @pytest.mark.parametrize("args", [("web", "started", "begin"), ("nemo-mr-blue", "stopped", "end")])
@@ -50,8 +80,8 @@ def test_nobody_else_is(virsh, args):
 def test_hosts_and_router_move_at_the_same_time(virsh):
     done, said = virsh("migrate-tenant", "qemu+ssh://b/system", "nemo-mr-blue", "web", "db")
     assert done.returncode == 0, done.stderr
-    moved = [line.split()[-2] for line in said() if line.startswith("migrate ")]
-    assert sorted(moved) == ["db", "nemo-mr-blue", "web"] and moved[-1] == "nemo-mr-blue"
+    moved = [line.split()[-2] for line in said() if " migrate " in line]
+    assert sorted(moved) == ["db", "nemo-mr-blue", "web"]
 
 
 def test_half_a_tenant_is_an_error(virsh):

@@ -3,7 +3,7 @@ fro while IPv6 and IPv4 clients use the service.
 
 MOVES=20, ORDER=together (or "router first", "service first").  Writes build/drill/vm.json and a
 picture, build/drill/vm.svg.  Fails if a TCP connection breaks or an HTTP request is lost.
-MATRIX=1: see matrix.py.  TURNS=1: see turns.py.
+MATRIX=1: see matrix.py.  ORDERS=1: see orders.py.  TURNS=1: see turns.py.
 """
 
 import importlib
@@ -36,15 +36,15 @@ class Far:
 
 
 class Traffic:
-    """A probe each millisecond, a TCP transfer and HTTP requests, over both families."""
+    """Probes, a TCP transfer and HTTP requests, over both families."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, interval_us=1000, kbps=KBPS):
         host = {"ipv6": lab.address, "ipv4": labs.SERVICE4}
         mapped = {"ipv6": lab.address, "ipv4": "::ffff:" + labs.SERVICE4}
         self.probes, self.transfers, self.loops = {}, {}, {}
         for family, node in FAMILIES.items():
-            self.probes[family] = UdpProbe(lab.net, node, mapped[family], Far)
-            self.transfers[family] = TcpTransfer(lab.net, node, mapped[family], Far, KBPS)
+            self.probes[family] = UdpProbe(lab.net, node, mapped[family], Far, interval_us)
+            self.transfers[family] = TcpTransfer(lab.net, node, mapped[family], Far, kbps)
             self.loops[family] = lab.http(node, host[family])
 
     def wait_flowing(self, timeout):
@@ -79,9 +79,10 @@ def union_ms(spans):
     return total / MS
 
 
-def one_move(lab, traffic):
+def one_move(lab, traffic, order=ORDER):
     start = now_ns()
-    figures = lab.migrate(ORDER)
+    figures = lab.migrate(order)
+    took = now_ns() - start
     traffic.wait_flowing(60)
     until(time.monotonic() + QUIET_S)
     end = now_ns()
@@ -90,7 +91,7 @@ def one_move(lab, traffic):
     resumed = max(f["resumed"] for f in figures.values()) + to_monotonic
     stopped = min(f["stopped"] for f in figures.values()) + to_monotonic
     move = {"to": lab.at, "guests": figures, "pause_ms": round(pause, 1), "start": start, "end": end,
-            "resumed": resumed}  # fmt: skip
+            "resumed": resumed, "took_s": took / 1e9}  # fmt: skip
     for family in FAMILIES:
         gap, at = traffic.gap(family, stopped, end)
         move[family] = {"gap_ms": round(gap, 1), "network_ms": round(gap - pause, 1),
@@ -189,7 +190,7 @@ def main():
         return 2
     ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
     ns.remove_leftovers()
-    for name in "matrix", "turns":
+    for name in "matrix", "orders", "turns":
         if os.environ.get(name.upper()):
             return importlib.import_module(f"vm.{name}").main()
     print("starting the lab: half a minute", flush=True)

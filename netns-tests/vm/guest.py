@@ -64,9 +64,7 @@ class Guest:
 
     def start(self, incoming=False):
         self._taps()
-        if self.disk and not os.path.exists(self.disk):
-            create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2"]
-            subprocess.run([*create, "-b", os.path.abspath(self.boot.image), self.disk], check=True)
+        self.make_disk()
         self.proc = self.net[self.node].popen(
             ["setpriv", "--pdeathsig", "KILL", *self._argv(incoming)],
             stdin=subprocess.DEVNULL,
@@ -79,6 +77,11 @@ class Guest:
         except Failed as e:
             raise RuntimeError(f"QEMU: {open(self.base + '.qemu').read()}") from e
         return self
+
+    def make_disk(self):
+        if self.disk and not os.path.exists(self.disk):
+            create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2"]
+            subprocess.run([*create, "-b", os.path.abspath(self.boot.image), self.disk], check=True)
 
     def _taps(self):
         node = self.net[self.node]
@@ -144,6 +147,12 @@ class Guest:
             raise RuntimeError(f"{self.name}: {argv}: exit {result['exitcode']}\n{error}")
         return base64.b64decode(result.get("out-data", "")).decode()
 
+    def runs_on(self):
+        """After a migration that failed: does it run here, as if nothing had been?"""
+        over = lambda: self.qmp.ask("query-migrate").get("status") not in ("active", "cancelling")  # noqa: E731
+        wait_for(over, 10, f"{self.name}: the end of its migration")
+        return self.qmp.ask("query-status")["running"]
+
     def stop(self):
         if self.qmp:
             self.qmp.close()
@@ -152,10 +161,10 @@ class Guest:
             stop(self.proc)
 
 
-def migrate(pairs):
+def migrate(pairs, limit_s):
     """Moves guests to their started twins, all of them at the same moment.  Returns, per guest,
     {"pause_ms", "stopped", "resumed" (ns, realtime), "total_ms", "rounds", "ram_mb"}."""
-    done = together([(old.name, old.qmp, new.incoming) for old, new in pairs])
+    done = together([(old.name, old.qmp, new.incoming) for old, new in pairs], limit_s)
     return [_figures(old, new, info) for (old, new), info in zip(pairs, done)]
 
 

@@ -29,7 +29,7 @@ from lib.daemon import BUILD, Daemon
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import wait_for
 
-from .guest import Boot, Guest, migrate
+from .guest import Boot, Failed, Guest, migrate
 
 IMAGE = os.path.join(ROOT, "build", "image")
 TOOLS = os.path.join(ROOT, "build", "vm")
@@ -46,6 +46,7 @@ SITES = {"hv-a": "2001:db8:a::/64", "hv-b": "2001:db8:b::/64"}
 SITE_B = "hv-b:up@uplink"
 MIGRATION = {"hv-a": "fd00:6d::a", "hv-b": "fd00:6d::b"}  # own link between the hypervisors
 WAN = "wan"  # what is far away is behind it: tools/delay
+ORDERS = ("together", "service first", "router first")
 
 TOPOLOGY = Topology(
     nodes=[
@@ -71,7 +72,6 @@ TOPOLOGY = Topology(
     ],
     radvds=[Radvd(f"core:{hv}", prefix, options="AdvRASrcAddress { fe80::1; };") for hv, prefix in SITES.items()],
 )
-
 
 
 def wide_area():
@@ -157,11 +157,16 @@ def service_boot():
     return Boot(os.path.join(IMAGE, "vmlinuz"), path, "console=ttyS0 quiet panic=-1")
 
 
+class NotMoved(RuntimeError):
+    """A migration did not come to its end."""
+
+
 class Lab:
     """Everything running, both guests on hv-a, the router registered, the service reachable."""
 
     def __init__(self, net, memory_mb=256):
         self.net, self.at = net, "hv-a"
+        self.limit_s = 120  # how long memory may take until it is nearly copied
         self.delays = None  # running ones of the wide area; None: all is near
         net["client4"].batch([f"addr add {CLIENT4}/24 dev eth0", "route add default via 198.51.100.1"], 4)
         net["core"].batch(["addr add 198.51.100.1/24 dev client4", "addr add 192.0.2.1/30 dev nat",
@@ -186,6 +191,10 @@ class Lab:
     def start(self, timeout=120):
         self.service.start()
         self.router.start()
+        return self.wait_ready(timeout)
+
+    def wait_ready(self, timeout=120):
+        """The router is registered, and the service answers over both families."""
         wait_for(self.bound, timeout, lambda: "the router registers\n" + self.router.console())
         for node, address in (("client", self.address), ("client4", SERVICE4)):
             wait_for(
@@ -207,21 +216,27 @@ class Lab:
         return self.net.started(self.net[node].popen(argv, stdout=subprocess.PIPE, text=True))
 
     def migrate(self, order="together"):
-        """Moves both machines to the other hypervisor: "together", or one completely before the
-        other ("router first", "service first").  Returns migrate()'s figures by name."""
+        """Moves both machines to the other hypervisor, together or one completely before the other
+        (ORDERS).  Returns migrate()'s figures by name; after NotMoved both run on where they are."""
         there = "hv-b" if self.at == "hv-a" else "hv-a"
         old = [self.router, self.service]
         new = [g.twin(there, self._listen(there, n)).start(incoming=True) for n, g in enumerate(old)]
         pairs = list(zip(old, new))
-        if order == "together":
-            done = migrate(pairs)
-        else:
-            ways = pairs if order == "router first" else pairs[::-1]
-            done = [migrate([pair])[0] for pair in ways]
-            done = done if order == "router first" else done[::-1]
+        ways = {"together": [pairs], "router first": [pairs[:1], pairs[1:]],
+                "service first": [pairs[1:], pairs[:1]]}  # fmt: skip
+        done = {}
+        for way in ways[order]:
+            try:
+                done.update((of[0].name, figures) for of, figures in zip(way, migrate(way, self.limit_s)))
+            except Failed as e:
+                if done or not all(g.runs_on() for g in old):
+                    raise RuntimeError(f"half of it has moved: {e}") from e
+                for g in new:
+                    g.stop()
+                raise NotMoved(e) from e
         self.router, self.service = new
         self.at = there
-        return {g.name: d for g, d in zip(new, done)}
+        return done
 
     def cancel_migration(self):
         """Begins to migrate the router, and takes it back half way."""
@@ -253,10 +268,11 @@ class Lab:
             assert delay.stdout.readline() == b"ready\n", "the delaying link does not start"
 
     def dirty(self, mode, megabytes=0, mb_per_s=0):
-        """Has the service write to its memory: "idle", "sequential" or "random"."""
+        """Has the service write to its memory: "idle", "sequential" or "random" from now on, "fill"
+        once, to its end."""
         url = f"http://[{self.address}]/cgi-bin/dirty?{mode}-{megabytes}-{mb_per_s}"
-        get = f"import urllib.request; urllib.request.urlopen({url!r}, timeout=20).read()"
-        self.net["client"].run(["/usr/bin/python3", "-c", get])
+        get = f"import urllib.request; urllib.request.urlopen({url!r}, timeout=60).read()"
+        self.net["client"].run(["/usr/bin/python3", "-c", get], timeout=90)
 
     def handovers(self):
         """The router's own record of its handovers, read through the guest agent."""
@@ -325,7 +341,11 @@ def hold(net, lab, tell):
         wanted = {signal.SIGUSR1, signal.SIGTERM}
         signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
         while signal.sigwait(wanted) == signal.SIGUSR1:
-            figures = lab.migrate()
+            try:
+                figures = lab.migrate()
+            except NotMoved as e:
+                print(f"still on {lab.at}: {e}", flush=True)
+                continue
             pauses = ", ".join(f"{name} stood still {f['pause_ms']:.0f} ms" for name, f in figures.items())
             print(f"now on {lab.at}: {pauses}", flush=True)
 
@@ -334,6 +354,10 @@ def up():
     if holder():
         print("the lab is up already: make lab-down ends it", file=sys.stderr)
         return 1
+    if os.geteuid() != 0:
+        print("the lab makes network namespaces: run as root", file=sys.stderr)
+        return 2
+    ns.remove_leftovers()
     print("starting the lab: half a minute", flush=True)
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -358,6 +382,7 @@ def down():
     pid = holder()
     if not pid:
         print("the lab is not up")
+        ns.remove_leftovers()  # of one that was killed
         return 0
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"), 30, "the end of the lab")
@@ -372,7 +397,7 @@ def ask_to_migrate():
         return 1
     before = os.path.getsize(LOG)
     os.kill(pid, signal.SIGUSR1)
-    wait_for(lambda: os.path.getsize(LOG) > before, 60, "a migration")
+    wait_for(lambda: os.path.getsize(LOG) > before or not holder(), 180, f"a migration: see {LOG}")
     with open(LOG) as f:
         f.seek(before)
         print(f.read(), end="")
