@@ -1,6 +1,7 @@
 /* dirty sequential|random MEGABYTES MB_PER_S - writes to memory at this rate, for live migrations.
  * Also as a CGI program, asked "MODE-MEGABYTES-MB_PER_S": answers at once and goes on behind; what
- * was begun before ends. */
+ * was begun before ends.  "fill-MEGABYTES" writes to so much once, answers, and leaves it to
+ * others: memory as it is after days, not as new. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -34,8 +35,16 @@ static int dirty(const char *mode, unsigned megabytes, unsigned rate)
 	}
 }
 
-/* Ends what runs and leaves the caller's connection to the answer. */
-static void take_over(void)
+static void fill(unsigned megabytes)
+{
+	size_t size = (size_t)megabytes << 20;
+	volatile uint8_t *memory = malloc(size);
+
+	for (size_t at = 0; memory && at < size; at += PAGE)
+		memory[at] = 1;
+}
+
+static void end_what_runs(void)
 {
 	FILE *f = fopen(PID_FILE, "r");
 	int pid;
@@ -44,8 +53,13 @@ static void take_over(void)
 		kill(pid, SIGKILL);
 	if (f)
 		fclose(f);
-	printf("Content-type: text/plain\r\n\r\ndone\n");
-	fflush(stdout);
+}
+
+/* Leaves the caller's connection to the answer. */
+static void go_on_behind(void)
+{
+	FILE *f;
+
 	if (fork())
 		_exit(0);
 	f = fopen(PID_FILE, "w");
@@ -68,6 +82,13 @@ int main(int argc, char **argv)
 		return dirty(argv[1], megabytes, rate);
 	if (!query || sscanf(query, "%15[a-z]-%u-%u", mode, &megabytes, &rate) < 1)
 		return 2;
-	take_over();
-	return *mode == 'i' ? 0 : dirty(mode, megabytes, rate);
+	end_what_runs();
+	if (*mode == 'f')
+		fill(megabytes);
+	printf("Content-type: text/plain\r\n\r\ndone\n");
+	fflush(stdout);
+	if (*mode == 'i' || *mode == 'f')
+		return 0;
+	go_on_behind();
+	return dirty(mode, megabytes, rate);
 }
