@@ -33,7 +33,7 @@ def commands():
 
 
 def sh(directory, script):
-    subprocess.run(["sh", "-ec", script], cwd=directory, check=True, capture_output=True, timeout=30)
+    subprocess.run(["sh", "-ec", script], cwd=directory, check=True, capture_output=True, timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -345,6 +345,8 @@ static void take_answers(struct honest *h)
 			e.m.type != MH_BA)
 			continue;
 		i = (unsigned)(e.hoa.s6_addr[14] << 8 | e.hoa.s6_addr[15]);
+		if (e.m.ba.status == MH_ST_SEQ_WINDOW)
+			continue; /* it was late, and its successor is there already */
 		if (e.m.ba.status != 0) {
 			fprintf(stderr, "flood: status %u\n", e.m.ba.status);
 			exit(1);
