@@ -157,6 +157,7 @@ static bool known_keys(
 static void read_keys(struct conf *conf, struct ha_file *f, const struct ha_file *running)
 {
 	struct seen *ids = NULL, *names = NULL;
+	unsigned n_denied = 0;
 
 	f->keys = OPENSSL_zalloc((f->core.n_routers + 1) * sizeof(*f->keys));
 	f->refused = calloc(f->core.n_routers + 1, sizeof(*f->refused));
@@ -168,7 +169,9 @@ static void read_keys(struct conf *conf, struct ha_file *f, const struct ha_file
 		const char *id = f->keys[i].psk.id;
 
 		r->no_mpd = mode == SEC_AUTH;
-		if (!known_keys(f, i, mode, running))
+		if (known_keys(f, i, mode, running))
+			n_denied++;
+		else
 			protect_read_keys(conf, r->line, mode, r->keys, *r->identity, &f->keys[i]);
 		/* Keys that were known may have had another. */
 		memset(f->keys[i].cert_id, 0, sizeof(f->keys[i].cert_id));
@@ -184,6 +187,8 @@ static void read_keys(struct conf *conf, struct ha_file *f, const struct ha_file
 	}
 	free_seen(ids);
 	free_seen(names);
+	if (n_denied)
+		conf_warn(conf, 0, "keys", PROTECT_DENIED, n_denied);
 	if (!running) /* they can't change then */
 		certs_check(conf, &f->certs);
 }

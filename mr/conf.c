@@ -397,6 +397,7 @@ static void read_keys(struct conf *conf, struct mr_file *f, const struct mr_file
 	if (running && f->protection == running->protection &&
 		strcmp(f->keys_file, running->keys_file) == 0 && protect_denied(f->keys_file)) {
 		f->keys = running->keys;
+		conf_warn(conf, 0, "keys", PROTECT_DENIED, 1);
 		return;
 	}
 	protect_read_keys(conf, 0, (enum sec_mode)f->protection, f->keys_file,

@@ -218,6 +218,7 @@ def test_secrets_that_can_no_longer_be_read_hold(make_net):
     lab.mr.start().wait_bound()
     os.chmod(lab.mr.conf_path, 0o644)
     assert lab.reload(lifetime=120)["uplinks"] == 1
+    assert "keys: warning: 1 files can't be read again" in lab.mr.log()
     other = lab.secret("other", OTHER)
     with pytest.raises(ControlError, match="other: Permission denied"):
         lab.reload(keys=other)

@@ -21,6 +21,7 @@ void protect_owner(const char *user);
 const char *protect_find_secret(const char *name, char buf[PATH_MAX], bool *credential);
 /* May the secret 'name' not be read by us, who have given up root's rights? */
 bool protect_denied(const char *name);
+#define PROTECT_DENIED "%u files can't be read again by this user: what they said before holds"
 /* Reads the key file 'path' for 'mode', as part of the configuration: what is wrong is reported
  * with the key file's line, or as a mistake of "keys" in 'line'.  It must belong to root or to this
  * user, and nobody else may have access to it.

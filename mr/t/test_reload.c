@@ -333,6 +333,37 @@ static void home_agents_may_be_named_that_were_looked_for(void **state)
 	assert_int_equal(d.n, 0);
 }
 
+/* RFC 6275 s11.5.5: at home nothing is registered; the networks' traffic takes the home link. */
+static void at_home_a_network_more_is_routed(void **state)
+{
+	(void)state;
+	d.conf.return_home = true;
+	d.conf.home_prefix = P("2001:db8:100::/64");
+	drive_new();
+	carrier(0, true);
+	ra(0, 9, 0x91, "2001:db8:100::/64");
+	run(300); /* the home agent's link-layer address has had its time */
+	ack(0, 0, last_seq(), 0);
+	assert_int_equal(notes(NOTE_MR_HOME), 1);
+	run(5000);
+	edit();
+	to.n_networks = 2;
+	next->networks[1].prefix = P("2001:db8:100:2::/64");
+	to.lifetime_s = 60;
+	reload();
+	assert_int_equal(updates(), 0);
+	assert_int_equal(count(MR_DO_TUNNEL_PUT), 0);
+	assert_int_equal(last(MR_DO_HOME)->a.home.op, MR_HOME_ROUTE);
+	edit();
+	snprintf(next->uplinks[0].interface, IFNAMSIZ, "eth7");
+	reload(); /* the home link goes */
+	assert_int_equal(last(MR_DO_HOME)->a.home.op, MR_HOME_END);
+	carrier(0, true);
+	ra(0, 1, 0xa1, LINK_A);
+	assert_int_equal(last_bu()->m.bu.lifetime_s, 60);
+	assert_int_equal(last_bu()->m.o.n_mnp, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +379,7 @@ int main(void)
 		DRIVE_TEST(heartbeats_are_switched_on_off_and_hurried),
 		DRIVE_TEST(who_was_refused_tries_again),
 		DRIVE_TEST_CONF(home_agents_may_be_named_that_were_looked_for),
+		DRIVE_TEST_CONF(at_home_a_network_more_is_routed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
