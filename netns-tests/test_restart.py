@@ -252,8 +252,11 @@ def test_a_reload_changes_what_has_changed_and_nothing_else(pair, how):
     assert pair.net["ha"].out("ip -6 route") == routes
     assert pair.lost(since) == [0, 0]
     pair.ha.events.forget()
+    keys, heard = counters(pair.ha)["key_ok"], counters(pair.ha)["esp_ok"]
     again(own.replace("MR-1", "renamed"))  # and with other prefixes it would be the same
     assert pair.binding()["name"] == "renamed"
+    wait_for(lambda: counters(pair.ha)["esp_ok"] > heard, 20, "it is heard")
+    assert counters(pair.ha)["key_ok"] == keys, "under the keys that it had"
     again('{ name = "other"; home_address = "2001:db8:d::9"; tenant = "blue"; protection = "none"; }')
     pair.ha.wait_event("binding.revoked", home_address=HOA)
     assert pair.ha.ask("bindings") == [] and NET not in pair.net["ha"].out("ip -6 route")
