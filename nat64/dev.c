@@ -13,8 +13,9 @@
 #include "nat64/vnet.h"
 
 #define TUN_PATH "/dev/net/tun"
-/* Packets that wait for the daemon: some ms of small ones, or 200 ms of a restart at 20,000 a
- * second; as packets of many segments they can take 200 MB. */
+/* Packets that wait for the daemon, in each queue: some ms of small ones, or 200 ms of a restart at
+ * 20,000 a second; as packets of many segments they can take 250 MB a queue of the kernel's memory.
+ */
 #define QUEUE_SIZE 4000
 
 static int sysctl4_put(const char *ifname, const char *key, const char *value)

@@ -362,6 +362,12 @@ void nat64_edge_ready(struct nat64_edge *e)
 	daemon_ready(status);
 }
 
+void nat64_edge_give_up(struct nat64_kept *kept)
+{
+	nat64_bpf_sweep(NULL, kept->program);
+	nat64_keep_release(kept);
+}
+
 void nat64_edge_close(struct nat64_edge *e, bool keep)
 {
 	unsigned ifindex;
@@ -380,7 +386,7 @@ void nat64_edge_close(struct nat64_edge *e, bool keep)
 	if (!keep && ifindex)
 		nat64_dev_delete(ifindex); /* whoever else holds it */
 	nat64_routes_close(e->routes);
-	nat64_keep_release(&e->kept);
+	nat64_edge_give_up(&e->kept);
 	file_free(e->file);
 	free(e);
 }

@@ -21,3 +21,5 @@ void nat64_edge_ready(struct nat64_edge *); /* tells it to systemd and the log *
 /* keep: device, routes and programs stay for the next run, if a service manager holds them; else
  * nothing stays.  Accepts NULL. */
 void nat64_edge_close(struct nat64_edge *, bool keep);
+/* Takes what an earlier run left away: there is no successor. */
+void nat64_edge_give_up(struct nat64_kept *);

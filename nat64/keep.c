@@ -1,6 +1,7 @@
 /* keep.c - the service manager's file descriptor store (sd_notify(3): FDSTORE). */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include "common/os/log.h"
@@ -9,10 +10,12 @@
 #define QUEUE    "queue"
 #define PROGRAM  "program"
 #define COUNTERS "counters"
+#define MARK     "unproved"
 #define WAIT_US  2000000
 
 static void take(struct nat64_kept *k, int fd, const char *name)
 {
+	k->again |= !strcmp(name, MARK);
 	int *one = !strcmp(name, PROGRAM)    ? &k->program
 		   : !strcmp(name, COUNTERS) ? &k->counters
 		   : !strcmp(name, QUEUE) && k->n_queues < NAT64_MAX_QUEUES
@@ -22,6 +25,20 @@ static void take(struct nat64_kept *k, int fd, const char *name)
 	if (one && *one < 0)
 		*one = fd;
 	else
+		close(fd);
+}
+
+static int put(const char *state, const int *fds, unsigned n)
+{
+	return n && *fds >= 0 ? sd_pid_notify_with_fds(0, 0, state, fds, n) : 1;
+}
+
+static void put_mark(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	put("FDSTORE=1\nFDPOLL=0\nFDNAME=" MARK, &fd, 1);
+	if (fd >= 0)
 		close(fd);
 }
 
@@ -42,11 +59,8 @@ void nat64_keep_take(struct nat64_kept *k)
 		sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" PROGRAM);
 		sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" COUNTERS);
 	}
-}
-
-static int put(const char *state, const int *fds, unsigned n)
-{
-	return n && *fds >= 0 ? sd_pid_notify_with_fds(0, 0, state, fds, n) : 1;
+	if (!k->again)
+		put_mark();
 }
 
 bool nat64_keep_put(const struct nat64_kept *k)
@@ -58,6 +72,8 @@ bool nat64_keep_put(const struct nat64_kept *k)
 		r = put("FDSTORE=1\nFDPOLL=0\nFDNAME=" COUNTERS, &k->counters, 1);
 	if (r > 0) /* last: without them the others are worth nothing */
 		r = put("FDSTORE=1\nFDNAME=" QUEUE, k->queues, k->n_queues);
+	if (r > 0)
+		r = sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" MARK);
 	if (r > 0)
 		r = sd_notify_barrier(0, WAIT_US);
 	if (r < 0)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
 #include "nat64/edge.h"
@@ -29,11 +30,12 @@ static void on_reload(void *arg)
 	nat64_edge_reload(self.edge, why); /* and says so */
 }
 
-static int serve(const char *path, struct nat64_file *file, const struct nat64_kept *kept)
+static int serve(const char *path, struct nat64_file *file, struct nat64_kept *kept)
 {
 	int r = daemon_loop(&self.event, on_stop, on_reload, NULL);
 
 	if (r < 0) {
+		nat64_edge_give_up(kept);
 		nat64_conf_free(file);
 		free(file);
 	} else {
@@ -100,7 +102,7 @@ int main(int argc, char **argv)
 			.run = import},
 	};
 	struct daemon_opts opts;
-	struct nat64_kept kept; /* ends with us, if the configuration is wrong */
+	struct nat64_kept kept;
 	struct nat64_file *file;
 	int code = daemon_args(argc, argv, &info, &opts);
 
@@ -111,9 +113,15 @@ int main(int argc, char **argv)
 	if (!file)
 		return EXIT_FAILURE;
 	nat64_keep_take(&kept);
+	if (kept.again) {
+		log_warn("the last run ended before it had proved itself: this one begins in a "
+			 "second");
+		sleep(1);
+	}
 	code = nat64_conf_read(opts.conf, file) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (code == EXIT_SUCCESS && !opts.check)
 		return serve(opts.conf, file, &kept);
+	nat64_edge_give_up(&kept);
 	nat64_conf_free(file);
 	free(file);
 	return code;

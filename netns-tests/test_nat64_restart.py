@@ -131,10 +131,11 @@ def test_a_manager_that_gives_up_ends_it(net, service):
     assert kernel(net) == NOTHING
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("how", ["crashes again", "can't start"])
-def test_only_a_run_that_has_proved_itself_is_bridged(net, service, how):
-    """Else the box would draw traffic that nobody translates."""
-    box = service("tun").wait_stored()
+def test_only_a_run_that_has_proved_itself_is_bridged(net, service, engine, how):
+    """Else the box would draw traffic that nobody translates; nor does it come back in haste."""
+    box = service(engine).wait_stored()
     there = index(net)
     box.stop(signal.SIGKILL)
     assert index(net) == there
@@ -146,7 +147,13 @@ def test_only_a_run_that_has_proved_itself_is_bridged(net, service, how):
         box.conf += "nonsense"
         with pytest.raises(RuntimeError):
             box.start()
-    wait_for(lambda: not box.names() and kernel(net) == NOTHING, 5, lambda: f"{box.names()} {kernel(net)}")
+    gone = NOTHING if how == "can't start" else (*NOTHING[:2], kernel(net)[2])
+    wait_for(lambda: box.names() == ["unproved"] and kernel(net) == gone, 5,
+             lambda: f"{box.names()} {kernel(net)}")
+    box.conf = box.conf.removesuffix("nonsense")
+    box.start().wait_stored()
+    assert box.log().count("before it had proved itself") == 1
+    assert box.stop() == 0 and kernel(net) == NOTHING
 
 
 def test_another_configuration_counts_from_the_start(net, service):

@@ -42,7 +42,7 @@ struct record { /* host order: the file stays on its host */
 _Static_assert(HEAD == 48 && sizeof(struct record) == SECTOR, "slots");
 _Static_assert(sizeof(struct header) == SECTOR, "header");
 
-#define KEY_SIZE 34 /* octets of record.key that are not always zero */
+#define KEY_SIZE 33 /* octets of record.key that tell records apart: all but the format */
 struct place {      /* of a record; a home agent has very many */
 	uint8_t key[KEY_SIZE];
 	uint16_t slot;
@@ -128,6 +128,17 @@ static int write_at(int fd, const void *p, size_t size, off_t at)
 	ssize_t n = pwrite(fd, p, size, at);
 
 	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
+}
+
+/* The next run is not to take the file for whole, whatever ends this one: no boot has such an id.
+ * The header has its place on the disk already. */
+static void doubt(struct store *s)
+{
+	if (s->bad)
+		return;
+	s->bad = true;
+	memset(s->head.boot, '-', sizeof(s->head.boot));
+	write_at(s->fd, &s->head, sizeof(s->head), 0);
 }
 
 /* --- open --- */
@@ -233,7 +244,11 @@ static int read_file(struct store *s, enum store_state *state)
 	if (r < 0 || (n && !torn && memcmp(&before, &s->head, sizeof(before)) == 0))
 		return r;
 	r = write_at(s->fd, &s->head, sizeof(s->head), 0);
-	return r == 0 && fdatasync(s->fd) < 0 ? -errno : r;
+	if (r == 0 && fdatasync(s->fd) < 0) {
+		r = -errno;
+		doubt(s);
+	}
+	return r;
 }
 
 static int open_file(struct store *s, const char *path, bool tmpfs)
@@ -315,7 +330,7 @@ bool store_get(const struct store *s, const struct store_key *k, void *value, si
 
 	key_of(k, &r);
 	p = find(s, &r);
-	ok = p && load(s, p, &r) && r.size == size && size;
+	ok = p && load(s, p, &r) && r.key.kind[1] == k->format && r.size == size && size;
 	if (ok)
 		memcpy(value, r.value, size);
 	explicit_bzero(&r, sizeof(r));
@@ -344,12 +359,24 @@ static struct place *find_room(struct store *s, struct record *r)
 	return p;
 }
 
+static int put(struct store *, const struct store_key *, const void *, size_t, enum store_how);
+
+/* Another format's record is too small: it makes room for this one. */
+static int outgrow(struct store *s, struct place *p, const struct store_key *k)
+{
+	struct record r;
+
+	if (!load(s, p, &r))
+		return -EIO;
+	return r.key.kind[1] == k->format ? -EMSGSIZE : put(s, k, NULL, 0, STORE_FAST);
+}
+
 static int put(struct store *s, const struct store_key *k, const void *value, size_t size,
 	enum store_how how)
 {
 	struct record r = {.size = (uint16_t)size};
 	struct place *p;
-	int rc;
+	int rc = 0;
 
 	if (size > STORE_MAX)
 		return -EMSGSIZE;
@@ -357,12 +384,16 @@ static int put(struct store *s, const struct store_key *k, const void *value, si
 	p = find(s, &r);
 	if (!p && !size)
 		return 0;
+	if (p && size > p->slot - HEAD) {
+		rc = outgrow(s, p, k);
+		p = NULL;
+	}
+	if (rc < 0)
+		return rc;
 	if (!p)
 		p = find_room(s, &r);
 	if (!p)
 		return -ENOMEM;
-	if (size > p->slot - HEAD)
-		return -EMSGSIZE;
 	r.slot = p->slot;
 	if (size)
 		memcpy(r.value, value, size);
@@ -374,17 +405,6 @@ static int put(struct store *s, const struct store_key *k, const void *value, si
 		put_free(s, p);
 	}
 	return rc == 0 && how == STORE_SYNC && fdatasync(s->fd) < 0 ? -errno : rc;
-}
-
-/* The next run is not to take the file for whole, whatever ends this one: no boot has such an id.
- * The header has its place on the disk already. */
-static void doubt(struct store *s)
-{
-	if (s->bad)
-		return;
-	s->bad = true;
-	memset(s->head.boot, '-', sizeof(s->head.boot));
-	write_at(s->fd, &s->head, sizeof(s->head), 0);
 }
 
 int store_put(struct store *s, const struct store_key *k, const void *value, size_t size,
@@ -403,7 +423,7 @@ int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
 	struct place *p, *next;
 
 	HASH_ITER (hh, s->all, p, next) {
-		struct store_key k = {.kind = kind, .format = p->key[2 * sizeof(k.a) + 1]};
+		struct store_key k = {.kind = kind};
 
 		if (p->key[2 * sizeof(k.a)] != kind)
 			continue;
@@ -411,6 +431,7 @@ int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
 			return -EIO;
 		k.a = r.key.a;
 		k.b = r.key.b;
+		k.format = r.key.kind[1];
 		fn(arg, &k, r.value, r.size);
 	}
 	return 0;
@@ -427,8 +448,7 @@ int store_empty(struct store *s)
 	int r = 0;
 
 	HASH_ITER (hh, s->all, p, next) {
-		struct store_key k = {
-			.kind = p->key[2 * sizeof(k.a)], .format = p->key[2 * sizeof(k.a) + 1]};
+		struct store_key k = {.kind = p->key[2 * sizeof(k.a)]};
 
 		memcpy(&k.a, p->key, sizeof(k.a));
 		memcpy(&k.b, p->key + sizeof(k.a), sizeof(k.b));

@@ -20,7 +20,7 @@ enum {                      /* kinds, besides enum sec_mark_kind */
 };
 struct store_key {
 	uint8_t kind;
-	uint8_t format; /* of the value's layout: one of another format is another record */
+	uint8_t format; /* of the value's layout: one of another format is not got, but replaced */
 	struct in6_addr a, b;
 };
 
@@ -41,8 +41,8 @@ struct store;
 int store_open(struct store **, const char *path, bool tmpfs, enum store_state *state);
 /* Fills 'value'; false: there is none of that key and size. */
 bool store_get(const struct store *, const struct store_key *, void *value, size_t size);
-/* 0 or -errno.  A key keeps the size of its first value; size 0 drops the record, and its place is
- * another one's then. */
+/* 0 or -errno.  A key keeps the size of its first value, unless the format changes; size 0 drops
+ * the record, and its place is another one's then. */
 int store_put(
 	struct store *, const struct store_key *, const void *value, size_t size, enum store_how);
 bool store_same_boot(const struct store *); /* the host has not booted since it was written */

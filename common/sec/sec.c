@@ -55,6 +55,7 @@ static void add_esp(struct sec *s, struct peer *p, const struct keys *k)
 
 	p->esp.in = k->esp[s->home_agent ? KEYS_TO_HA : KEYS_TO_MR];
 	p->esp.out = k->esp[s->home_agent ? KEYS_TO_MR : KEYS_TO_HA];
+	p->esp.reserved = 0;
 	if (s->hooks.recall(s->hooks.arg, &m) && m.value >> 32 == p->esp.in.spi) {
 		p->esp.in.seq = (uint32_t)m.value;
 		p->esp.in.seen = UINT64_MAX;

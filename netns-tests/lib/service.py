@@ -42,7 +42,7 @@ class Service(Daemon):
         return sorted(name for name, _ in self.store)
 
     def wait_stored(self):
-        wait_for(lambda: "queue" in self.names(), 20, "the queues are in the store")
+        wait_for(lambda: "queue" in self.names() and "unproved" not in self.names(), 20, "the queues are in the store")
         return self
 
     def release(self, name=None):

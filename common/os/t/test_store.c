@@ -159,17 +159,17 @@ static void note_format(void *arg, const struct store_key *k, const void *value,
 {
 	unsigned *formats = arg;
 
-	assert_int_equal(size, 8);
+	assert_int_equal(size, k->format ? 8 : 300);
 	assert_int_equal(*(const uint8_t *)value, k->format);
 	*formats |= 1u << k->format;
 }
 
 /* Of an older or newer version: it is not taken for what it is not, and who lists all is told. */
-static void a_record_of_another_format_is_another(void **state)
+static void a_record_of_another_format_is_replaced(void **state)
 {
 	struct store *s = open_as(STORE_NEW);
 	struct store_key old = key('b', 1), new = key('b', 1);
-	uint8_t value[8] = {0}, got[8];
+	uint8_t value[300] = {0}, got[300];
 	unsigned formats = 0;
 
 	(void)state;
@@ -178,12 +178,18 @@ static void a_record_of_another_format_is_another(void **state)
 	store_close(s);
 	s = open_as(STORE_WHOLE);
 	assert_false(store_get(s, &old, got, 8));
+	assert_int_equal(store_each(s, 'b', note_format, &formats), 0);
+	assert_int_equal(formats, 2);
 	value[0] = 0;
-	assert_int_equal(store_put(s, &old, value, 8, STORE_FAST), 0);
+	assert_int_equal(store_put(s, &old, value, 300, STORE_FAST), 0); /* larger, too */
+	store_close(s);
+	s = open_as(STORE_WHOLE);
 	assert_int_equal(store_each(s, 'b', note_format, &formats), 0);
 	assert_int_equal(formats, 3);
+	assert_false(store_get(s, &new, got, 8));
+	assert_true(store_get(s, &old, got, 300));
 	assert_int_equal(store_put(s, &new, NULL, 0, STORE_FAST), 0);
-	assert_true(store_get(s, &old, got, 8));
+	assert_false(store_get(s, &old, got, 300));
 	store_close(s);
 }
 
@@ -369,7 +375,7 @@ int main(void)
 		cmocka_unit_test_setup(records_of_all_sizes_come_back, setup),
 		cmocka_unit_test_setup(only_records_of_the_kind_are_called_for, setup),
 		cmocka_unit_test_setup(the_place_of_a_dropped_record_is_anothers, setup),
-		cmocka_unit_test_setup(a_record_of_another_format_is_another, setup),
+		cmocka_unit_test_setup(a_record_of_another_format_is_replaced, setup),
 		cmocka_unit_test_setup(a_killed_process_loses_nothing, setup),
 		cmocka_unit_test_setup(a_write_that_failed_is_not_forgotten, setup),
 		cmocka_unit_test_setup(a_torn_record_is_gone_and_told_the_rest_stays, setup),

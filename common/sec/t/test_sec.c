@@ -710,8 +710,11 @@ static void a_router_changes_its_secrets(void **state)
 	assert_int_equal(open_at(&ha), MH_DROP_SEC);
 	end_start(&ha, true, SEC_ESP_STATIC, &other);
 	round_trip();
+	round_trip();
+	round_trip();
 	end_start(&mr, false, SEC_ESP_STATIC, &other);
 	assert_int_equal(open_at(&mr), MH_DROP_SEC); /* seen before the restart */
+	round_trip();
 	round_trip();
 }
 
