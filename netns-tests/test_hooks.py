@@ -21,7 +21,7 @@ case $* in
 *domjobinfo*broken*) ;;
 *domjobinfo*) printf 'memory_total: 1000000\\nmemory_processed: 900000\\nmemory_remaining: 1000\\n' ;;
 domstate*) for n in $(seq 100); do [ ! -e {dir}/held ] || sleep 0.1; done; cat {dir}/state ;;
-*' migrate '*broken*) exit 1 ;;
+*' migrate '*broken* | *'domstate nix'*) exit 1 ;;
 esac
 """
 
@@ -87,6 +87,11 @@ def test_hosts_and_router_move_at_the_same_time(virsh):
 def test_half_a_tenant_is_an_error(virsh):
     done, _ = virsh("migrate-tenant", "qemu+ssh://b/system", "nemo-mr-blue", "broken")
     assert done.returncode == 1 and "two parts" in done.stderr
+
+
+def test_a_wrong_name_moves_nobody(virsh):
+    done, said = virsh("migrate-tenant", "qemu+ssh://b/system", "nemo-mr-blue", "nix")
+    assert done.returncode == 1 and not any(" migrate " in line for line in said())
     usage, _ = virsh("migrate-tenant")
     assert usage.returncode == 2 and "DESTINATION ROUTER HOST" in usage.stderr
 
