@@ -65,7 +65,7 @@ static int put_router(struct mr_edge *e, const struct mr_action *a)
 	};
 
 	net_neigh_put(e->net, ifindex, &a->router, a->mac);
-	return net_route_put(e->net, &r);
+	return net_route_keep(e->net, &r);
 }
 
 static int drop_router(struct mr_edge *e, const struct mr_action *a)

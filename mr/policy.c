@@ -1,8 +1,11 @@
 /* policy.c - the rules that keep the mobile networks' traffic in the tunnel. */
 #include <assert.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "common/tunnel/tunnel.h"
 #include "mr/policy.h"
 
@@ -52,6 +55,14 @@ static struct net_rule forged_rule(const char *interface, const struct in6_addr 
 	return r;
 }
 
+static struct net_rule coa_rule(const struct in6_addr *coa)
+{
+	struct net_rule r = {
+		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
+
+	return *own(&r);
+}
+
 static void make_rules(struct rules *rules, const struct mr_file *f)
 {
 	const struct mr_conf *c = &f->core;
@@ -95,6 +106,66 @@ static int drop_home_routes(struct net *net, const struct mr_file *f, struct pre
 	return r;
 }
 
+static bool is_uplink(const struct mr_file *f, const char *interface)
+{
+	for (unsigned i = 0; i < f->core.n_uplinks; i++)
+		if (strcmp(f->core.uplinks[i].interface, interface) == 0)
+			return true;
+	return false;
+}
+
+static bool is_inside(const struct mr_file *f, const char *interface)
+{
+	for (unsigned i = 0; i < f->core.n_networks; i++)
+		if (strcmp(f->core.networks[i].interface, interface) == 0)
+			return true;
+	return false;
+}
+
+/* Adds the rules about addresses that this host has: an earlier run's are still needed. */
+static struct net_rule *add_addresses(
+	const struct mr_file *f, const struct rules *rules, const struct ifaddrs *all, unsigned *n)
+{
+	struct net_rule *v;
+
+	*n = rules->n;
+	for (const struct ifaddrs *a = all; a; a = a->ifa_next)
+		++*n;
+	v = calloc(*n, sizeof(*v));
+	if (!v)
+		return NULL;
+	memcpy(v, rules->v, rules->n * sizeof(*v));
+	*n = rules->n;
+	for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
+		struct sockaddr_in6 sa;
+
+		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET6)
+			continue;
+		memcpy(&sa, a->ifa_addr, sizeof(sa));
+		if (is_uplink(f, a->ifa_name))
+			v[(*n)++] = coa_rule(&sa.sin6_addr);
+		else if (is_inside(f, a->ifa_name))
+			v[(*n)++] = forged_rule(a->ifa_name, &sa.sin6_addr);
+	}
+	return v;
+}
+
+static int sweep(struct net *net, const struct mr_file *f, const struct rules *rules)
+{
+	struct ifaddrs *all;
+	struct net_rule *v;
+	unsigned n;
+	int r;
+
+	if (getifaddrs(&all) < 0)
+		return -errno;
+	v = add_addresses(f, rules, all, &n);
+	r = v ? net_rule_sweep(net, PRIO_AT_HOME, PRIO_SPOOFED, v, n) : -ENOMEM;
+	free(v);
+	freeifaddrs(all);
+	return r;
+}
+
 int policy_put(struct net *net, const struct mr_file *f)
 {
 	struct rules rules = {0};
@@ -110,7 +181,7 @@ int policy_put(struct net *net, const struct mr_file *f)
 		r = net_rule_put(net, &rules.v[i]);
 	if (r == 0)
 		r = net_sysctl6(NULL, "fwmark_reflect", "1");
-	return r == 0 ? net_rule_sweep(net, PRIO_AT_HOME, PRIO_SPOOFED, rules.v, rules.n) : r;
+	return r == 0 ? sweep(net, f, &rules) : r;
 }
 
 static bool has_rule(const struct rules *rules, const struct net_rule *r)
@@ -179,14 +250,6 @@ int policy_change(struct net *net, const struct mr_file *was, const struct mr_fi
 		if (!is_behind(&now->core, p))
 			r = forget_network(net, &was->core, p);
 	return r;
-}
-
-static struct net_rule coa_rule(const struct in6_addr *coa)
-{
-	struct net_rule r = {
-		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
-
-	return *own(&r);
 }
 
 int policy_coa_put(struct net *net, const struct in6_addr *coa)

@@ -19,8 +19,8 @@
 #include "common/os/net.h"
 #include "mr/conf.h"
 
-/* Puts the rules, then removes those that an earlier configuration left.  Idempotent; 0 or -errno.
- */
+/* Puts the rules, then removes those that an earlier configuration left, but for those about
+ * addresses that this host still has.  Idempotent; 0 or -errno. */
 int policy_put(struct net *, const struct mr_file *);
 /* From one configuration to the next: what is new comes before what is no more goes.  0 or -errno:
  * the other way round it is undone. */

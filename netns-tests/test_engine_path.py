@@ -149,6 +149,20 @@ def test_too_big_lowers_the_tunnels_mtu(ha):
     assert len(outer_of(ha, sized(1460, dst=OTHER_HOST, fill=b"v"), "vvv")) == 1500
 
 
+def test_what_was_learned_outlives_a_restart(ha):
+    """The next run's first packet of the old size would be lost."""
+    ha.only("ebpf", "its table has no place for it")
+    outer = outer_of(ha, sized(1460), "sss")
+    ha.right.send(error(outer, ICMPv6PacketTooBig, mtu=1400))
+    assert ha.left.receive(lambda p: ICMPv6PacketTooBig in p)[ICMPv6PacketTooBig].mtu == 1360
+    ha.engine.leave()
+    ha.start()
+    ha.engine.do(HA_PUT)
+    assert route_mtu(ha) == 1360
+    ha.engine.do(HA_PUT.replace(COA, COA2))
+    assert route_mtu(ha) is None, "another path"
+
+
 def test_what_was_learned_is_forgotten(ha):
     """RFC 8201 s4: a larger MTU is tried again ten minutes after the last Packet Too Big, and not
     before five."""

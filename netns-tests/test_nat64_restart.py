@@ -15,6 +15,7 @@ from lib.service import Service
 from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
 from lib.wait import IN_VM, wait_for
 
+EVERY_US = 4000  # the device holds as many as come in eight seconds: a start takes long on a busy machine
 FRAGMENTED = 2000  # octets: more than fits, so it takes user space with either engine
 
 
@@ -54,11 +55,6 @@ def kernel(net):
 NOTHING = ([], [""], [])
 
 
-def gaps(flow, since):
-    r = sorted((r[0], r[1]) for r in flow.records)
-    return [((b[1] - since) / 1e6, b[0] - a[0] - 1, (b[1] - a[1]) / 1e6) for a, b in zip(r, r[1:]) if b[0] - a[0] > 1][:20]
-
-
 def index(net):
     return kernel(net)[0][0].split(":")[0]
 
@@ -68,10 +64,10 @@ def index(net):
 def test_nothing_is_lost(net, service, opened, engine, how):
     """The programs go on by themselves, what takes the daemon waits in the device for the next run."""
     box = service(engine)
-    down = UdpProbe(net, "c4", MAPPED_H4, Server(net, "h6"))
-    up = UdpProbe(net, "h6", C6, Server(net, "c4"))
-    tcp = [TcpTransfer(net, "c4", MAPPED_H4, down.server, kbps=4000),
-           TcpTransfer(net, "h6", C6, up.server, kbps=4000)]
+    down = UdpProbe(net, "c4", MAPPED_H4, Server(net, "h6"), EVERY_US)
+    up = UdpProbe(net, "h6", C6, Server(net, "c4"), EVERY_US)
+    tcp = [TcpTransfer(net, "c4", MAPPED_H4, down.server, kbps=1000),
+           TcpTransfer(net, "h6", C6, up.server, kbps=1000)]
     for t in tcp:
         t.wait_flowing()
     h6, c4 = opened(Udp(net, "h6", 6)), opened(Udp(net, "c4", 4))
@@ -89,9 +85,7 @@ def test_nothing_is_lost(net, service, opened, engine, how):
     for n in range(20):
         c4.sendto(bytes([n]) * FRAGMENTED, H4, h6.port)
         h6.sendto(bytes([n]) * FRAGMENTED, C6, c4.port)
-    marks = [(now_ns() - since) / 1e6]
     box.start()
-    marks.append((now_ns() - since) / 1e6)
     for udp in h6, c4:
         got = []
         wait_for(lambda: got.extend(d[0] for d, _ in udp.received()) or len(got) >= 20, 5,
@@ -104,7 +98,7 @@ def test_nothing_is_lost(net, service, opened, engine, how):
     assert "nat64" not in changed, changed
     lost = [p.flow(way).lost(since) for p in (down, up) for way in ("down", "up")]
     # A kill may meet the daemon with one packet in hand.
-    assert sum(lost) <= (engine == "tun" and how == "kill") or IN_VM, (lost, [gaps(p.flow("down"), since) for p in (down, up)], marks)
+    assert sum(lost) <= (engine == "tun" and how == "kill") or IN_VM, lost
     for t in tcp:
         got = t.stop()
         assert not got["broken"] and got["sent"] == got["received"], got

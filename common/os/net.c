@@ -534,6 +534,42 @@ struct routes { /* who asked for them */
 	void *arg;
 };
 
+struct wanted { /* is it there? */
+	const struct net_route *route;
+	bool there;
+};
+
+static void on_wanted(struct nl_object *o, void *arg)
+{
+	struct rtnl_route *r = (struct rtnl_route *)o;
+	struct in6_addr via = IN6ADDR_ANY_INIT, src = IN6ADDR_ANY_INIT;
+	struct nl_addr *a = rtnl_route_get_dst(r);
+	struct wanted *w = arg;
+	const struct net_route *is = w->route;
+	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(r) == 1 ? rtnl_route_nexthop_n(r, 0)
+								    : NULL;
+	struct prefix6 dst = {.len = a ? (uint8_t)nl_addr_get_prefixlen(a) : 0};
+	uint32_t mtu = 0;
+
+	if (!hop || rtnl_route_get_type(r) != RTN_UNICAST ||
+		rtnl_route_get_protocol(r) != NET_PROTO || rtnl_route_get_table(r) != is->table)
+		return;
+	addr6_get(&dst.addr, a);
+	addr6_get(&via, rtnl_route_nh_get_gateway(hop));
+	addr6_get(&src, rtnl_route_get_pref_src(r));
+	rtnl_route_get_metric(r, RTAX_MTU, &mtu);
+	w->there |= prefix6_eq(&dst, &is->dst) &&
+		    (unsigned)rtnl_route_nh_get_ifindex(hop) == is->oif &&
+		    addr6_eq(&via, &is->via) && addr6_eq(&src, &is->src) && mtu == is->mtu &&
+		    rtnl_route_get_priority(r) == (is->metric ? is->metric : METRIC_DEFAULT);
+}
+
+static int on_wanted_message(struct nl_msg *msg, void *arg)
+{
+	nl_msg_parse(msg, on_wanted, arg);
+	return NL_OK;
+}
+
 /* libnl's object of a route takes ten times as long, and a home agent starts with 10^5 of them. */
 static int on_listed(struct nl_msg *msg, void *arg)
 {
@@ -586,16 +622,17 @@ static int ask_routes(struct nl_sock *s, uint32_t table, unsigned oif)
 	return e;
 }
 
-static int list_routes(struct net *net, struct routes *want)
+static int list_routes(struct net *net, uint32_t table, unsigned oif,
+	nl_recvmsg_msg_cb_t on_route_message, void *arg)
 {
 	struct nl_sock *s;
 	int e = sock_open(net, &s);
 
 	if (e >= 0) {
-		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_listed, want);
+		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_route_message, arg);
 		nl_socket_set_msg_buf_size(s, DUMP_BUF);
 		nl_socket_disable_msg_peek(s);
-		e = ask_routes(s, want->table, want->oif);
+		e = ask_routes(s, table, oif);
 	}
 	if (e >= 0)
 		e = nl_recvmsgs_default(s);
@@ -607,14 +644,22 @@ int net_routes(struct net *net, unsigned oif, net_route_fn *fn, void *arg)
 {
 	struct routes want = {oif, RT_TABLE_MAIN, false, fn, arg};
 
-	return list_routes(net, &want);
+	return list_routes(net, RT_TABLE_MAIN, oif, on_listed, &want);
 }
 
 int net_own_routes(struct net *net, uint32_t table, unsigned oif, net_route_fn *fn, void *arg)
 {
 	struct routes want = {oif, table, true, fn, arg};
 
-	return list_routes(net, &want);
+	return list_routes(net, table, oif, on_listed, &want);
+}
+
+int net_route_keep(struct net *net, const struct net_route *route)
+{
+	struct wanted w = {.route = route};
+	int e = list_routes(net, route->table, route->oif, on_wanted_message, &w);
+
+	return e == 0 && w.there ? 0 : net_route_put(net, route);
 }
 
 static struct rtnl_rule *rule_of(struct net *net, const struct net_rule *rule)

@@ -76,7 +76,10 @@ struct net_route {
 	unsigned mtu;        /* 0 = the device's */
 	uint8_t proto;       /* 0 = NET_PROTO */
 };
-int net_route_put(struct net *, const struct net_route *);  /* creates or replaces */
+int net_route_put(struct net *, const struct net_route *); /* creates or replaces */
+/* The same, but leaves one alone that is there as wanted, and with it what the kernel has learned
+ * of paths by it.  Reads all of ours through that interface: for tables that have few. */
+int net_route_keep(struct net *, const struct net_route *);
 int net_route_drop(struct net *, const struct net_route *); /* 0 also if it was not there */
 
 /* Tells of every unicast route of others (not NET_PROTO) in the main table that leads to a gateway

@@ -211,6 +211,7 @@ void ebpf_take_over(struct tunnel_set *set)
 	check_routes(set, v, n);
 	set->taking_over = true;
 	for (size_t i = 0; i < n; i++) {
+		path_adopt(set->path, v[i].e);
 		if (book_hold(&set->book, v[i].e) >= 0) {
 			book_enter(&set->book, v[i].e, NULL);
 		} else {

@@ -90,6 +90,21 @@ void path_set(struct path *p, struct entry *e, const struct entry *old)
 	set_mtu(p, e);
 }
 
+static void age(struct path *p)
+{
+	sd_event_source_set_time_relative(p->aging, AGING_S * 1000000ULL);
+	sd_event_source_set_enabled(p->aging, SD_EVENT_ONESHOT);
+}
+
+void path_adopt(struct path *p, struct entry *e)
+{
+	if (!p || !e->info.mtu || e->info.mtu >= p->dev_mtu + TUNNEL_OVERHEAD)
+		return;
+	e->told_mtu = e->info.mtu;
+	e->told_until = p->now_ms() + TOLD_MS;
+	age(p);
+}
+
 static int on_aging(sd_event_source *src, uint64_t usec, void *arg)
 {
 	struct path *p = arg;
@@ -146,8 +161,7 @@ static bool learn(struct path *p, struct entry **e, const struct quote *q)
 		(*e)->told_until = p->now_ms() + TOLD_MS;
 		*e = change_mtu(p, *e);
 		slow_counts(p->slow)[TUNNEL_COUNT_icmp_mtu]++;
-		sd_event_source_set_time_relative(p->aging, AGING_S * 1000000ULL);
-		sd_event_source_set_enabled(p->aging, SD_EVENT_ONESHOT);
+		age(p);
 	}
 	return true;
 }

@@ -17,6 +17,9 @@ struct slow *path_slow(struct path *); /* borrowed; NULL if the path is */
 /* Fills in the path MTU of a tunnel that is to be put in the place of 'old' (NULL: none).  'p' may
  * be NULL. */
 void path_set(struct path *, struct entry *, const struct entry *old);
+/* Of a tunnel that an earlier run left: what errors had told of its path, nobody knows since when,
+ * holds for another ten minutes. */
+void path_adopt(struct path *, struct entry *);
 unsigned path_overhead(const struct path *); /* of a packet without a limit of its own, octets */
 /* What the routes of the tunnel are to say: octets; 0: the device's MTU. */
 unsigned path_route_mtu(const struct path *, const struct entry *);

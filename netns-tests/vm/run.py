@@ -38,7 +38,7 @@ BOOT_MODULES = (
 CPU = "qemu64"
 KERNEL_OPTIONS = (
     "console=ttyS0 quiet loglevel=3 panic=-1 tsc=reliable mitigations=off nokaslr norandmaps "
-    "init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off apparmor=0 selinux=0 audit=0 "
+    "init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off apparmor=0 selinux=0 audit=0 no_timer_check "
     "cgroup.memory=nokmem,nosocket nowatchdog rcupdate.rcu_expedited=1"
 )
 INITRAMFS_INIT = """#!/bin/busybox sh
