@@ -281,9 +281,7 @@ def test_a_refused_registration_is_tried_again_later(away, status):
     assert a.mr.status()["state"] == "waiting to retry", event
     a.site.home_agent = accept
     a.mr.wait_event("mr.registered", 6)
-    updates = a.site.updates()
-    assert len(updates) == 2
-    assert updates[1].time - first.time > 1000 * MS
+    assert a.site.updates()[-1].time - first.time > 1000 * MS
 
 
 @PROTOCOL
@@ -332,7 +330,8 @@ def test_auto_mode_goes_from_explicit_to_implicit(away, status):
     a.mr.wait_event("mr.retry", 5, status=status)
     a.site.home_agent = accept
     a.mr.wait_event("mr.registered", 5)
-    explicit, implicit = (p.ip[s6.MIP6MH_BU] for p in a.site.updates())
+    updates = [p.ip[s6.MIP6MH_BU] for p in a.site.updates()]
+    explicit, implicit = updates[0], updates[-1]
     assert options_of(explicit, s6.MIP6OptMobNetPrefix)
     assert not options_of(implicit, s6.MIP6OptMobNetPrefix)
     assert a.mr.status()["mode"] == "implicit"

@@ -308,9 +308,11 @@ def test_a_replay_after_the_end_of_the_binding(home):
 @PROTOCOL
 def test_refused_updates_are_answered_five_times_a_second(home):
     home.start()
-    got = home.answers(*[auth_bu(n, bend=-1) for n in range(10, 210)])
-    assert 1 <= len(got) <= 15
-    assert home.count("auth_limited") >= 185
+    updates, since = [auth_bu(n, bend=-1) for n in range(10, 210)], time.monotonic()
+    got = home.answers(*updates)
+    most = 5 * int(time.monotonic() - since + 2)  # of so many seconds
+    assert 1 <= len(got) <= most
+    assert home.count("auth_limited") >= 200 - most
     assert home.count("auth_failed") == 200
 
 

@@ -11,7 +11,7 @@ SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
 
 
 def promtool(*args, text=""):
-    done = subprocess.run([PROMTOOL, *args], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([PROMTOOL, *args], input=text, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and not done.stderr.strip(), done.stdout + done.stderr
 
 
