@@ -128,7 +128,7 @@ def pytest_sessionfinish(session, exitstatus):
     the first failure is on the screen in any case."""
     if os.environ.get("NEMO_SECOND_TRY") != "1" or hasattr(session.config, "workerinput"):
         return
-    if exitstatus != pytest.ExitCode.TESTS_FAILED or not 0 < len(FAILED) <= 4:
+    if exitstatus != pytest.ExitCode.TESTS_FAILED or not 0 < len(FAILED) <= 20:
         return
     env = {k: v for k, v in os.environ.items() if k not in ("NEMO_SECOND_TRY", "NEMO_SHARE")}
     print("\nsecond try, alone:", *FAILED, sep="\n  ", flush=True)
