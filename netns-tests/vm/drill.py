@@ -86,6 +86,7 @@ def one_move(lab, traffic, order=ORDER):
     traffic.wait_flowing(60)
     until(time.monotonic() + QUIET_S)
     end = now_ns()
+    lab.stop_left()
     to_monotonic = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - time.time_ns()
     pause = union_ms([(f["stopped"], f["resumed"]) for f in figures.values()])
     resumed = max(f["resumed"] for f in figures.values()) + to_monotonic

@@ -167,6 +167,7 @@ class Lab:
     def __init__(self, net, memory_mb=256):
         self.net, self.at = net, "hv-a"
         self.limit_s = 120  # how long memory may take until it is nearly copied
+        self.left = []  # guests that have moved away, not stopped yet
         self.delays = None  # running ones of the wide area; None: all is near
         net["client4"].batch([f"addr add {CLIENT4}/24 dev eth0", "route add default via 198.51.100.1"], 4)
         net["core"].batch(["addr add 198.51.100.1/24 dev client4", "addr add 192.0.2.1/30 dev nat",
@@ -219,6 +220,7 @@ class Lab:
         """Moves both machines to the other hypervisor, together or one completely before the other
         (ORDERS).  Returns migrate()'s figures by name; after NotMoved both run on where they are."""
         there = "hv-b" if self.at == "hv-a" else "hv-a"
+        self.stop_left()
         old = [self.router, self.service]
         new = [g.twin(there, self._listen(there, n)).start(incoming=True) for n, g in enumerate(old)]
         pairs = list(zip(old, new))
@@ -234,13 +236,21 @@ class Lab:
                 for g in new:
                     g.stop()
                 raise NotMoved(e) from e
+        self.left = old
         self.router, self.service = new
         self.at = there
         return done
 
+    def stop_left(self):
+        """Ends what the last migration has left on the other hypervisor."""
+        for guest in self.left:
+            guest.stop()
+        self.left = []
+
     def cancel_migration(self):
         """Begins to migrate the router, and takes it back half way."""
         there = "hv-b" if self.at == "hv-a" else "hv-a"
+        self.stop_left()
         twin, qmp = self.router.twin(there).start(incoming=True), self.router.qmp
         qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": 1 << 20})
         qmp.ask("migrate", uri=twin.incoming)
@@ -346,6 +356,7 @@ def hold(net, lab, tell):
             except NotMoved as e:
                 print(f"still on {lab.at}: {e}", flush=True)
                 continue
+            lab.stop_left()
             pauses = ", ".join(f"{name} stood still {f['pause_ms']:.0f} ms" for name, f in figures.items())
             print(f"now on {lab.at}: {pauses}", flush=True)
 

@@ -87,6 +87,7 @@ def run(lab, traffic, turn):
     turn(lab, traffic)
     traffic.wait_flowing(60)
     settle(lab)
+    lab.stop_left()
     until(time.monotonic() + REST_S)
     gaps = [traffic.gap(f, start, now_ns())[0] for f in drill.FAMILIES]
     print(f"  {turn.__doc__}: the longest gap was {max(gaps):.0f} ms; now on {lab.at}", flush=True)
