@@ -65,6 +65,7 @@ void mr_edge_run(struct mr_edge *e, const struct mr_event *ev)
 	keep(e);
 	for (unsigned i = 0; i < e->out.n; i++)
 		mr_edge_do(e, &e->out.v[i]);
+	mr_edge_finish(e);
 	mr_tell_due(e);
 	at = mr_deadline(e->mr);
 	if (at != UINT64_MAX)

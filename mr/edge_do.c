@@ -37,11 +37,7 @@ static int put_coa(struct mr_edge *e, const struct mr_action *a)
 	int r = net_addr_put(e->net, u->ifindex, &a->addr, 128, flags);
 
 	e->coa_us = mr_now_us();
-	if (r == 0)
-		r = policy_coa_put(e->net, &a->addr);
-	if (r < 0)
-		return r;
-	return sig_local_put(mhio_sig(e->io), &a->addr);
+	return r < 0 ? r : sig_local_put(mhio_sig(e->io), &a->addr);
 }
 
 static int drop_coa(struct mr_edge *e, const struct mr_action *a)
@@ -219,4 +215,16 @@ void mr_edge_do(struct mr_edge *e, struct mr_action *a)
 	if (r < 0 && r != -ENODEV && r != -EADDRNOTAVAIL)
 		log_warn("could not %s on %s: %s", action_names[a->type],
 			e->uplinks[a->uplink].name, strerror(-r));
+}
+
+void mr_edge_finish(struct mr_edge *e)
+{
+	for (unsigned i = 0; i < e->out.n; i++) {
+		const struct mr_action *a = &e->out.v[i];
+		int r = a->type == MR_DO_COA_PUT ? policy_coa_put(e->net, &a->addr) : 0;
+
+		if (r < 0)
+			log_warn("%s: rule for a care-of address: %s", e->uplinks[a->uplink].name,
+				strerror(-r));
+	}
 }

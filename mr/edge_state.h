@@ -64,6 +64,7 @@ struct mr_edge {
 
 void mr_edge_run(struct mr_edge *, const struct mr_event *); /* one step, and what it asks for */
 void mr_edge_do(struct mr_edge *, struct mr_action *);       /* failures are logged */
+void mr_edge_finish(struct mr_edge *); /* what can wait until the step's packets have gone */
 extern const struct ctl_cmd mr_commands[];
 
 /* edge_phases.c */

@@ -223,7 +223,7 @@ struct mr_kept {                 /* what a later run is to know; no padding */
 	uint64_t ends;           /* ms of CLOCK_BOOTTIME */
 	int64_t wall;            /* wall clock less CLOCK_BOOTTIME when this was written, ms */
 	uint32_t lifetime_s, restart;
-	uint16_t seq; /* of the last update */
+	uint16_t seq; /* none beyond it was used */
 	uint8_t live; /* there is a binding */
 	uint8_t zero[5];
 };

@@ -100,6 +100,29 @@ static void updates_are_repeated_with_doubling_waits_up_to_32_seconds(void **sta
 	assert_int_equal(mr_counter(d.mr, MR_C_bu_retransmitted), N_OF(at) - 1);
 }
 
+static void a_record_serves_many_updates_and_a_later_run_goes_on_behind_them(void **state)
+{ /* RFC 6275 s11.1, s11.7.2 */
+	struct mr_kept before, kept;
+	unsigned changes = 0;
+
+	(void)state;
+	arrive_at_a();
+	mr_keep(d.mr, &before);
+	for (unsigned i = 0; i < 140; i++) {
+		run(1000);
+		mr_keep(d.mr, &kept);
+		assert_true((uint16_t)(kept.seq - last_seq()) < 1u << 15); /* none is beyond it */
+		changes += memcmp(&kept, &before, sizeof(kept)) != 0;
+		before = kept;
+	}
+	assert_true(count(MR_DO_SEND_MH) > 10);
+	assert_true(changes <= 1);
+	mr_restore(d.mr, &kept, true, 0, d.now);
+	forget();
+	run(40000);
+	assert_int_equal(nth(MR_DO_SEND_MH, 0)->a.mh.m.bu.seq, (uint16_t)(kept.seq + 1));
+}
+
 static void a_new_care_of_address_starts_the_back_off_afresh(void **state) /* RFC 6275 s11.8 */
 {
 	uint64_t t0;
@@ -505,6 +528,7 @@ int main(void)
 		DRIVE_TEST_CONF(an_implicit_update_names_no_prefix),
 		DRIVE_TEST(the_tunnel_begins_with_the_answer_and_carries_everything),
 		DRIVE_TEST(updates_are_repeated_with_doubling_waits_up_to_32_seconds),
+		DRIVE_TEST(a_record_serves_many_updates_and_a_later_run_goes_on_behind_them),
 		DRIVE_TEST(a_new_care_of_address_starts_the_back_off_afresh),
 		DRIVE_TEST(an_answer_to_any_outstanding_number_counts),
 		DRIVE_TEST(flags_of_an_answer_that_nobody_knows_are_ignored),
