@@ -87,7 +87,8 @@ struct ha_peer { /* a configured router and what is known of it; one per table l
 	bool reloaded;           /* its tunnel is not yet what a reload makes of it */
 	bool changed;            /* in the list of those whose record is to be written */
 	struct ha_peer *next_changed;
-	UT_hash_handle hh; /* by conf->hoa */
+	struct in6_addr hoa; /* conf's: beside the handle, where it is compared */
+	UT_hash_handle hh;
 };
 
 #define BINDING_CLOSED_MS 10000 /* MAX_DELETE_BCE_TIMEOUT, RFC 6275 s12 */

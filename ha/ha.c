@@ -60,7 +60,8 @@ struct ha *ha_new(const struct ha_conf *conf)
 			ha_free(ha);
 			return NULL;
 		}
-		HASH_ADD_KEYPTR(hh, ha->by_hoa, &p->conf->hoa, sizeof(p->conf->hoa), p);
+		p->hoa = p->conf->hoa;
+		HASH_ADD(hh, ha->by_hoa, hoa, sizeof(p->hoa), p);
 	}
 	mpa_init(ha);
 	return ha;

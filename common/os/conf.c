@@ -438,7 +438,8 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 			*(unsigned *)(out + k->off) = line;
 			continue;
 		}
-		set_default(k, out + k->off);
+		if (!s)
+			set_default(k, out + k->off);
 		if (!s && k->required)
 			conf_error(c, line, path_of(&at, path), "is required and missing");
 		else if (!s && is_list(k->type))

@@ -57,11 +57,9 @@ static int map_put(int fd, const void *key, const void *value, uint64_t flags)
 
 static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
-	bool prefix = key->table == KEY_ROUTES || key->table == KEY_INNER;
-
-	/* There already: of an earlier run, or a local address, which is nobody's in particular.
-	 * The others name the tunnel that asked last. */
-	if ((set->taking_over && prefix) || (key->table == KEY_LOCALS && !first))
+	/* There already: of an earlier run, which put them before their tunnel; or a local address,
+	 * which is nobody's in particular.  The others name the tunnel that asked last. */
+	if (set->taking_over || (key->table == KEY_LOCALS && !first))
 		return 0;
 	return map_put(ebpf_map_fd(set, key->table), &key->local, &e->number, BPF_ANY);
 }

@@ -1,6 +1,7 @@
 /* ebpf_left.c - what an earlier run of the eBPF engine left: its maps, and the tunnels in them. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,11 +55,62 @@ bool ebpf_reuse_maps(struct tunnel_set *set, unsigned prog_id)
 	return ok;
 }
 
+/* --- maps --- */
+
+#define BATCH 4096 /* elements read by one call */
+
+typedef void element_fn(void *arg, const void *key, const void *value);
+
+/* Linux before 5.13 has no batches of prefixes. */
+static void each_alone(int fd, size_t key_size, void *key, void *value, element_fn *fn, void *arg)
+{
+	char *next = (char *)key + key_size;
+	bool more = bpf_map_get_next_key(fd, NULL, next) == 0;
+
+	while (more) {
+		memcpy(key, next, key_size);
+		more = bpf_map_get_next_key(fd, key, next) == 0;
+		if (bpf_map_lookup_elem(fd, key, value) == 0)
+			fn(arg, key, value);
+	}
+}
+
+/* Every element of a map, which stays as it is meanwhile. */
+static void each(int fd, size_t key_size, size_t value_size, element_fn *fn, void *arg)
+{
+	char *keys = calloc(BATCH, key_size), *values = calloc(BATCH, value_size);
+	char *at = NULL, *pos = calloc(2, key_size);
+	int r = keys && values && pos ? 0 : -ENOMEM;
+
+	while (r == 0) {
+		__u32 n = BATCH;
+
+		r = bpf_map_lookup_batch(fd, at, pos, keys, values, &n, NULL);
+		if (r < 0 && errno != ENOENT) {
+			if (!at)
+				each_alone(fd, key_size, keys, values, fn, arg);
+			break;
+		}
+		for (__u32 i = 0; i < n; i++)
+			fn(arg, keys + i * key_size, values + i * value_size);
+		at = pos;
+	}
+	free(keys);
+	free(values);
+	free(pos);
+}
+
+/* --- tunnels --- */
+
 #define ROOM 2 /* keys of most tunnels */
 
 struct left {
 	uint32_t number;
 	struct entry *e;
+};
+struct lefts { /* by number */
+	size_t n, room;
+	struct left *v;
 };
 
 static int by_number(const void *a, const void *b)
@@ -68,34 +120,26 @@ static int by_number(const void *a, const void *b)
 	return (x->number > y->number) - (x->number < y->number);
 }
 
-/* All tunnels in the map, by number; '*n' of them. */
-static struct left *read_infos(struct tunnel_set *set, size_t *n)
+static void on_info(void *arg, const void *key, const void *value)
 {
-	int fd = bpf_map__fd(set->bpf->maps.infos);
-	struct left *v = NULL;
-	__u32 number, *prev = NULL;
-	size_t cap = 0;
+	struct lefts *all = arg;
+	struct left *l;
 
-	for (*n = 0; bpf_map_get_next_key(fd, prev, &number) == 0; prev = &number) {
-		struct map_info info;
+	if (all->n == all->room) {
+		struct left *more = realloc(all->v, (all->room * 2 + 16) * sizeof(*more));
 
-		if (*n == cap) {
-			struct left *more = realloc(v, (cap * 2 + 16) * sizeof(*v));
-
-			if (!more)
-				break;
-			v = more;
-			cap = cap * 2 + 16;
-		}
-		if (bpf_map_lookup_elem(fd, &number, &info) < 0)
-			continue;
-		v[*n] = (struct left){number, entry_new(&info, number, ROOM)};
-		if (v[*n].e)
-			v[(*n)++].e->left = true;
+		if (!more)
+			return;
+		all->v = more;
+		all->room = all->room * 2 + 16;
 	}
-	if (*n)
-		qsort(v, *n, sizeof(*v), by_number);
-	return v;
+	l = &all->v[all->n];
+	memcpy(&l->number, key, sizeof(l->number));
+	l->e = entry_new(value, l->number, ROOM);
+	if (!l->e)
+		return;
+	l->e->left = true;
+	all->n++;
 }
 
 static bool entry_add(struct entry **e, const struct key *key)
@@ -112,26 +156,46 @@ static bool entry_add(struct entry **e, const struct key *key)
 	return true;
 }
 
-/* Gives the tunnels their prefixes back, and removes those of no tunnel. */
-static void read_prefixes(struct tunnel_set *set, enum key_table table, struct left *v, size_t n)
+struct prefixes {
+	struct lefts *all;
+	struct key key; /* of that table */
+	size_t n_gone, room;
+	struct map_prefix *gone; /* of no tunnel */
+};
+
+static void on_prefix(void *arg, const void *key, const void *value)
 {
-	int fd = ebpf_map_fd(set, table);
-	struct key key, next;
-	bool more;
+	struct prefixes *p = arg;
+	struct left wanted = {0}, *l = NULL;
 
-	memset(&next, 0, sizeof(next));
-	next.table = table;
-	more = bpf_map_get_next_key(fd, NULL, &next.prefix) == 0;
-	while (more) {
-		struct left wanted = {0}, *l = NULL;
+	memcpy(&p->key.prefix, key, sizeof(p->key.prefix));
+	memcpy(&wanted.number, value, sizeof(wanted.number));
+	if (p->all->n)
+		l = bsearch(&wanted, p->all->v, p->all->n, sizeof(wanted), by_number);
+	if (l && entry_add(&l->e, &p->key))
+		return;
+	if (p->n_gone == p->room) {
+		struct map_prefix *more = realloc(p->gone, (p->room * 2 + 16) * sizeof(*more));
 
-		key = next;
-		more = bpf_map_get_next_key(fd, &key.prefix, &next.prefix) == 0;
-		if (n && bpf_map_lookup_elem(fd, &key.prefix, &wanted.number) == 0)
-			l = bsearch(&wanted, v, n, sizeof(*v), by_number);
-		if (!l || !entry_add(&l->e, &key))
-			bpf_map_delete_elem(fd, &key.prefix);
+		if (!more)
+			return; /* the next run finds it again */
+		p->gone = more;
+		p->room = p->room * 2 + 16;
 	}
+	p->gone[p->n_gone++] = p->key.prefix;
+}
+
+/* Gives the tunnels their prefixes back, and removes those of no tunnel. */
+static void read_prefixes(struct tunnel_set *set, enum key_table table, struct lefts *all)
+{
+	struct prefixes p = {.all = all};
+	int fd = ebpf_map_fd(set, table);
+
+	p.key.table = table;
+	each(fd, sizeof(p.key.prefix), sizeof(__u32), on_prefix, &p);
+	for (size_t i = 0; i < p.n_gone; i++)
+		bpf_map_delete_elem(fd, &p.gone[i]);
+	free(p.gone);
 }
 
 /* --- the kernel's routes --- */
@@ -166,7 +230,7 @@ static void on_route(void *arg, const struct prefix6 *dst, const struct in6_addr
 }
 
 /* Which tunnels lack a route: their put makes it again.  Routes of no tunnel go. */
-static void check_routes(struct tunnel_set *set, struct left *v, size_t n)
+static void check_routes(struct tunnel_set *set, const struct left *v, size_t n)
 {
 	struct routes r = {0};
 	bool *used;
@@ -203,22 +267,27 @@ static void check_routes(struct tunnel_set *set, struct left *v, size_t n)
 
 void ebpf_take_over(struct tunnel_set *set)
 {
-	size_t n;
-	struct left *v = read_infos(set, &n);
+	struct lefts all = {0};
 
-	read_prefixes(set, KEY_ROUTES, v, n);
-	read_prefixes(set, KEY_INNER, v, n);
-	check_routes(set, v, n);
+	each(bpf_map__fd(set->bpf->maps.infos), sizeof(__u32), sizeof(struct map_info), on_info,
+		&all);
+	if (all.n)
+		qsort(all.v, all.n, sizeof(*all.v), by_number);
+	read_prefixes(set, KEY_ROUTES, &all);
+	read_prefixes(set, KEY_INNER, &all);
+	check_routes(set, all.v, all.n);
 	set->taking_over = true;
-	for (size_t i = 0; i < n; i++) {
-		path_adopt(set->path, v[i].e);
-		if (book_hold(&set->book, v[i].e) >= 0) {
-			book_enter(&set->book, v[i].e, NULL);
+	for (size_t i = 0; i < all.n; i++) {
+		struct entry *e = all.v[i].e;
+
+		path_adopt(set->path, e);
+		if (book_hold(&set->book, e) >= 0) {
+			book_enter(&set->book, e, NULL);
 		} else {
-			ebpf_info_drop(set, v[i].number);
-			free(v[i].e);
+			ebpf_info_drop(set, e->number);
+			free(e);
 		}
 	}
 	set->taking_over = false;
-	free(v);
+	free(all.v);
 }

@@ -24,10 +24,12 @@ import bench.tunnel as tunnel  # noqa: E402
 from lib import ROOT, ns  # noqa: E402
 from lib.daemon import BUILD, Daemon  # noqa: E402
 from lib.topo import Link, Net, Node  # noqa: E402
+from lib.wait import until  # noqa: E402
 
 SIZES = [int(n) for n in os.environ.get("SIZES", "1,100,10000,100000").split(",")]
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 RATE, STEADY_S = 5000, 5  # updates a second, seconds
+TRIES = 3
 HA_CPU, FLEET_CPU = "0", "1"
 FLEET, HA_AT_FLEET = "2001:db8:f::2", "2001:db8:f::1"
 
@@ -160,6 +162,13 @@ class Bench:
         self.bound = n
         return answer
 
+    def settle(self):
+        """Until the home agent has nothing to do any more."""
+        before = -1
+        while before != self.processor():
+            before = self.processor()
+            until(time.monotonic() + 0.3)
+
     def move(self):
         return self.fleet.ask(f"move 0 {self.bound}")
 
@@ -208,7 +217,11 @@ def restart(bench, result):
 
 
 def forwarding(net, bench, result):
-    """The real router's traffic while the fleet's bindings come and go, sizes interleaved."""
+    """The real router's traffic while the fleet's bindings come and go, sizes interleaved.
+
+    A second's figures lie up to a third apart at one and the same size, by what processors and
+    host do meanwhile, which only takes away: the best of a few is what a size allows.
+    """
     mr = tunnel.start_mr(net, "ebpf")
     traffic = tunnel.Bench(net)
     traffic.source("tunnel")
@@ -216,8 +229,10 @@ def forwarding(net, bench, result):
     for r in range(ROUNDS):
         for n in SIZES if r % 2 == 0 else SIZES[::-1]:
             bench.bind(n)
+            bench.settle()
             for key, unit in ("tcp", "Gb/s"), ("pps", "kpps"):
-                seen[n][key].append(getattr(traffic, key)("tunnel", "down"))
+                tries = [getattr(traffic, key)("tunnel", "down") for _ in range(TRIES)]
+                seen[n][key].append(max(tries))
                 say(f"round {r + 1}/{ROUNDS} {n:>7} bound, {key} {seen[n][key][-1]:8.2f} {unit}")
     mr.stop()
     result["forwarding"] = {
