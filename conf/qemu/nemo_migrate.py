@@ -112,28 +112,39 @@ def state(name, qmp):
     return info
 
 
-def nearly_copied(name, qmp):
-    info = state(name, qmp)
-    ram = info.get("ram")
+def begun(info):
+    ram = info.get("ram", {})
+    return info["status"] == "completed" or (info["status"] == "active" and ram.get("total"))
+
+
+def nearly_copied(info):
     return info["status"] == "completed" or (
-        info["status"] == "active" and ram["total"] and ram["remaining"] < NEARLY
-        and ram["transferred"] > NEARLY  # not at its very beginning
+        begun(info) and info["ram"]["remaining"] < NEARLY
+        and info["ram"]["transferred"] > NEARLY  # not at its very beginning
     )  # fmt: skip
 
 
 def copy(machines, timeout):
-    """Copies memory until it is nearly all there; who has it first is held back."""
-    for _, qmp, uri in machines:
-        qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": FAST})
-        qmp.ask("migrate", uri=uri)
-    waiting = [(name, qmp) for name, qmp, _ in machines]
+    """Copies memory until it is nearly all there.  The largest begins, another one when no more is
+    left of those before than it has; who is nearly there first is held back."""
+    size = lambda m: m[1].ask("query-memory-size-summary")["base-memory"]  # noqa: E731
+    later = sorted(((size(m), *m) for m in machines), key=lambda m: -m[0])
+    waiting, left = [], {}
     deadline = time.monotonic() + timeout
-    while waiting:
+    while later or waiting:
+        while later and max(left.values(), default=0) <= later[0][0]:
+            octets, name, qmp, uri = later.pop(0)
+            left[name] = octets
+            qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": FAST})
+            qmp.ask("migrate", uri=uri)
+            waiting.append((name, qmp))
         for name, qmp in list(waiting):
-            if nearly_copied(name, qmp):
+            info = state(name, qmp)
+            if nearly_copied(info):
                 waiting.remove((name, qmp))
-                if waiting:
+                if later or waiting:
                     qmp.ask("migrate-set-parameters", **{"max-bandwidth": HELD_BACK})
+            left[name] = info["ram"]["remaining"] if begun(info) else left[name]
         if time.monotonic() > deadline:
             names = ", ".join(name for name, _ in waiting)
             raise Failed(f"memory is written to faster than it is copied: {names}")
