@@ -134,6 +134,11 @@ uint32_t book_path(struct book *b, const struct ip6 *remote)
 	return ref ? ref->number : ++b->last_path;
 }
 
+bool book_has(const struct book *b, const struct key *key)
+{
+	return ref_find(b, key) != NULL;
+}
+
 static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 {
 	struct ref *ref = ref_find(b, key);
@@ -329,4 +334,6 @@ void book_free(struct book *b)
 		HASH_DEL(b->refs, ref);
 		free(ref);
 	}
+	memset(b->n_routes, 0, sizeof(b->n_routes));
+	memset(b->n_inner, 0, sizeof(b->n_inner));
 }

@@ -72,6 +72,7 @@ struct entry *book_number(const struct book *, uint32_t number);         /* NULL
 struct entry *book_route(const struct book *, const struct in6_addr *addr);
 bool book_inner(const struct book *, const struct in6_addr *addr); /* in one of KEY_INNER's */
 bool book_local(const struct book *, const struct in6_addr *addr); /* one of KEY_LOCALS */
+bool book_has(const struct book *, const struct key *);            /* does any tunnel want it? */
 /* Number of the path to 'remote', the same for all tunnels that want it (KEY_REMOTES). */
 uint32_t book_path(struct book *, const struct ip6 *remote);
 struct key key_remote(const struct ip6 *remote);

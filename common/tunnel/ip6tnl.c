@@ -44,6 +44,7 @@ struct tunnel_set {
 	enum tunnel_role role;
 	uint32_t table;
 	struct book book;
+	bool taking_over; /* the tunnels' own elements are there */
 	struct ip6tnl_nft *nft;
 	struct path *path;    /* NULL: no user space */
 	unsigned encap_limit; /* 0: none */
@@ -76,10 +77,14 @@ static void batch_route(
 	uint32_t tenant = e->info.tenant;
 
 	prefix6_str(&p, prefix);
-	ip6tnl_nft_add(set->nft, "%s element T senders { %s : %u }", verb, prefix, e->number);
-	ip6tnl_nft_add(set->nft, "%s element T sent { %s : \"tx_%u\" }", verb, prefix, e->number);
-	ip6tnl_nft_add(
-		set->nft, "%s element T received { %s : \"rx_%u\" }", verb, prefix, e->number);
+	if (!set->taking_over) {
+		ip6tnl_nft_add(
+			set->nft, "%s element T senders { %s : %u }", verb, prefix, e->number);
+		ip6tnl_nft_add(
+			set->nft, "%s element T sent { %s : \"tx_%u\" }", verb, prefix, e->number);
+		ip6tnl_nft_add(set->nft, "%s element T received { %s : \"rx_%u\" }", verb, prefix,
+			e->number);
+	}
 	if (!tenant)
 		return;
 	ip6tnl_nft_add(set->nft, "%s element T isolated { %s }", verb, prefix);
@@ -135,9 +140,16 @@ static void batch_key(
 	}
 }
 
+/* Of an earlier run's tunnel: does this follow from it, and is it made anew with the rules? */
+static bool is_derived(const struct key *key)
+{
+	return key->table == KEY_ROUTES || key->table == KEY_REMOTES || key->table == KEY_LARGE ||
+	       key->table == KEY_ALL;
+}
+
 static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
-	if (first)
+	if (first && (!set->taking_over || is_derived(key)))
 		batch_key(set, "add", key, e);
 	return 0;
 }
@@ -319,10 +331,9 @@ static struct entry *with_own_keys(struct tunnel_set *set, const struct entry *e
 	return n;
 }
 
-/* Puts what 'e' says in the place of 'old' (NULL: none): all or nothing. */
-static int replace(struct tunnel_set *set, struct entry *old, const struct entry *e)
+/* Puts 'n', of with_own_keys(), in the place of 'old' (NULL: none): all or nothing. */
+static int replace(struct tunnel_set *set, struct entry *old, struct entry *n)
 {
-	struct entry *n = with_own_keys(set, e);
 	int rc = n ? change(set, old, n) : -ENOMEM;
 
 	if (rc < 0)
@@ -336,7 +347,7 @@ static int replace(struct tunnel_set *set, struct entry *old, const struct entry
 static struct entry *on_path(struct tunnel_set *set, struct entry *e)
 {
 	uint32_t number = e->number;
-	int rc = replace(set, e, e);
+	int rc = replace(set, e, with_own_keys(set, e));
 
 	if (rc < 0)
 		log_warn("tunnel: another path MTU could not be set: %s", strerror(-rc));
@@ -381,7 +392,7 @@ static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
 
 static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 {
-	struct entry *old = book_find(&set->book, &t->id), *e;
+	struct entry *old = book_find(&set->book, &t->id), *e, *n;
 	bool others;
 	int rc;
 
@@ -399,8 +410,15 @@ static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 	drop_covered(e);
 	path_set(set->path, e, old);
 	others = !old || has_more(old, e) || has_more(e, old);
-	rc = replace(set, old, e);
+	n = with_own_keys(set, e);
 	free(e);
+	if (old && n)
+		old->info.oif = n->info.oif; /* nothing in the kernel depends on it */
+	if (old && n && entry_same(n, old)) {
+		free(n);
+		return 0;
+	}
+	rc = replace(set, old, n);
 	if (rc >= 0 && others)
 		look_again(set);
 	return rc;
@@ -515,11 +533,11 @@ static int ip6tnl_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 /* --- open and close --- */
 
 /* Enters a tunnel that an earlier run left; its elements are in the table, and those that follow
- * from the policy come anew. */
+ * from it and from the configuration join the batch. */
 static int on_left(void *arg, const struct tunnel *t, uint32_t number, uint32_t path)
 {
 	struct tunnel_set *set = arg;
-	struct entry *e = book_entry(&set->book, t);
+	struct entry *e = book_entry(&set->book, t), *n;
 	int rc;
 
 	if (!e)
@@ -527,9 +545,77 @@ static int on_left(void *arg, const struct tunnel *t, uint32_t number, uint32_t 
 	e->number = number;
 	e->path = path;
 	path_set(set->path, e, NULL);
-	rc = replace(set, NULL, e);
+	n = with_own_keys(set, e);
 	free(e);
+	rc = n ? book_hold(&set->book, n) : -ENOMEM;
+	if (rc < 0)
+		free(n);
+	else
+		book_enter(&set->book, n, NULL);
 	return rc;
+}
+
+struct stray { /* routes of no tunnel */
+	struct tunnel_set *set;
+	size_t n;
+	struct net_route *v; /* owned */
+};
+
+static void on_route(void *arg, const struct prefix6 *dst, const struct in6_addr *via)
+{
+	struct stray *s = arg;
+	struct key key = key_prefix(KEY_ROUTES, dst);
+	struct net_route *v;
+
+	(void)via;
+	if (book_has(&s->set->book, &key))
+		return;
+	v = reallocarray(s->v, s->n + 1, sizeof(*v));
+	if (!v)
+		return;
+	s->v = v;
+	v[s->n] = route_of(s->set, &key);
+	v[s->n++].via = in6addr_any; /* whatever it has */
+}
+
+/* Each route says where its tunnel leads to, so all are put again, in the place of the same. */
+static int take_over_routes(struct tunnel_set *set)
+{
+	struct stray stray = {.set = set};
+	int rc = 0;
+
+	for (struct entry *e = set->book.entries; e && rc >= 0; e = e->hh.next)
+		rc = routes_put(set, e);
+	if (rc >= 0)
+		rc = net_own_routes(set->dev.net, set->table, set->dev.ifindex, on_route, &stray);
+	for (size_t i = 0; i < stray.n; i++)
+		net_route_drop(set->dev.net, &stray.v[i]);
+	free(stray.v);
+	return rc;
+}
+
+/* All in one transaction: at no moment does a packet find old tunnels without their rules. */
+static int take_over(struct tunnel_set *set)
+{
+	int rc;
+
+	set->taking_over = true;
+	rc = ip6tnl_left(set->nft, on_left, set);
+	set->taking_over = false;
+	if (rc >= 0)
+		rc = ip6tnl_nft_run(set->nft);
+	if (rc < 0) {
+		ip6tnl_nft_discard(set->nft);
+		book_free(&set->book);
+	}
+	return rc < 0 ? rc : take_over_routes(set);
+}
+
+static int begin(struct tunnel_set *set)
+{
+	int rc = ip6tnl_nft_run(set->nft);
+
+	return rc < 0 ? rc : tunnel_dev_flush(&set->dev);
 }
 
 static void set_free(struct tunnel_set *set)
@@ -561,6 +647,7 @@ static int open_path(struct tunnel_set *set, const struct tunnel_conf *conf, cha
 
 static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *why)
 {
+	unsigned slow;
 	bool left;
 	int rc;
 
@@ -572,15 +659,28 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 		log_warn("tunnel: no packets in fragments, no encapsulation limit, no router "
 			 "behind a router, errors not checked: %s",
 			why);
-	rc = ip6tnl_nft_open(&set->nft, conf, slow_ifindex(path_slow(set->path)), &left, why);
-	if (rc < 0)
+	rc = ip6tnl_nft_open(&set->nft, &left);
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "nftables: %s", strerror(-rc));
 		return rc;
-	rc = left ? ip6tnl_nft_left(set->nft, on_left, set) : tunnel_dev_flush(&set->dev);
-	if (rc >= 0)
-		look_again(set);
-	if (rc < 0)
-		snprintf(why, WHY_SIZE, "starting on %s: %s", conf->dev, strerror(-rc));
-	return rc;
+	}
+	slow = slow_ifindex(path_slow(set->path));
+	ip6tnl_nft_rules(set->nft, conf, slow, left);
+	rc = left ? take_over(set) : begin(set);
+	if (rc < 0 && left) { /* another version's sets are of another kind */
+		log_warn("tunnel: what an earlier run left can't be taken over, it is made anew: "
+			 "%.200s",
+			ip6tnl_nft_error(set->nft));
+		ip6tnl_nft_rules(set->nft, conf, slow, false);
+		rc = begin(set);
+	}
+	if (rc < 0) {
+		snprintf(why, WHY_SIZE, "nftables: %.200s", ip6tnl_nft_error(set->nft));
+		return rc;
+	}
+	ip6tnl_nft_whole(set->nft);
+	look_again(set);
+	return 0;
 }
 
 static int ip6tnl_open(struct tunnel_set **out, const struct tunnel_conf *conf, char *why)

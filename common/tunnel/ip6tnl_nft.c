@@ -1,5 +1,4 @@
 /* ip6tnl_nft.c - the tables "ip6 nemo_tunnel" and "netdev nemo_tunnel" through libnftables. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <nftables/libnftables.h>
@@ -9,9 +8,8 @@
 #include <string.h>
 #include "common/tunnel/ip6tnl_nft.h"
 
-#define WHY_SIZE 256
-#define TABLE    "ip6 nemo_tunnel"
-#define EGRESS   "netdev nemo_tunnel"
+#define TABLE  IP6TNL_NFT_TABLE
+#define EGRESS "netdev nemo_tunnel"
 
 struct ip6tnl_nft {
 	struct nft_ctx *ctx;
@@ -117,13 +115,6 @@ static const char rules[] =
 	"		counter name ip6 daddr map @sent accept\n"
 	"	}\n"
 	"}\n";
-/* The table above looks at whole packets only: the kernel is to put fragments together before it.
- * That goes with this statement, which no packet ever comes to. */
-static const char defragment[] = "table " TABLE " {\n"
-				 "	chain whole {\n"
-				 "		meta l4proto tcp tproxy to :1\n"
-				 "	}\n"
-				 "}\n";
 /* The mark turns from the path's number into the sender's tenant; 0 is not isolated. */
 static const char ha_check[] = "meta mark set ip6 saddr map @senders "
 			       "meta mark set meta mark map @tenants meta mark != 0 "
@@ -191,8 +182,7 @@ void ip6tnl_nft_discard(struct ip6tnl_nft *n)
 	batch_start(n);
 }
 
-/* Runs one command that lists something.  NULL: it failed, or it lists nothing. */
-static json_t *list(struct ip6tnl_nft *n, const char *cmd)
+json_t *ip6tnl_nft_list(struct ip6tnl_nft *n, const char *cmd)
 {
 	json_t *root, *objects;
 
@@ -207,7 +197,7 @@ static json_t *list(struct ip6tnl_nft *n, const char *cmd)
 
 int ip6tnl_nft_counters(struct ip6tnl_nft *n, struct tunnel_counters *out)
 {
-	json_t *objects = list(n, "list counters table " TABLE), *o;
+	json_t *objects = ip6tnl_nft_list(n, "list counters table " TABLE), *o;
 	size_t i;
 
 	memset(out, 0, sizeof(*out));
@@ -227,8 +217,7 @@ int ip6tnl_nft_counters(struct ip6tnl_nft *n, struct tunnel_counters *out)
 	return 0;
 }
 
-/* The elements of a set or map, borrowed from 'objects'; NULL if it has none. */
-static json_t *elements(json_t *objects)
+json_t *ip6tnl_nft_elements(json_t *objects)
 {
 	json_t *o, *set;
 	size_t i;
@@ -251,7 +240,7 @@ int ip6tnl_nft_count(struct ip6tnl_nft *n, const char *direction, uint32_t numbe
 	size_t i;
 
 	snprintf(cmd, sizeof(cmd), "list counter " TABLE " %s_%u", direction, number);
-	objects = list(n, cmd);
+	objects = ip6tnl_nft_list(n, cmd);
 	if (!objects)
 		return -EIO;
 	json_array_foreach (objects, i, o) {
@@ -278,10 +267,10 @@ int ip6tnl_nft_refused(struct ip6tnl_nft *n,
 
 		snprintf(cmd, sizeof(cmd), "list set " TABLE " by_%s",
 			tunnel_drop_name(refusals[i].why));
-		objects = list(n, cmd);
+		objects = ip6tnl_nft_list(n, cmd);
 		if (!objects)
 			return -EIO;
-		json_array_foreach (elements(objects), k, e) {
+		json_array_foreach (ip6tnl_nft_elements(objects), k, e) {
 			json_t *elem = json_object_get(e, "elem");
 			json_t *counter = json_object_get(elem, "counter");
 
@@ -294,129 +283,42 @@ int ip6tnl_nft_refused(struct ip6tnl_nft *n,
 	return 0;
 }
 
-/* --- what an earlier run left --- */
-
-static bool read_addr(const json_t *j, struct in6_addr *out)
-{
-	const char *text = json_string_value(j);
-
-	return text && inet_pton(AF_INET6, text, out) == 1;
-}
-
-/* "ADDR" or {"prefix": {"addr": "ADDR", "len": LEN}}. */
-static bool read_prefix(const json_t *j, struct prefix6 *out)
-{
-	const json_t *p = json_object_get(j, "prefix");
-
-	out->len = p ? (uint8_t)json_integer_value(json_object_get(p, "len")) : 128;
-	return read_addr(p ? json_object_get(p, "addr") : j, &out->addr);
-}
-
-/* [{"concat": ["LOCAL", "REMOTE"]}, PATH]: the first pair is the tunnel's, a second one has its
- * old local address, but which is which cannot be told: the next put() says. */
-static void read_pairs(json_t *pairs, uint32_t path, struct tunnel *t)
-{
-	json_t *e, *concat;
-	struct in6_addr local;
-	size_t i;
-
-	json_array_foreach (pairs, i, e) {
-		concat = json_object_get(json_array_get(e, 0), "concat");
-		if (json_integer_value(json_array_get(e, 1)) != path ||
-			!read_addr(json_array_get(concat, 0), &local) ||
-			!read_addr(json_array_get(concat, 1), &t->remote))
-			continue;
-		if (addr6_is_any(&t->local))
-			t->local = local;
-		else
-			t->old_local = local;
-	}
-}
-
-/* [PREFIX, NUMBER] */
-static void read_routes(json_t *senders, uint32_t number, struct tunnel *t)
-{
-	json_t *e;
-	size_t i;
-
-	json_array_foreach (senders, i, e) {
-		if (json_integer_value(json_array_get(e, 1)) == number &&
-			t->n_routes < TUNNEL_MAX_ROUTES &&
-			read_prefix(json_array_get(e, 0), &t->routes[t->n_routes]))
-			t->n_routes++;
-	}
-}
-
-/* {"concat": [PATH, PREFIX]}: the path of this prefix, 0 if there is none. */
-static uint32_t read_path(json_t *sources, const struct prefix6 *wanted)
-{
-	struct prefix6 p;
-	json_t *e;
-	size_t i;
-
-	json_array_foreach (sources, i, e) {
-		json_t *concat = json_object_get(e, "concat");
-
-		if (read_prefix(json_array_get(concat, 1), &p) && p.len == wanted->len &&
-			addr6_eq(&p.addr, &wanted->addr))
-			return (uint32_t)json_integer_value(json_array_get(concat, 0));
-	}
-	return 0;
-}
-
-static void read_inner(json_t *inner, struct tunnel *t)
-{
-	json_t *e;
-	size_t i;
-
-	json_array_foreach (inner, i, e) {
-		if (t->n_inner < TUNNEL_MAX_ROUTES && read_prefix(e, &t->inner[t->n_inner]))
-			t->n_inner++;
-	}
-}
-
-int ip6tnl_nft_left(struct ip6tnl_nft *n,
-	int (*found)(void *arg, const struct tunnel *, uint32_t number, uint32_t path), void *arg)
-{
-	json_t *senders = list(n, "list map " TABLE " senders");
-	json_t *tenants = list(n, "list map " TABLE " tenants"), *e;
-	json_t *pairs = list(n, "list map " TABLE " pairs");
-	json_t *sources = list(n, "list set " TABLE " sources");
-	json_t *inner = list(n, "list set " TABLE " inner");
-	int rc = 0;
-	size_t i;
-
-	/* [{"elem": {"val": NUMBER, "comment": "ID"}}, TENANT] */
-	json_array_foreach (elements(tenants), i, e) {
-		json_t *elem = json_object_get(json_array_get(e, 0), "elem");
-		uint32_t number = (uint32_t)json_integer_value(json_object_get(elem, "val"));
-		struct tunnel t = {.tenant = (uint32_t)json_integer_value(json_array_get(e, 1))};
-		uint32_t path = 0;
-
-		if (rc < 0 || !read_addr(json_object_get(elem, "comment"), &t.id))
-			continue;
-		read_routes(elements(senders), number, &t);
-		if (t.n_routes)
-			path = read_path(elements(sources), &t.routes[0]);
-		read_pairs(elements(pairs), path, &t);
-		read_inner(elements(inner), &t);
-		rc = found(arg, &t, number, path);
-	}
-	json_decref(senders);
-	json_decref(tenants);
-	json_decref(pairs);
-	json_decref(sources);
-	json_decref(inner);
-	return rc;
-}
-
 /* --- open and close --- */
 
-static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf, const char *user_space)
-{
-	const char *dev = conf->dev;
-	int rc;
+/* Those with rules of the table of checks, but for 'whole'. */
+static const char *const chains[] = {
+	"errors", "class", "tunnel", "outer", "inner", "prerouting", "postrouting"};
 
+/* Old rules go, and with them what follows from the configuration; the tunnels' elements stay. */
+static void clear_rules(struct ip6tnl_nft *n)
+{
+	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++)
+		ip6tnl_nft_add(n, "flush chain T %s", chains[i]);
+	for (size_t i = 0; i < N_REFUSALS; i++)
+		ip6tnl_nft_add(n, "flush chain T %s", tunnel_drop_name(refusals[i].why));
+	ip6tnl_nft_add(n, "flush set T isolated");
+	ip6tnl_nft_add(n, "flush set T reachable");
+	ip6tnl_nft_add(n, "flush map T owners");
+}
+
+/* Removes the table at the device's egress, if it is there. */
+static void remove_egress(struct ip6tnl_nft *n)
+{
+	fprintf(n->batch, "add table " EGRESS "\ndelete table " EGRESS "\n");
+}
+
+void ip6tnl_nft_rules(
+	struct ip6tnl_nft *n, const struct tunnel_conf *conf, unsigned user_space, bool left)
+{
+	char slow[IF_NAMESIZE] = "";
+	const char *dev = conf->dev;
+
+	if_indextoname(user_space, slow);
+	remove_egress(n);
+	if (left)
+		clear_rules(n);
+	else
+		fprintf(n->batch, "add table " TABLE "\ndelete table " TABLE "\n");
 	fprintf(n->batch, "table " TABLE " {\n");
 	for (int d = 0; d < TUNNEL_N_DROPS; d++)
 		fprintf(n->batch, "	counter %s { }\n", tunnel_drop_name((enum tunnel_drop)d));
@@ -425,69 +327,47 @@ static int set_up(struct ip6tnl_nft *n, const struct tunnel_conf *conf, const ch
 
 		fprintf(n->batch, refusal_rules, name, name, refusals[i].before, name, name);
 	}
-	fprintf(n->batch, rules, *user_space ? hide_errors : "", conf->esp ? esp_rx : "",
+	fprintf(n->batch, rules, *slow ? hide_errors : "", conf->esp ? esp_rx : "",
 		conf->role == TUNNEL_HA ? ha_check : mr_check,
 		conf->role == TUNNEL_MR ? TUNNEL_MARK : 0, dev, conf->esp ? esp_tx : "", dev,
-		*user_space ? "" : limit_rule, dev);
-	if (*user_space)
-		fprintf(n->batch, egress_rules, dev, user_space, user_space, user_space);
-	rc = ip6tnl_nft_run(n);
-	if (rc < 0)
-		return rc;
-	/* A kernel without it drops fragments, and counts them. */
-	fputs(defragment, n->batch);
-	ip6tnl_nft_run(n);
-	return 0;
+		*slow ? "" : limit_rule, dev);
+	if (*slow)
+		fprintf(n->batch, egress_rules, dev, slow, slow, slow);
 }
 
-/* Removes the table at the device's egress, if it is there. */
-static void remove_egress(struct ip6tnl_nft *n)
+void ip6tnl_nft_whole(struct ip6tnl_nft *n)
 {
-	fprintf(n->batch, "add table " EGRESS "\ndelete table " EGRESS "\n");
-	ip6tnl_nft_run(n);
+	ip6tnl_nft_add(n, "add chain T whole");
+	ip6tnl_nft_add(n, "flush chain T whole");
+	ip6tnl_nft_add(n, "add rule T whole meta l4proto tcp tproxy to :1");
+	ip6tnl_nft_run(n); /* a kernel without it drops fragments, and counts them */
 }
 
-int ip6tnl_nft_open(struct ip6tnl_nft **out, const struct tunnel_conf *conf, unsigned user_space,
-	bool *left, char *why)
+const char *ip6tnl_nft_error(struct ip6tnl_nft *n)
+{
+	return nft_ctx_get_error_buffer(n->ctx);
+}
+
+int ip6tnl_nft_open(struct ip6tnl_nft **out, bool *left)
 {
 	struct ip6tnl_nft *n = calloc(1, sizeof(*n));
-	char slow[IF_NAMESIZE] = "";
 	json_t *old;
-	int rc = -ENOMEM;
 
-	snprintf(why, WHY_SIZE, "out of memory");
 	if (!n)
-		return rc;
+		return -ENOMEM;
 	n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 	batch_start(n);
-	if_indextoname(user_space, slow);
-	if (n->ctx && n->batch) {
-		nft_ctx_buffer_error(n->ctx);
-		nft_ctx_buffer_output(n->ctx);
-		old = list(n, "list table " TABLE);
-		*left = old != NULL;
-		json_decref(old);
-		remove_egress(n);
-		/* New rules over the old sets; if those are of another kind, from nothing. */
-		if (*left)
-			fprintf(n->batch, "flush table " TABLE "\nflush set " TABLE
-					  " isolated\nflush set " TABLE
-					  " reachable\nflush map " TABLE " owners\n");
-		rc = set_up(n, conf, slow);
-		if (rc < 0 && *left) {
-			*left = false;
-			fprintf(n->batch, "delete table " TABLE "\n");
-			rc = set_up(n, conf, slow);
-		}
-		if (rc < 0)
-			snprintf(why, WHY_SIZE, "nftables: %.200s",
-				nft_ctx_get_error_buffer(n->ctx));
-	}
-	if (rc < 0)
+	if (!n->ctx || !n->batch) {
 		ip6tnl_nft_close(n);
-	else
-		*out = n;
-	return rc;
+		return -ENOMEM;
+	}
+	nft_ctx_buffer_error(n->ctx);
+	nft_ctx_buffer_output(n->ctx);
+	old = ip6tnl_nft_list(n, "list table " TABLE);
+	*left = old != NULL;
+	json_decref(old);
+	*out = n;
+	return 0;
 }
 
 void ip6tnl_nft_remove(struct ip6tnl_nft *n)
@@ -495,6 +375,7 @@ void ip6tnl_nft_remove(struct ip6tnl_nft *n)
 	fprintf(n->batch, "delete table " TABLE "\n");
 	ip6tnl_nft_run(n);
 	remove_egress(n);
+	ip6tnl_nft_run(n);
 }
 
 void ip6tnl_nft_close(struct ip6tnl_nft *n)

@@ -135,12 +135,14 @@ static uint16_t number(const char *s, unsigned long max)
 	return (uint16_t)n;
 }
 
-/* What comes while the process waits for a processor is neither lost nor late. */
-static void receive_well(int fd)
+/* What comes while the process waits for a processor is neither lost nor late, and what leaves
+ * while the network's part of the kernel does is not refused. */
+static void be_patient(int fd)
 {
 	int one = 1, size = 64 << 20; /* a busy machine leaves it out for seconds */
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one));
 }
 
@@ -154,7 +156,7 @@ static int bound(int type, const char *port)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (type == SOCK_DGRAM)
-		receive_well(fd);
+		be_patient(fd);
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		die("bind");
 	if (type == SOCK_STREAM && listen(fd, N_TCP) < 0)
@@ -174,7 +176,7 @@ static int connected(int type, const char *addr, const char *port)
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		die("connect");
 	if (type == SOCK_DGRAM)
-		receive_well(fd);
+		be_patient(fd);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	return fd;
 }
