@@ -351,7 +351,7 @@ void ha_conf_check(struct conf *conf, struct ha_file *f, const struct ha_file *r
 	tenants = number_tenants(&f->core);
 	check_allow(conf, f, &tenants);
 	free(tenants.sorted);
-	protect_owner(f->user);
+	protect_owner(running ? running->user : f->user);
 	read_keys(conf, f, running);
 	check_payload(conf, f);
 }

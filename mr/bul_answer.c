@@ -66,6 +66,11 @@ static void advertise(struct mr *mr, bool good)
 	mr_action(mr, MR_DO_PREFIXES)->withdraw = !good;
 }
 
+void bul_advertise_again(struct mr *mr)
+{
+	advertise(mr, true);
+}
+
 static void refuse(struct mr *mr)
 {
 	struct bul *b = &mr->bul;
@@ -76,8 +81,8 @@ static void refuse(struct mr *mr)
 	if (b->prefix_refused) /* s5.4.2 */
 		advertise(mr, false);
 	mr_note(mr, NOTE_MR_REFUSED,
-		"%s: no more registrations for this home address%s; after correcting the "
-		"configuration run: nemoctl mr rehome",
+		"%s: no more registrations for this home address%s; after correcting the home "
+		"agent's configuration run: nemoctl mr rehome, this router's: nemoctl mr reload",
 		last_answer(mr), b->prefix_refused ? ", its prefixes must not be advertised" : "")
 		->status = b->last_status;
 }

@@ -22,7 +22,7 @@ static const struct conf_key uplink_keys[] = {
 		UPLINK(preference),
 		.def = "10",
 		.max = 1000,
-		.help = "the usable uplink with the highest one is used"},
+		.help = "the usable uplink with the highest one is used, the first of equals"},
 	{.name = CONF_LINE_KEY, .type = CONF_UINT, UPLINK(line), .size = 1},
 	{.name = NULL},
 };
@@ -423,7 +423,7 @@ unsigned mr_conf_load(struct conf *conf, struct mr_file *f, const struct mr_file
 	check_announce(conf, &f->core);
 	check_known(conf, &f->core);
 	f->core.no_mpd = f->protection == SEC_AUTH;
-	protect_owner(f->user);
+	protect_owner(running ? running->user : f->user);
 	read_keys(conf, f, running);
 	memcpy(f->keys.cert_id, f->ha_identity, sizeof(f->keys.cert_id));
 	if (!running) /* they can't change then */

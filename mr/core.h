@@ -246,7 +246,8 @@ struct note *mr_note(struct mr *, enum note_type, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void mr_exit(struct mr *, bool keep); /* the end: what the uplinks hold goes, unless kept */
 uint64_t mr_random(struct mr *);
-void mr_select(struct mr *); /* an uplink's state changed: choose one, register, tell */
+void mr_select(struct mr *);      /* an uplink's state changed: choose one, register, tell */
+void mr_select_anew(struct mr *); /* the same, since the configuration is another */
 static inline uint64_t mr_min(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -289,6 +290,7 @@ void bul_leave_home(struct mr *); /* what was begun there is of no interest any 
 /* After a reload: another is 'changed', what an update says or to whom; 'tunnel', what it carries.
  */
 void bul_reload(struct mr *, bool changed, bool tunnel);
+void bul_advertise_again(struct mr *); /* the networks, if they were withdrawn */
 /* The home agent that holds the binding may be asked: it is still one of ours. */
 static inline bool bul_has_holder(const struct mr *mr)
 {

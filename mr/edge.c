@@ -201,10 +201,10 @@ static void on_addr(void *arg, const struct net_addr *a)
 	struct mr_edge *e = arg;
 	int i = find_uplink(e, a->ifindex);
 
-	if (i < 0) {
+	if (i < 0 || e->uplinks[i].was_inside)
 		on_inside_addr(e, a);
+	if (i < 0)
 		return;
-	}
 	if (addr6_is_link_local(&a->addr)) {
 		on_link_local(e, (unsigned)i, a);
 	} else if (a->dad_failed) {
@@ -287,19 +287,29 @@ static void tell_missing(const char *key, const char *name)
 		log_info("%s: %s does not exist yet", key, name);
 }
 
-static unsigned inner_mtu(const struct mr_file *f)
+void mr_edge_tell_interfaces(const struct mr_file *f)
 {
-	unsigned least = 65495 + TUNNEL_OVERHEAD;
-
 	for (unsigned i = 0; i < f->core.n_uplinks; i++) {
 		const char *name = f->core.uplinks[i].interface;
 		unsigned m = net_mtu(name);
 
 		tell_missing("uplinks", name);
+		if (m && m < 1280 + TUNNEL_OVERHEAD)
+			log_info(TUNNEL_MTU_NOTE, name, m, m - TUNNEL_OVERHEAD);
+	}
+	for (unsigned i = 0; i < f->core.n_networks; i++)
+		tell_missing("networks", f->core.networks[i].interface);
+}
+
+static unsigned inner_mtu(const struct mr_file *f)
+{
+	unsigned least = 65495 + TUNNEL_OVERHEAD;
+
+	for (unsigned i = 0; i < f->core.n_uplinks; i++) {
+		unsigned m = net_mtu(f->core.uplinks[i].interface);
+
 		if (!m)
 			m = DEFAULT_MTU; /* not there yet */
-		if (m < 1280 + TUNNEL_OVERHEAD)
-			log_info(TUNNEL_MTU_NOTE, name, m, m - TUNNEL_OVERHEAD);
 		if (m < least)
 			least = m;
 	}
@@ -355,8 +365,7 @@ static int open_tunnel(struct mr_edge *e)
 	enum sig_mode mode;
 	char why[256] = "";
 
-	for (unsigned i = 0; i < e->file->core.n_networks; i++)
-		tell_missing("networks", e->file->core.networks[i].interface);
+	mr_edge_tell_interfaces(e->file);
 	int r = tunnel_open(mr_conf_engine(e->file), &tc, &e->engine, &e->tunnels, why);
 
 	if (r < 0) {

@@ -28,6 +28,7 @@ static void move_uplinks(struct mr_edge *e, const struct mr_conf *was, const str
 		if (k >= 0)
 			e->uplinks[i] = old[k];
 		e->uplinks[i].name = to->uplinks[i].interface;
+		e->uplinks[i].was_inside |= has_network(was, to->uplinks[i].interface);
 	}
 	for (unsigned k = 0; k < was->n_uplinks; k++) {
 		if (mr_conf_uplink(to, was->uplinks[k].interface) >= 0)
@@ -65,6 +66,7 @@ static int change(struct mr_edge *e, struct mr_file *file)
 	ev.reload.conf = &e->file->core;
 	mr_edge_run(e, &ev);
 	protect_rekey(e->protect, e->file->rekey_s);
+	mr_edge_tell_interfaces(e->file);
 	mr_conf_free(&was);
 	r = net_dump(e->net); /* of interfaces and addresses that are new to us */
 	if (r < 0)

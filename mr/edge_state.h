@@ -18,6 +18,7 @@ struct uplink {
 	uint8_t mac[6];
 	unsigned mtu;
 	uint32_t carrier_downs; /* as last told */
+	bool was_inside;        /* before a reload: rules about its addresses may be left */
 };
 
 #define MR_LATER 32
@@ -65,6 +66,7 @@ struct mr_edge {
 void mr_edge_run(struct mr_edge *, const struct mr_event *); /* one step, and what it asks for */
 void mr_edge_do(struct mr_edge *, struct mr_action *);       /* failures are logged */
 void mr_edge_finish(struct mr_edge *); /* what can wait until the step's packets have gone */
+void mr_edge_tell_interfaces(const struct mr_file *); /* which are not there, or small */
 extern const struct ctl_cmd mr_commands[];
 
 /* edge_phases.c */

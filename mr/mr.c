@@ -96,21 +96,29 @@ void mr_exit(struct mr *mr, bool keep)
 	mr_action(mr, MR_DO_EXIT);
 }
 
-/* The best usable uplink; among equals the one in use stays. */
+/* The best usable uplink; among equals the first, as the default routes have it (metric() in
+ * link.c): the tunnel's packets take the kernel's best way. */
 static int best_uplink(const struct mr *mr)
 {
 	int best = -1;
 
 	for (unsigned i = 0; i < mr->n_links; i++) {
-		unsigned pref = mr->conf->uplinks[i].preference;
-
 		if (!link_usable(&mr->links[i]))
 			continue;
-		if (best < 0 || pref > mr->conf->uplinks[best].preference ||
-			(pref == mr->conf->uplinks[best].preference && (int)i == mr->active))
+		if (best < 0 ||
+			mr->conf->uplinks[i].preference > mr->conf->uplinks[best].preference)
 			best = (int)i;
 	}
 	return best;
+}
+
+void mr_select_anew(struct mr *mr)
+{
+	int best = best_uplink(mr);
+
+	if (best >= 0 && best != mr->active)
+		mr->links[best].cause = "configuration";
+	mr_select(mr);
 }
 
 void mr_select(struct mr *mr)

@@ -70,11 +70,29 @@ static bool take_configured(struct mr *mr, const struct mr_conf *to)
 
 /* --- uplinks --- */
 
+/* The same prefixes in the same order, at the same interfaces if that is asked for? */
+static bool same_networks(const struct mr_conf *a, const struct mr_conf *b, bool interfaces)
+{
+	bool same = a->n_networks == b->n_networks;
+
+	for (unsigned i = 0; i < a->n_networks && same; i++) {
+		const struct mr_network_conf *p = &a->networks[i], *q = &b->networks[i];
+
+		same = prefix6_eq(&p->prefix, &q->prefix) &&
+		       (!interfaces || strcmp(p->interface, q->interface) == 0);
+	}
+	return same;
+}
+
 void mr_leave(struct mr *mr, const struct mr_conf *to)
 {
+	/* Who was told to withdraw them knows them by their old names only; the next answer
+	 * decides. */
+	if (!same_networks(mr->conf, to, true))
+		bul_advertise_again(mr);
 	for (unsigned i = 0; i < mr->n_links; i++)
 		mr->links[i].leaving = mr_conf_uplink(to, mr->conf->uplinks[i].interface) < 0;
-	mr_select(mr); /* over to another one before it goes */
+	mr_select_anew(mr); /* over to another one before it goes */
 	for (unsigned i = 0; i < mr->n_links; i++)
 		if (mr->links[i].leaving)
 			link_leave(mr, &mr->links[i]);
@@ -114,16 +132,6 @@ static void take_uplinks(struct mr *mr, const struct mr_conf *was)
 
 /* --- all of it --- */
 
-/* The same prefixes in the same order? */
-static bool same_networks(const struct mr_conf *a, const struct mr_conf *b)
-{
-	bool same = a->n_networks == b->n_networks;
-
-	for (unsigned i = 0; i < a->n_networks && same; i++)
-		same = prefix6_eq(&a->networks[i].prefix, &b->networks[i].prefix);
-	return same;
-}
-
 static bool same_behind(const struct mr_conf *a, const struct mr_conf *b)
 {
 	const struct prefix6 *p, *q;
@@ -153,10 +161,10 @@ void mr_reload(struct mr *mr, const struct mr_conf *to, bool new_keys)
 		b->both_modes_tried = false;
 	}
 	changed |= new_keys || to->lifetime_s != was.lifetime_s || b->implicit != implicit ||
-		   (!b->implicit && !same_networks(&was, to));
+		   (!b->implicit && !same_networks(&was, to, false));
 	if (tunnel && mr->home.state == ATHOME_THERE)
 		athome_router(mr);
 	bul_reload(mr, changed, tunnel);
 	mr_heartbeat_reload(mr);
-	mr_select(mr); /* preferences may be others */
+	mr_select_anew(mr); /* preferences may be others */
 }

@@ -227,6 +227,34 @@ def test_secrets_that_can_no_longer_be_read_hold(make_net):
     assert counters(lab.mr)["key_ok"] > 0
 
 
+def test_of_two_equal_uplinks_the_first_carries_the_traffic(lab):
+    """Which uplink a tunnel packet leaves by is the kernel's choice of a route: it has to be the same."""
+    def carries(uplink):
+        def bound():
+            s = lab.mr.status()
+            return (s["uplink"], s["state"], [u["state"] for u in s["uplinks"]].count("down")) == (uplink, "bound", down)
+        wait_for(bound, 20, f"bound on {uplink}")
+        lab.reaches(HOST)
+
+    down, ends = 0, [{"interface": "eth0"}, {"interface": "eth2"}]
+    lab.reload(uplinks=ends)
+    wait_for(lambda: [u["state"] for u in lab.mr.status()["uplinks"]] == ["ready", "ready"], 20, "both")
+    carries("eth0")
+    lab.net["mr"].run("ip link set eth0 down")
+    down = 1
+    carries("eth2")
+    lab.net["mr"].run("ip link set eth0 up")
+    down = 0
+    carries("eth0")
+    lab.reload(uplinks=ends[::-1])
+    carries("eth2")
+    assert "eth9 does not exist yet" not in lab.mr.log()
+    lab.reload(uplinks=[*ends, {"interface": "eth9"}])
+    down = 1
+    carries("eth0")
+    assert "uplinks: eth9 does not exist yet" in lab.mr.log()
+
+
 @pytest.mark.novm("what systemd is told is no kernel's matter")
 def test_systemd_is_told_of_the_beginning_and_the_end(lab, tmp_path):
     """sd_notify(3): RELOADING=1 with MONOTONIC_USEC, then READY=1; with the reason if it failed."""

@@ -250,6 +250,11 @@ static void preferences_decide_at_once(void **state)
 	reload();
 	assert_at(LINK_B);
 	assert_int_equal(updates(), 1);
+	ack(1, 0, last_seq(), 600);
+	edit();
+	next->uplinks[1].preference = next->uplinks[0].preference;
+	reload();
+	assert_at(LINK_A); /* the first of equals, as the kernel's routes have it */
 }
 
 static void links_of_the_configuration_come_and_go(void **state)
@@ -305,8 +310,14 @@ static void who_was_refused_tries_again(void **state)
 	ack(0, MH_ST_PREFIX_NOT_AUTHORIZED, last_seq(), 0);
 	run(60000);
 	edit();
+	reload();
+	assert_int_equal(count(MR_DO_PREFIXES), 0); /* withdrawn they stay: nobody has taken them */
+	ack(0, MH_ST_PREFIX_NOT_AUTHORIZED, last_seq(), 0);
+	edit();
 	next->networks[0].prefix = P("2001:db8:100:7::/64");
 	reload();
+	assert_int_equal(count(MR_DO_PREFIXES), 1); /* the former one's, by its name */
+	assert_false(nth(MR_DO_PREFIXES, 0)->a.withdraw);
 	assert_int_equal(updates(), 1);
 	assert_true(prefix6_eq(&last_bu()->m.o.mnp[0], &next->networks[0].prefix));
 }
