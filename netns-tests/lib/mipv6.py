@@ -3,6 +3,7 @@ taken off it, and a fake visited network with a home agent behind it for what a 
 """
 
 import ctypes
+import errno
 import os
 import select
 import socket
@@ -317,7 +318,11 @@ class Fake(Wire):
                     super()._receive()
                     new, at = self.seen[at:], len(self.seen)
                 for packet in new:
-                    self._answer(packet)
+                    try:
+                        self._answer(packet)
+                    except OSError as e:  # whom it would answer has gone meanwhile
+                        if e.errno != errno.ENETDOWN:
+                            raise
         except Exception as e:  # shown by the next packets()
             self.error = e
 
