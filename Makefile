@@ -136,10 +136,11 @@ check-unit: $(UNIT_BINS) ## unit tests and simulator, under ASan and UBSan
 	@printf '%s\n' $(UNIT_BINS) | xargs -P 2 -I@ sh -c 'out=$$(@ 2>&1) && echo "== @: ok" || { \
 		printf "== @\n%s\n" "$$out"; exit 1; }'
 
-check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores, traceability
+check-lint: $(call obj,$(PURE)) ## formatting, dependency rule, purity of the cores, traceability, log and counters explained
 	@clang-format --dry-run -Werror $(SOURCES)
 	@$(PYTHON) netns-tests/lib/purity.py $(B)/obj $(PURE)
 	@$(PYTHON) netns-tests/lib/trace.py
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -k operations netns-tests/test_units.py | tail -n 20; exit $${PIPESTATUS[0]}
 
 PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest $(if $(K),-k '$(K)')
 
