@@ -49,19 +49,22 @@ static int drop_coa(struct mr_edge *e, const struct mr_action *a)
 
 static int put_router(struct mr_edge *e, const struct mr_action *a)
 {
-	unsigned ifindex = e->uplinks[a->uplink].ifindex;
+	struct uplink *u = &e->uplinks[a->uplink];
+	bool first = !u->routed;
 	struct net_route r = {
 		.table = 254,
 		.via = a->router,
-		.oif = ifindex,
+		.oif = u->ifindex,
 		.metric = a->metric,
 		.src = a->addr,
 		/* More than the device takes would be believed. */
-		.mtu = a->mtu < e->uplinks[a->uplink].mtu ? a->mtu : 0,
+		.mtu = a->mtu < u->mtu ? a->mtu : 0,
 	};
 
-	net_neigh_put(e->net, ifindex, &a->router, a->mac);
-	return net_route_keep(e->net, &r);
+	u->routed = true;
+	net_neigh_put(e->net, u->ifindex, &a->router, a->mac);
+	/* Only an earlier run can have left it; a move has no time to ask. */
+	return (first ? net_route_keep : net_route_put)(e->net, &r);
 }
 
 static int drop_router(struct mr_edge *e, const struct mr_action *a)

@@ -18,6 +18,7 @@ struct uplink {
 	uint8_t mac[6];
 	unsigned mtu;
 	uint32_t carrier_downs; /* as last told */
+	bool routed;            /* its default route has been put by this run */
 	bool was_inside;        /* before a reload: rules about its addresses may be left */
 };
 
