@@ -19,12 +19,17 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+pytest.register_assert_rewrite("lib")  # they say what they compared, as those of the tests do
+
 from lib import ROOT, ns  # noqa: E402
 from lib.topo import Net  # noqa: E402
 
 ENGINES = os.environ.get("NEMO_ENGINES", "ebpf").split(",")
 IN_VM = os.environ.get("NEMO_VM") == "1"
-OF_THE_ENGINES = {"test_engine.py", "test_engine_path.py", "test_tunnel.py", "test_nat64.py", "test_restart.py"}
+OF_THE_ENGINES = {
+    "test_capture.py", "test_engine.py", "test_engine_path.py", "test_tunnel.py", "test_nat64.py",
+    "test_nat64_operation.py", "test_restart.py",
+}
 
 
 def pytest_configure(config):

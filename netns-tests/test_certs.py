@@ -1,6 +1,6 @@
 """Certificates for the key exchange, made with the commands of doc/SECURITY.md.
 
-    mr:eth0 (radvd at ha) -------- ha:eth0      the pair of test_protection.py
+    mr:eth0 (radvd at ha) -------- ha:eth0      the pair of lib/sealed.py
 """
 
 import os
@@ -15,8 +15,8 @@ import pytest
 from lib import ROOT
 from lib.daemon import BUILD, Daemon, libconfig_file
 from lib.mipv6 import socket_in
+from lib.sealed import HOA, HOA2, NET, PAIR, PSK, counters, key_file, packed
 from lib.wait import wait_for
-from test_protection import HOA, HOA2, NET, PAIR, PSK, counters, key_file, packed
 
 pytestmark = pytest.mark.novm("TLS and its files decide, whatever the kernel")
 

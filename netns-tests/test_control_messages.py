@@ -2,7 +2,7 @@
 5846), Home Agent Switch (RFC 5142), Heartbeat (RFC 5847).  First each daemon against messages made by
 hand, octet by octet: scapy knows none of the three; then the daemons with each other.
 
-    by hand: the networks of test_ha.py and test_mr.py;  real ones:
+    by hand: the networks of lib/home.py and lib/away.py;  real ones:
 
     host --- eth1:mr:eth0 --- core (radvd) --- ha1  2001:db8:1::1
                                |     `-------- ha2  2001:db8:2::1
@@ -19,17 +19,15 @@ import time
 import pytest
 from scapy.layers import inet6 as s6
 
+from lib.away import AT_A, HA, HOA, SITE_B, TOPOLOGY as MR_TOPOLOGY, Away
+from lib.control import mistakes, schemas
 from lib.daemon import BUILD, ControlError, Daemon
+from lib.home import COA, COA2, TOPOLOGY as HA_TOPOLOGY, Home, hoa, inside, net_of
 from lib.mipv6 import BE, BU, ba, chain, checksum, raw_mh, rh2, silent, tshark
+from lib.sealed import PAIR, tls_pair
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import now_ns
 from lib.wait import wait_for
-from test_control import mistakes, schemas
-from test_ha import COA, COA2, TOPOLOGY as HA_TOPOLOGY
-from test_ha import Home, hoa, inside, net_of
-from test_mr import AT_A, HA, HOA, SITE_B, Away
-from test_mr import TOPOLOGY as MR_TOPOLOGY
-from test_protection import PAIR, tls_pair
 
 pytestmark = pytest.mark.novm("the protocol cores decide, whatever the kernel")
 
@@ -134,7 +132,7 @@ def nth(wire, kind, n, since=0, timeout=3):
 
 @pytest.fixture
 def make_home(make_net, engine):
-    """make_home(setting=value, ...): a home agent as of test_ha.py, started."""
+    """make_home(setting=value, ...): a home agent as of lib/home.py, started."""
     made = []
 
     def make(**conf):
@@ -332,7 +330,7 @@ def test_more_home_agents_than_fit_in_a_switch(home):
 
 @pytest.fixture
 def away(make_net, engine):
-    """away(setting=value, ...): a mobile router as of test_mr.py, not started yet."""
+    """away(setting=value, ...): a mobile router as of lib/away.py, not started yet."""
     made = []
 
     def make(**conf):

@@ -14,9 +14,9 @@ import socket
 import subprocess
 
 import pytest
-from test_control import mistakes, schemas
 
 from lib import ROOT
+from lib.control import mistakes, schemas
 from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
 from lib.topo import Link, Node, Radvd, Topology, stop
 from lib.wait import wait_for

@@ -2,7 +2,7 @@
 (RFC 6275 s6.7, s6.8, s10.6, s11.4.2, s11.4.3): a home agent and a mobile router against messages
 made by hand, and real ones with each other.
 
-The made ones are in the networks of test_ha.py and test_mr.py.
+The made ones are in the networks of lib/home.py and lib/away.py.
 """
 
 import time
@@ -11,16 +11,15 @@ import pytest
 from scapy.layers import inet6 as s6
 from scapy.packet import Raw
 
+from lib.away import AT_A, HOA as MR_HOA, MNP, away  # noqa: F401 (with fixtures)
 from lib.daemon import Daemon
+from lib.home import COA, COA2, CONF, HA, TOPOLOGY, Home, hoa
 from lib.mipv6 import BU, Wire, accept, chain, hao, mac_of, rh2, tshark
+from lib.sealed import key_file
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
 from lib.wait import PATIENCE, wait_for
-from test_ha import COA, COA2, CONF, HA, TOPOLOGY, Home, hoa
-from test_mr import AT_A, MNP, away  # noqa: F401: a fixture
-from test_mr import HOA as MR_HOA
-from test_protection import key_file
 
-pytestmark = pytest.mark.novm("the protocol cores decide; test_engine.py has the capture")
+pytestmark = pytest.mark.novm("the protocol cores decide; test_capture.py has the capture")
 
 ANYCAST = "2001:db8:d:0:fdff:ffff:ffff:fffe"
 REQUEST, REPLY, SOLICITATION, ADVERTISEMENT = range(144, 148)

@@ -1,11 +1,9 @@
 """Tunnel engines: sizes, errors from inside the path, encapsulation limits, tunnels in tunnels (RFC
-2473 s4.1, s7, s8).  The topology and its names are test_engine.py's."""
+2473 s4.1, s7, s8).  The topology and its names are lib/engine.py's."""
 
 import dataclasses
 
 import pytest
-from lib.topo import Topology
-from lib.wait import wait_for
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -23,34 +21,13 @@ from scapy.layers.inet6 import (
     fragment6,
 )
 from scapy.packet import Raw
-from test_engine import (  # noqa: F401 (kind, ha and mr are fixtures)
-    BOX,
-    BOX_LAN,
-    CLIENT,
-    COA,
-    COA2,
-    FAR,
-    HA,
-    HA_PUT,
-    HOA,
-    HOST,
-    MR_PUT,
-    OTHER_COA,
-    OTHER_HOST,
-    OTHER_PUT,
-    TOPOLOGY,
-    Box,
-    Port,
-    dest_options,
-    ha,
-    has,
-    inner,
-    kind,
-    mr,
-    payload,
-    tel,
-    tunnel,
+
+from lib.engine import (  # noqa: F401 (with fixtures)
+    BOX, BOX_LAN, CLIENT, COA, COA2, HA_PUT, HOA, HOST, OTHER_COA, OTHER_HOST, OTHER_PUT, TOPOLOGY,
+    Box, Port, dest_options, ha, has, inner, kind, mr, payload, tel, tunnel,
 )
+from lib.topo import Topology
+from lib.wait import wait_for
 
 ROUTER = "2001:db8:f::66"  # somewhere in the tunnel's path
 PAD = PadN(optdata=b"\0")

@@ -16,11 +16,11 @@ from scapy.packet import Raw
 
 from lib.daemon import Daemon
 from lib.mipv6 import BU, MH, Fake, Router, Wire, ba, bu, chain, hao, mac_of, rh2, socket_in
-from lib.topo import Link, Node, Topology
-from lib.wait import PATIENCE, wait_for
-from test_protection import (
+from lib.sealed import (
     COA, GATEWAY, HA, HOA, NET, TO_HA, TO_HA_NULL, TO_MR, TO_MR_NULL, counters, esp_line, key_file,
 )
+from lib.topo import Link, Node, Topology
+from lib.wait import PATIENCE, wait_for
 
 ESP = 50
 PEER = Link("wire:kernel", "peer:eth0")

@@ -10,9 +10,9 @@ import socket
 import subprocess
 
 import pytest
-from test_control import HA, MR, NAT64, NEMOCTL, ctl, fake, named  # noqa: F401
 
 from lib import ROOT
+from lib.control import HA, MR, NAT64, NEMOCTL, ctl, fake, named  # noqa: F401 (with fixtures)
 from lib.prom import promtool, samples, value
 from lib.wait import wait_for
 

@@ -23,10 +23,10 @@ from scapy.packet import Raw
 from lib.capture import Capture, LeakCheck
 from lib.daemon import BUILD, Daemon, libconfig_file
 from lib.mipv6 import Wire, mac_of
+from lib.sealed import counters, key_file
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, UdpProbe, now_ns
 from lib.wait import wait_for
-from test_protection import counters, key_file
 
 HA, CLIENT, HOST = "2001:db8:ffff::1", "2001:db8:c::2", "2001:db8:d:1::2"
 HOA, NET = "2001:db8:d::1", "2001:db8:d:1::/64"

@@ -11,12 +11,12 @@ from scapy.packet import Raw
 from lib.capture import Capture
 from lib.daemon import Daemon
 from lib.mipv6 import BU, Fake, Router, ba, hao, mac_of, rh2
-from lib.topo import Link, Node, Topology
-from lib.wait import wait_for
-from test_protection import (
-    COA, HA, HOA, NET, PAIR, TO_HA, TO_MR, TOPOLOGY, Home, EspHome, counters, esp, esp_bu, esp_line,
+from lib.sealed import (
+    COA, HA, HOA, NET, PAIR, TOPOLOGY, TO_HA, TO_MR, EspHome, Home, counters, esp, esp_bu, esp_line,
     key_file, pair, tls_pair, unesp,
 )
+from lib.topo import Link, Node, Topology
+from lib.wait import wait_for
 
 PREFIX = "2001:db8:d::"
 

@@ -21,10 +21,10 @@ import subprocess
 import pytest
 
 from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
+from lib.sealed import counters, key_file
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
 from lib.wait import IN_VM, wait_for
-from test_protection import counters, key_file
 
 HA, HA2, HOA = "2001:db8:a::1", "2001:db8:b::1", "2001:db8:d::1"
 NET1, NET2 = "2001:db8:d:1::/64", "2001:db8:d:2::/64"

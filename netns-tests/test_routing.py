@@ -19,10 +19,10 @@ from conftest import ENGINES
 from lib import ROOT
 from lib.capture import Capture, LeakCheck
 from lib.daemon import Daemon
-from lib.topo import Link, Node, Radvd, Topology, stop
+from lib.sealed import key_file
+from lib.topo import Link, Node, Radvd, Topology
 from lib.wait import wait_for
 from test_payload import SECRET, needs_esp
-from test_protection import key_file
 
 HA, HOA, CLIENT, HOST = "2001:db8:ffff::1", "2001:db8:d::1", "2001:db8:c::2", "2001:db8:500:1::2"
 MNP, RANGE, LEARNED = "2001:db8:d:1::/64", "2001:db8:500::/40", "2001:db8:500:1::/64"

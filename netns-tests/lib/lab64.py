@@ -19,6 +19,7 @@ import pytest
 from .daemon import Daemon, libconfig_file
 from .mipv6 import PACKET_OUTGOING, SO_RCVBUFFORCE, mac_of, socket_in
 from .topo import Link, Net, Node, Topology
+from .traffic import Server, TcpTransfer
 from .wait import PATIENCE, wait_for
 
 PREFIX = "2001:db8:46::"
@@ -290,3 +291,68 @@ def ping(net, node, address, *options):
 def same_address(a6):
     """As the kernel writes it."""
     return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, a6))
+
+
+# --- what the tests share ---
+
+# What differs between kernels is marked by its absence: each engine carries traffic of each kind both
+# ways, and routes and reloads work.  All else is the same code on any kernel, and slow in emulation.
+OURS = pytest.mark.novm("the same code on any kernel")
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def running(request):
+    net = build()
+    try:
+        lab = Lab(net, request.param)
+    except pytest.skip.Exception:
+        net.close()
+        raise
+    except BaseException:
+        net.report()
+        net.close()
+        raise
+    # Neighbours are known from here on.
+    wait_for(lambda: " 0% packet loss" in ping(net, "c4", H4), 10, "c4 reaches h6")
+    wait_for(lambda: " 0% packet loss" in ping(net, "h6", C6), 10, "h6 reaches c4")
+    wait_for(lambda: " 0% packet loss" in ping(net, "c4", G4), 10, "c4 reaches g6")
+    yield lab
+    net.close()
+
+
+@pytest.fixture
+def lab(running, request):
+    yield running
+    if getattr(request.node, "failed_call", True):
+        running.net.report()
+    if running.box.running():
+        running.configure()
+    running.mtu()
+
+
+@pytest.fixture
+def transfer(lab):
+    """transfer("4to6", packets) runs a TCP connection until so many packets were translated."""
+    servers = []
+
+    def run(way, packets, address=None, other=None):
+        node, default, to = ("c4", "h6", MAPPED_H4) if way == "4to6" else ("h6", "c4", C6)
+        servers.append(Server(lab.net, other or default, 5000 + len(servers)))
+        tcp = TcpTransfer(lab.net, node, address or to, servers[-1], kbps=60000)
+        start = translated(lab)
+
+        def flowed():
+            assert tcp.proc.poll() is None, tcp.stop()
+            return translated(lab) > start + packets
+
+        wait_for(flowed, 20, "TCP flows")
+        return tcp.stop()
+
+    yield run
+    for s in servers:
+        s.stop()
+
+
+def translated(lab):
+    c = lab.counters()
+    return c["translated_4to6"] + c["translated_6to4"] + c["hairpinned"]
