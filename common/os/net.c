@@ -4,7 +4,6 @@
  * What libnl-route 3.7 leaves out is read or added attribute by attribute: IFLA_EVENT (struct
  * rtnl_link has no place for it), IFA_PROTO, NDA_PROTOCOL. */
 #include <errno.h>
-#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -16,7 +15,6 @@
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <netlink/route/rtnl.h>
-#include <netlink/route/rule.h>
 #include <netlink/socket.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,26 +22,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "common/os/log.h"
-#include "common/os/net.h"
+#include "common/os/net_state.h"
 
-#define EVENT_RCVBUF   (8 << 20) /* octets: a site with 10^4 addresses comes up at once */
-#define EVENT_BATCH    256       /* datagrams read per loop turn */
-#define EVENT_DRAIN    65536     /* more than the socket holds */
-#define DUMP_TRIES     5
-#define DUMP_BUF       65536 /* octets: the kernel sends up to 32 KB at once */
-#define METRIC_DEFAULT 1024  /* the kernel's for IPv6 */
+#define EVENT_RCVBUF (8 << 20) /* octets: a site with 10^4 addresses comes up at once */
+#define EVENT_BATCH  256       /* datagrams read per loop turn */
+#define EVENT_DRAIN  65536     /* more than the socket holds */
+#define DUMP_TRIES   5
 
-struct net {
-	struct nl_sock *req, *event; /* owned; event is NULL in a request-only handle */
-	sd_event_source *source;     /* owned */
-	struct nl_addr *addr[3];     /* owned: those of the object under construction */
-	struct net_handlers on;
-	int refused; /* -errno of the request under way */
-};
-
-/* libnl's result as 0 or -errno.  libnl makes one code of several errnos (ESRCH and ENOENT, for
- * one), so the kernel's own is remembered by on_refused(). */
-static int result(struct net *net, int e)
+/* libnl makes one code of several errnos (ESRCH and ENOENT, for one), so the kernel's own is
+ * remembered by on_refused(). */
+int net_result(struct net *net, int e)
 {
 	int refused = net->refused;
 
@@ -97,8 +85,7 @@ static void on_link(struct net *net, struct nlmsghdr *h)
 	net->on.link(net->on.arg, &l);
 }
 
-/* False if there is none, or not of IPv6. */
-static bool addr6_get(struct in6_addr *out, const struct nl_addr *a)
+bool net_addr6(struct in6_addr *out, const struct nl_addr *a)
 {
 	if (!a || nl_addr_get_family(a) != AF_INET6 || nl_addr_get_len(a) != sizeof(*out))
 		return false;
@@ -114,7 +101,7 @@ static void on_addr(struct nl_object *o, void *arg)
 	struct net_addr a = {.ifindex = (unsigned)rtnl_addr_get_ifindex(ra),
 		.gone = nl_object_get_msgtype(o) == RTM_DELADDR};
 
-	if (!net->on.addr || !addr6_get(&a.addr, rtnl_addr_get_local(ra)))
+	if (!net->on.addr || !net_addr6(&a.addr, rtnl_addr_get_local(ra)))
 		return;
 	/* an optimistic address may be used at once (RFC 4429 s3.1) */
 	a.optimistic = (flags & IFA_F_TENTATIVE) && (flags & IFA_F_OPTIMISTIC);
@@ -130,7 +117,7 @@ static void on_neigh(struct nl_object *o, void *arg)
 	struct net_neigh n = {.ifindex = (unsigned)rtnl_neigh_get_ifindex(rn),
 		.failed = rtnl_neigh_get_state(rn) & NUD_FAILED};
 
-	if (net->on.neigh && addr6_get(&n.addr, rtnl_neigh_get_dst(rn)))
+	if (net->on.neigh && net_addr6(&n.addr, rtnl_neigh_get_dst(rn)))
 		net->on.neigh(net->on.arg, &n);
 }
 
@@ -143,7 +130,7 @@ static bool route_dst(struct rtnl_route *r, struct prefix6 *dst)
 		rtnl_route_get_protocol(r) == NET_PROTO)
 		return false;
 	*dst = (struct prefix6){.len = a ? (uint8_t)nl_addr_get_prefixlen(a) : 0};
-	return !a || nl_addr_get_len(a) == 0 || addr6_get(&dst->addr, a);
+	return !a || nl_addr_get_len(a) == 0 || net_addr6(&dst->addr, a);
 }
 
 static void on_route(struct nl_object *o, void *arg)
@@ -156,7 +143,7 @@ static void on_route(struct nl_object *o, void *arg)
 	if (!net->on.route || !route_dst(r, &dst))
 		return;
 	if (rtnl_route_get_nnexthops(r) == 1)
-		addr6_get(&via, rtnl_route_nh_get_gateway(rtnl_route_nexthop_n(r, 0)));
+		net_addr6(&via, rtnl_route_nh_get_gateway(rtnl_route_nexthop_n(r, 0)));
 	net->on.route(net->on.arg, &dst, &via);
 }
 
@@ -215,7 +202,7 @@ static int recv_kernel(
 	return n;
 }
 
-static int sock_open(struct net *net, struct nl_sock **out)
+int net_sock_open(struct net *net, struct nl_sock **out)
 {
 	struct nl_sock *s = *out = nl_socket_alloc();
 	struct nl_cb *cb;
@@ -233,7 +220,7 @@ static int sock_open(struct net *net, struct nl_sock **out)
 static int dump(struct net *net, int type, int family)
 {
 	struct nl_sock *s;
-	int e = sock_open(net, &s);
+	int e = net_sock_open(net, &s);
 
 	if (e >= 0)
 		e = -NLE_DUMP_INTR; /* the tables changed meanwhile: it may be inconsistent */
@@ -243,7 +230,7 @@ static int dump(struct net *net, int type, int family)
 			e = nl_recvmsgs_default(s);
 	}
 	nl_socket_free(s);
-	return result(net, e);
+	return net_result(net, e);
 }
 
 int net_dump(struct net *net)
@@ -259,7 +246,7 @@ static int event_open(struct net *net, sd_event *ev)
 		net->on.addr ? RTNLGRP_IPV6_IFADDR : 0, net->on.neigh ? RTNLGRP_NEIGH : 0,
 		net->on.route ? RTNLGRP_IPV6_ROUTE : 0};
 	int size = EVENT_RCVBUF, fd;
-	int e = sock_open(net, &net->event);
+	int e = net_sock_open(net, &net->event);
 
 	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]) && e >= 0; i++)
 		if (groups[i])
@@ -267,7 +254,7 @@ static int event_open(struct net *net, sd_event *ev)
 	if (e >= 0)
 		e = nl_socket_set_nonblocking(net->event);
 	if (e < 0)
-		return result(net, e);
+		return net_result(net, e);
 	nl_socket_disable_seq_check(net->event);
 	fd = nl_socket_get_fd(net->event);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
@@ -285,7 +272,7 @@ int net_open(struct net **out, sd_event *ev, const struct net_handlers *on)
 		return -ENOMEM;
 	if (on)
 		net->on = *on;
-	e = result(net, sock_open(net, &net->req));
+	e = net_result(net, net_sock_open(net, &net->req));
 	for (unsigned i = 0; e >= 0 && i < sizeof(net->addr) / sizeof(net->addr[0]); i++) {
 		net->addr[i] = nl_addr_alloc(sizeof(struct in6_addr));
 		if (!net->addr[i])
@@ -319,11 +306,10 @@ int net_request(struct net *net, int made, struct nl_msg *msg)
 {
 	if (made < 0)
 		nlmsg_free(msg);
-	return result(net, made < 0 ? made : nl_send_sync(net->req, msg));
+	return net_result(net, made < 0 ? made : nl_send_sync(net->req, msg));
 }
 
-/* An address for libnl's setters.  Their objects refer to it until they go: one slot each. */
-static struct nl_addr *slot(struct net *net, unsigned i, const struct in6_addr *a, uint8_t len)
+struct nl_addr *net_slot(struct net *net, unsigned i, const struct in6_addr *a, uint8_t len)
 {
 	nl_addr_set_family(net->addr[i], AF_INET6);
 	nl_addr_set_binary_addr(net->addr[i], a, sizeof(*a));
@@ -339,7 +325,7 @@ static struct rtnl_addr *addr_of(
 	if (!a)
 		return NULL;
 	rtnl_addr_set_ifindex(a, (int)ifindex);
-	rtnl_addr_set_local(a, slot(net, 0, addr, len));
+	rtnl_addr_set_local(a, net_slot(net, 0, addr, len));
 	return a;
 }
 
@@ -363,7 +349,7 @@ int net_addr_put(
 int net_addr_drop(struct net *net, unsigned ifindex, const struct in6_addr *addr, uint8_t len)
 {
 	struct rtnl_addr *a = addr_of(net, ifindex, addr, len);
-	int e = result(net, a ? rtnl_addr_delete(net->req, a, 0) : -NLE_NOMEM);
+	int e = net_result(net, a ? rtnl_addr_delete(net->req, a, 0) : -NLE_NOMEM);
 
 	rtnl_addr_put(a);
 	return e == -EADDRNOTAVAIL || e == -ENODEV ? 0 : e;
@@ -379,7 +365,7 @@ static struct rtnl_neigh *neigh_of(
 	rtnl_neigh_set_ifindex(n, (int)ifindex);
 	rtnl_neigh_set_state(n, state);
 	rtnl_neigh_set_flags(n, flags);
-	rtnl_neigh_set_dst(n, slot(net, 0, addr, 128));
+	rtnl_neigh_set_dst(n, net_slot(net, 0, addr, 128));
 	return n;
 }
 
@@ -414,7 +400,7 @@ int net_proxy_put(struct net *net, unsigned ifindex, const struct in6_addr *addr
 int net_proxy_drop(struct net *net, unsigned ifindex, const struct in6_addr *addr)
 {
 	struct rtnl_neigh *n = neigh_of(net, ifindex, addr, NUD_PERMANENT, NTF_PROXY);
-	int e = result(net, n ? rtnl_neigh_delete(net->req, n, 0) : -NLE_NOMEM);
+	int e = net_result(net, n ? rtnl_neigh_delete(net->req, n, 0) : -NLE_NOMEM);
 
 	rtnl_neigh_put(n);
 	return e == -ENOENT || e == -ENODEV ? 0 : e;
@@ -452,7 +438,7 @@ int net_proxy_sweep(struct net *net, unsigned ifindex)
 	struct ndmsg ndm = {.ndm_family = AF_INET6, .ndm_flags = NTF_PROXY};
 	struct proxies p = {.ifindex = ifindex};
 	struct nl_sock *s;
-	int e = sock_open(net, &s);
+	int e = net_sock_open(net, &s);
 
 	if (e >= 0) {
 		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_proxy, &p);
@@ -461,317 +447,18 @@ int net_proxy_sweep(struct net *net, unsigned ifindex)
 	if (e >= 0)
 		e = nl_recvmsgs_default(s);
 	nl_socket_free(s);
-	e = result(net, e);
+	e = net_result(net, e);
 	for (unsigned i = 0; i < p.n && e >= 0; i++)
 		e = net_proxy_drop(net, ifindex, &p.v[i]);
 	free(p.v);
 	return e;
 }
 
-static struct rtnl_route *route_of(struct net *net, const struct net_route *route)
-{
-	static const uint8_t types[] = {[NET_UNICAST] = RTN_UNICAST,
-		[NET_UNREACHABLE] = RTN_UNREACHABLE,
-		[NET_BLACKHOLE] = RTN_BLACKHOLE};
-	struct in6_addr dst = prefix6_mask(route->dst).addr;
-	struct rtnl_route *r = rtnl_route_alloc();
-	struct rtnl_nexthop *hop = r ? rtnl_route_nh_alloc() : NULL;
-
-	if (!hop) {
-		rtnl_route_put(r);
-		return NULL;
-	}
-	rtnl_route_set_dst(r, slot(net, 0, &dst, route->dst.len));
-	rtnl_route_set_protocol(r, route->proto ? route->proto : NET_PROTO);
-	rtnl_route_set_table(r, route->table);
-	rtnl_route_set_type(r, types[route->type]);
-	/* said even if it is the default: in a deletion, none would match any metric */
-	rtnl_route_set_priority(r, route->metric ? route->metric : METRIC_DEFAULT);
-	rtnl_route_nh_set_ifindex(hop, (int)route->oif);
-	if (!addr6_is_any(&route->via))
-		rtnl_route_nh_set_gateway(hop, slot(net, 1, &route->via, 128));
-	if (route->onlink)
-		rtnl_route_nh_set_flags(hop, RTNH_F_ONLINK);
-	rtnl_route_add_nexthop(r, hop);
-	if (!addr6_is_any(&route->src))
-		rtnl_route_set_pref_src(r, slot(net, 2, &route->src, 128));
-	if (route->mtu)
-		rtnl_route_set_metric(r, RTAX_MTU, route->mtu);
-	return r;
-}
-
-int net_route_make(struct net *net, const struct net_route *route, struct nl_msg **msg)
-{
-	struct rtnl_route *r = route_of(net, route);
-	int e = r ? rtnl_route_build_add_request(r, NLM_F_REPLACE, msg) : -NLE_NOMEM;
-
-	rtnl_route_put(r);
-	return e;
-}
-
-int net_route_put(struct net *net, const struct net_route *route)
-{
-	struct nl_msg *msg = NULL;
-	int made = net_route_make(net, route, &msg);
-
-	return net_request(net, made, msg);
-}
-
-int net_route_drop(struct net *net, const struct net_route *route)
-{
-	struct rtnl_route *r = route_of(net, route);
-	int e = result(net, r ? rtnl_route_delete(net->req, r, 0) : -NLE_NOMEM);
-
-	rtnl_route_put(r);
-	return e == -ESRCH || e == -ENOENT || e == -ENODEV ? 0 : e;
-}
-
-struct routes { /* who asked for them */
-	unsigned oif;
-	uint32_t table;
-	bool ours;
-	net_route_fn *fn;
-	void *arg;
-};
-
-struct wanted { /* is it there? */
-	const struct net_route *route;
-	bool there;
-};
-
-static void on_wanted(struct nl_object *o, void *arg)
-{
-	struct rtnl_route *r = (struct rtnl_route *)o;
-	struct in6_addr via = IN6ADDR_ANY_INIT, src = IN6ADDR_ANY_INIT;
-	struct nl_addr *a = rtnl_route_get_dst(r);
-	struct wanted *w = arg;
-	const struct net_route *is = w->route;
-	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(r) == 1 ? rtnl_route_nexthop_n(r, 0)
-								    : NULL;
-	struct prefix6 dst = {.len = a ? (uint8_t)nl_addr_get_prefixlen(a) : 0};
-	uint32_t mtu = 0;
-
-	if (!hop || rtnl_route_get_type(r) != RTN_UNICAST ||
-		rtnl_route_get_protocol(r) != NET_PROTO || rtnl_route_get_table(r) != is->table)
-		return;
-	addr6_get(&dst.addr, a);
-	addr6_get(&via, rtnl_route_nh_get_gateway(hop));
-	addr6_get(&src, rtnl_route_get_pref_src(r));
-	rtnl_route_get_metric(r, RTAX_MTU, &mtu);
-	w->there |= prefix6_eq(&dst, &is->dst) &&
-		    (unsigned)rtnl_route_nh_get_ifindex(hop) == is->oif &&
-		    addr6_eq(&via, &is->via) && addr6_eq(&src, &is->src) && mtu == is->mtu &&
-		    rtnl_route_get_priority(r) == (is->metric ? is->metric : METRIC_DEFAULT);
-}
-
-static int on_wanted_message(struct nl_msg *msg, void *arg)
-{
-	nl_msg_parse(msg, on_wanted, arg);
-	return NL_OK;
-}
-
-/* libnl's object of a route takes ten times as long, and a home agent starts with 10^5 of them. */
-static int on_listed(struct nl_msg *msg, void *arg)
-{
-	static const struct nla_policy policy[RTA_MAX + 1] = {
-		[RTA_DST] = {.minlen = sizeof(struct in6_addr)},
-		[RTA_GATEWAY] = {.minlen = sizeof(struct in6_addr)},
-		[RTA_TABLE] = {.type = NLA_U32},
-		[RTA_OIF] = {.type = NLA_U32}, /* missing if there are several */
-	};
-	const struct rtmsg *rtm = nlmsg_data(nlmsg_hdr(msg));
-	struct prefix6 dst = {.len = rtm->rtm_dst_len};
-	struct in6_addr via = IN6ADDR_ANY_INIT;
-	const struct routes *want = arg;
-	struct nlattr *tb[RTA_MAX + 1];
-
-	if (nlmsg_hdr(msg)->nlmsg_type != RTM_NEWROUTE ||
-		nlmsg_parse(nlmsg_hdr(msg), sizeof(*rtm), tb, RTA_MAX, policy) < 0 ||
-		rtm->rtm_family != AF_INET6 || rtm->rtm_type != RTN_UNICAST ||
-		(rtm->rtm_protocol == NET_PROTO) != want->ours || !tb[RTA_OIF] ||
-		nla_get_u32(tb[RTA_OIF]) != want->oif || (!tb[RTA_GATEWAY] && !want->ours) ||
-		(tb[RTA_TABLE] ? nla_get_u32(tb[RTA_TABLE]) : rtm->rtm_table) != want->table)
-		return NL_OK;
-	if (tb[RTA_DST])
-		nla_memcpy(&dst.addr, tb[RTA_DST], sizeof(dst.addr));
-	if (tb[RTA_GATEWAY])
-		nla_memcpy(&via, tb[RTA_GATEWAY], sizeof(via));
-	want->fn(want->arg, &dst, &via);
-	return NL_OK;
-}
-
-/* The request of net_routes(); a kernel that checks strictly sends only what is asked for. */
-static int ask_routes(struct nl_sock *s, uint32_t table, unsigned oif)
-{
-	struct rtmsg rtm = {.rtm_family = AF_INET6,
-		.rtm_table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC};
-	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
-	int strict = 1, e = -NLE_NOMEM;
-
-	setsockopt(nl_socket_get_fd(s), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &strict,
-		sizeof(strict)); /* before Linux 4.20 it sends all of them */
-	if (msg)
-		e = nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO);
-	if (e >= 0)
-		e = nla_put_u32(msg, RTA_OIF, oif);
-	if (e >= 0)
-		e = nla_put_u32(msg, RTA_TABLE, table);
-	if (e >= 0)
-		e = nl_send_auto(s, msg);
-	nlmsg_free(msg);
-	return e;
-}
-
-static int list_routes(struct net *net, uint32_t table, unsigned oif,
-	nl_recvmsg_msg_cb_t on_route_message, void *arg)
-{
-	struct nl_sock *s;
-	int e = sock_open(net, &s);
-
-	if (e >= 0) {
-		nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_route_message, arg);
-		nl_socket_set_msg_buf_size(s, DUMP_BUF);
-		nl_socket_disable_msg_peek(s);
-		e = ask_routes(s, table, oif);
-	}
-	if (e >= 0)
-		e = nl_recvmsgs_default(s);
-	nl_socket_free(s);
-	return result(net, e);
-}
-
-int net_routes(struct net *net, unsigned oif, net_route_fn *fn, void *arg)
-{
-	struct routes want = {oif, RT_TABLE_MAIN, false, fn, arg};
-
-	return list_routes(net, RT_TABLE_MAIN, oif, on_listed, &want);
-}
-
-int net_own_routes(struct net *net, uint32_t table, unsigned oif, net_route_fn *fn, void *arg)
-{
-	struct routes want = {oif, table, true, fn, arg};
-
-	return list_routes(net, table, oif, on_listed, &want);
-}
-
-int net_route_keep(struct net *net, const struct net_route *route)
-{
-	struct wanted w = {.route = route};
-	int e = list_routes(net, route->table, route->oif, on_wanted_message, &w);
-
-	return e == 0 && w.there ? 0 : net_route_put(net, route);
-}
-
-static struct rtnl_rule *rule_of(struct net *net, const struct net_rule *rule)
-{
-	struct in6_addr from = prefix6_mask(rule->from).addr, to = prefix6_mask(rule->to).addr;
-	struct rtnl_rule *r = rtnl_rule_alloc();
-
-	if (!r)
-		return NULL;
-	rtnl_rule_set_family(r, AF_INET6);
-	rtnl_rule_set_prio(r, rule->priority);
-	rtnl_rule_set_protocol(r, NET_PROTO);
-	rtnl_rule_set_action(r, rule->blackhole ? FR_ACT_BLACKHOLE : FR_ACT_TO_TBL);
-	if (!rule->blackhole)
-		rtnl_rule_set_table(r, rule->table);
-	if (rule->from.len)
-		rtnl_rule_set_src(r, slot(net, 0, &from, rule->from.len));
-	if (rule->to.len)
-		rtnl_rule_set_dst(r, slot(net, 1, &to, rule->to.len));
-	if (rule->iif[0])
-		rtnl_rule_set_iif(r, rule->iif);
-	if (rule->mark) {
-		rtnl_rule_set_mark(r, rule->mark);
-		rtnl_rule_set_mask(r, UINT32_MAX);
-	}
-	return r;
-}
-
-int net_rule_put(struct net *net, const struct net_rule *rule)
-{
-	struct rtnl_rule *r = rule_of(net, rule);
-	/* without NLM_F_EXCL the kernel takes the same rule twice */
-	int e = result(net, r ? rtnl_rule_add(net->req, r, NLM_F_EXCL) : -NLE_NOMEM);
-
-	rtnl_rule_put(r);
-	return e == -EEXIST ? 0 : e;
-}
-
-static bool same_addr(const struct nl_addr *a, const struct nl_addr *b)
-{
-	return a && b ? nl_addr_cmp(a, b) == 0 : a == b;
-}
-
-static bool same_rule(struct rtnl_rule *a, struct rtnl_rule *b)
-{
-	const char *ia = rtnl_rule_get_iif(a), *ib = rtnl_rule_get_iif(b);
-
-	return rtnl_rule_get_prio(a) == rtnl_rule_get_prio(b) &&
-	       rtnl_rule_get_action(a) == rtnl_rule_get_action(b) &&
-	       rtnl_rule_get_table(a) == rtnl_rule_get_table(b) &&
-	       rtnl_rule_get_mark(a) == rtnl_rule_get_mark(b) &&
-	       strcmp(ia ? ia : "", ib ? ib : "") == 0 &&
-	       same_addr(rtnl_rule_get_src(a), rtnl_rule_get_src(b)) &&
-	       same_addr(rtnl_rule_get_dst(a), rtnl_rule_get_dst(b));
-}
-
-/* 1, 0 or -ENOMEM */
-static int is_wanted(
-	struct net *net, struct rtnl_rule *r, const struct net_rule *wanted, unsigned n)
-{
-	bool same = false;
-
-	for (unsigned i = 0; i < n && !same; i++) {
-		struct rtnl_rule *w = rule_of(net, &wanted[i]);
-
-		if (!w)
-			return -ENOMEM;
-		same = same_rule(r, w);
-		rtnl_rule_put(w);
-	}
-	return same;
-}
-
-int net_rule_sweep(
-	struct net *net, uint32_t lo, uint32_t hi, const struct net_rule *wanted, unsigned n)
-{
-	struct nl_cache *cache;
-	struct nl_object *o;
-	int e = result(net, rtnl_rule_alloc_cache(net->req, AF_INET6, &cache));
-
-	if (e < 0)
-		return e;
-	for (o = nl_cache_get_first(cache); o && e >= 0; o = nl_cache_get_next(o)) {
-		struct rtnl_rule *r = (struct rtnl_rule *)o;
-		uint32_t prio = rtnl_rule_get_prio(r);
-		uint8_t proto = 0;
-
-		if (rtnl_rule_get_protocol(r, &proto) < 0 || proto != NET_PROTO || prio < lo ||
-			prio > hi)
-			continue;
-		e = is_wanted(net, r, wanted, n);
-		if (e == 0)
-			e = result(net, rtnl_rule_delete(net->req, r, 0));
-	}
-	nl_cache_free(cache);
-	return e < 0 ? e : 0;
-}
-
-int net_rule_drop(struct net *net, const struct net_rule *rule)
-{
-	struct rtnl_rule *r = rule_of(net, rule);
-	int e = result(net, r ? rtnl_rule_delete(net->req, r, 0) : -NLE_NOMEM);
-
-	rtnl_rule_put(r);
-	return e == -ENOENT ? 0 : e;
-}
-
 int net_link_find(struct net *net, const char *name, struct rtnl_link **out)
 {
 	int e = rtnl_link_get_kernel(net->req, 0, name, out); /* has an error handler of its own */
 
-	return e == -NLE_NODEV ? -ENODEV : result(net, e);
+	return e == -NLE_NODEV ? -ENODEV : net_result(net, e);
 }
 
 int net_link_delete(struct net *net, unsigned ifindex)
