@@ -19,7 +19,7 @@ import pytest
 from scapy.layers import inet, inet6
 from scapy.utils import RawPcapWriter
 
-from lib import make_pairs, pairs, siit
+from lib import make_pairs, pair_packets, pairs, siit
 from lib.daemon import BUILD, Daemon, libconfig_file
 from lib.mipv6 import socket_in
 from lib.pairs import octets
@@ -85,13 +85,13 @@ def sizes(packets):
 ])
 def test_the_reference_splits(total, ihl, lowest, want):
     r = Reference({**PREFIX, "lowest_ipv6_mtu": lowest})
-    p = siit.V4(make_pairs.address("198.51.100.2"), make_pairs.address("192.0.2.33"), 47,
+    p = siit.V4(pair_packets.address("198.51.100.2"), pair_packets.address("192.0.2.33"), 47,
                 bytes(total - ihl), options=b"\1" * (ihl - 20))
     assert sizes(r.translate(p.bytes()).out) == want
 
 
 def test_the_reference_splits_the_largest():
-    p = siit.V4(make_pairs.address("198.51.100.2"), make_pairs.address("192.0.2.33"), 47, bytes(65515))
+    p = siit.V4(pair_packets.address("198.51.100.2"), pair_packets.address("192.0.2.33"), 47, bytes(65515))
     got = sizes(Reference(PREFIX).translate(p.bytes()).out)
     assert len(got) == 54 and got[-1] == (8162, 0, 219, 267)
 
@@ -101,7 +101,7 @@ def test_the_reference_splits_the_largest():
     (1280, 576, [(0, 1, 552, 572), (69, 1, 552, 572), (138, 0, 136, 156)]),
 ])
 def test_the_reference_splits_for_small_ipv4_links(size, mtu, want):
-    got = Reference(PREFIX, mtu4=mtu).translate(make_pairs.ip6(47, bytes(size - 40))).out
+    got = Reference(PREFIX, mtu4=mtu).translate(pair_packets.ip6(47, bytes(size - 40))).out
     assert sizes(got) == want
 
 
