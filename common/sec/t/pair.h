@@ -1,5 +1,6 @@
 /* pair.h - a home agent's and a router's protection at the two ends of a wire, for tests. */
 #pragma once
+#include <errno.h>
 #include "common/sec/sec.h"
 #include "common/wire/t/packet.h"
 
