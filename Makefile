@@ -82,8 +82,8 @@ deps: ## install what is missing from Debian's packages
 	if [ -z "$$missing" ]; then echo "deps: everything is installed"; exit 0; fi; \
 	echo "deps: installing" $$missing; \
 	if [ "$$(id -u)" != 0 ]; then echo "deps: run as root" >&2; exit 1; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq --no-install-recommends $$missing >/tmp/nemo-deps.log 2>&1 \
+	apt-get update -qq -o Acquire::Retries=3 && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends $$missing >/tmp/nemo-deps.log 2>&1 \
 		|| { tail -n 20 /tmp/nemo-deps.log >&2; exit 1; }
 
 # --- build ---
@@ -147,7 +147,8 @@ PYTEST := $(PYTHON) -m pytest -q -o cache_dir=$(CURDIR)/$(B)/pytest $(if $(K),-k
 # Prometheus' checker, out of its package, which is not installed: that would start a server.
 $(B)/promtool:
 	@mkdir -p $(B)/prometheus
-	cd $(B)/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus
+	cd $(B)/prometheus && get="apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3" && \
+		{ $$get download prometheus || { $$get update && $$get download prometheus; }; }
 	dpkg-deb --fsys-tarfile $(B)/prometheus/prometheus_*.deb | tar -xO ./usr/bin/promtool >$@
 	chmod 755 $@
 $(B)/asan/promtool: $(B)/promtool
@@ -161,7 +162,7 @@ SAN_PART := silence or malformed or no_whole or forged or key_port or strangers 
 	live_ or translator_and or hostile_input or reload_under_load or must_not_be_believed or not_for_this_update or \
 	can_not_be_true or payload_can
 check-san: ## a part of check-net, with SAN=1
-	@$(MAKE) --no-print-directory -j2 SAN=1 tools $(B)/asan/promtool
+	@$(MAKE) --no-print-directory -s -j2 SAN=1 tools $(B)/asan/promtool
 	@$(MAKE) --no-print-directory SAN=1 check-net N=6 K='$(SAN_PART)'
 
 check-migration: deps tools $(IMAGE) ## the image boots; a router and a service live-migrate in QEMU

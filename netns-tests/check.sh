@@ -5,16 +5,17 @@
 set -u
 umask 022
 exec </dev/null
-make="${MAKE:-make} --no-print-directory"
+make="${MAKE:-make} --no-print-directory -s"
 out=build/check
 parts=11 n=0 summary=() failed=()
 declare -A beside=()
 mkdir -p $out
-export NEMO_SECOND_TRY=1 # netns-tests/conftest.py
+rm -f $out/*.failed build/failed/reports-*.txt
 
 say() { printf '\n=== %s\n' "$*"; }
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 log() { echo "$out/${1// /-}.log"; }
+names() { echo "$PWD/$out/${1// /-}.failed"; } # of tests that failed each time, netns-tests/lib/tries.py
 
 done_with() # name, exit code, seconds
 {
@@ -34,13 +35,28 @@ part() # name, command...
 	done_with "$name" "${PIPESTATUS[0]}" $((SECONDS - begin))
 }
 
-# Begins a part that is waited for later.  It gets what the others leave.
-begin() # name, command...
+# Where emulation, a download or times take part, the second or third try decides: test by test, and all of
+# it if no test is named.
+tests() # name, tries, command...
 {
 	local name=$1
-	shift
-	nice -n 10 "$@" >"$(log "$name")" 2>&1 &
-	beside[$name]=$!
+	export NEMO_TRIES=$2 NEMO_FAILED
+	shift 2
+	NEMO_FAILED=$(names "$name")
+	"$@" && return
+	[[ -s $NEMO_FAILED ]] || ((SECONDS > 2400)) && return 1 # named, or there is no time left
+	echo "$name has failed without naming a test: once more"
+	"$@"
+}
+
+# Begins a part that is waited for later.  It gets what the others leave.
+begin() # name, tries, command...
+{
+	(
+		renice -n 10 "$BASHPID" >/dev/null
+		tests "$@"
+	) >"$(log "$1")" 2>&1 &
+	beside[$1]=$!
 }
 
 finish() # name: the rest of such a part
@@ -54,35 +70,46 @@ finish() # name: the rest of such a part
 	done_with "$1" $code $((SECONDS - begin))
 }
 
+why() # name: in few words, for who sees the end of the output only
+{
+	if [[ -s $(names "$1") ]]; then
+		sed 's/\t/: /' "$(names "$1")" | head -n 20
+		return
+	fi
+	grep -aE '^(FAILED|ERROR) |: (fatal )?error: |\*\*\* |^== .*: FAILED|^soak: |^vm: |^E   |^[A-Za-z.]*(Error|Timeout): ' \
+		"$(log "$1")" 2>/dev/null | cut -c 1-300 | tail -n 20
+}
+
 the_end()
 {
 	local name
-	((${#beside[@]})) && kill "${beside[@]}" 2>/dev/null
-	for name in "${failed[@]}"; do
-		say "$name FAILED ($(log "$name")):"
-		grep -aE '^(FAILED|ERROR) |: (fatal )?error: |\*\*\* |^== .*: FAILED|^soak: |^E   |^[A-Za-z.]*(Error|Timeout): ' "$(log "$name")" 2>/dev/null | head -n 40
+	for name in "${!beside[@]}"; do
+		kill $(ps -o pid= --ppid "${beside[$name]}") "${beside[$name]}" 2>/dev/null
 	done
 	say "summary (minutes)"
 	printf '%s\n' "${summary[@]}" "$(printf '%-16s %-7s %6s' all "$( ((${#failed[@]})) && echo FAILED || echo ok)" \
 		"$(minutes $SECONDS)")"
+	for name in "${failed[@]}"; do
+		say "$name FAILED ($(log "$name")):"
+		why "$name"
+	done
 	exit $((${#failed[@]} > 0))
 }
 trap 'failed+=(interrupted); the_end' INT TERM
 
-# As a test that failed, it decides at the second try (NEMO_SECOND_TRY).
-soak() { $make soak TIME=60 || { echo "soak: second try"; $make soak TIME=60; }; }
+soak() { $make soak TIME=60 || { echo "soak: second try"; $make soak TIME=60; }; } # with another SEED
 
 part build $make -j2 all tools unit-bins fuzz-bins || the_end
-begin image $make image # waits for downloads most of the time
+begin image 1 $make image # waits for downloads most of the time
 part lint $make check-lint
 part unit $make check-unit
 part fuzz $make fuzz TIME=5
 finish image && image=yes || image=
-[[ $image ]] && begin packages $make check-packages
-part net $make check-net
+[[ $image ]] && begin packages 3 $make check-packages
+part net tests net 2 $make check-net
 part soak soak
 [[ $image ]] && finish packages
-part sanitizers $make check-san
-[[ $image ]] && part migration $make check-migration
-part "stock kernel" $make check-vm
+part sanitizers tests sanitizers 2 $make check-san
+[[ $image ]] && part migration tests migration 3 $make check-migration
+part "stock kernel" tests "stock kernel" 3 $make check-vm
 the_end

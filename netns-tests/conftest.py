@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import zlib
 
 import pytest
@@ -21,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 pytest.register_assert_rewrite("lib")  # they say what they compared, as those of the tests do
 
-from lib import ROOT, ns  # noqa: E402
+from lib import ROOT, ns, tries  # noqa: E402
 from lib.topo import Net  # noqa: E402
 
 ENGINES = os.environ.get("NEMO_ENGINES", "ebpf").split(",")
@@ -32,7 +33,10 @@ OF_THE_ENGINES = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    if not tries.is_last():
+        config.option.tbstyle, config.option.reportchars = "no", config.option.reportchars.strip("fE")
     config.addinivalue_line("markers", "novm(reason): not on the stock kernel, and why")
     config.addinivalue_line("markers", "bonding: needs a bond, the only one to tell NOTIFY_PEERS")
 
@@ -107,7 +111,7 @@ def mixed(items):
 def pytest_collection_modifyitems(config, items):
     if os.environ.get("PYTEST_XDIST_WORKER"):
         items[:] = mixed(items)
-    share, shares = (int(n) for n in os.environ.get("NEMO_SHARE", "0/1").split("/"))
+    share, shares = (int(n) for n in (os.environ.get("NEMO_SHARE") or "0/1").split("/"))
     chosen = dealt_out(for_the_vm(items), share, shares)
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -123,26 +127,37 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=f"not in the VM: {mark.args[0]}"))
 
 
-FAILED = []  # ids, in the order of their failures
+FAILED = {}  # {id: reason}, in the order of their failures
+REPORTS = os.path.join(ROOT, "build", "failed", f"reports-{os.environ.get('NEMO_SHARE', '')[:1]}.txt")
+
+
+def run_alone(config):
+    """run(ids, last) of tries.again(): here, by a pytest of its own."""
+
+    def run(ids, last):
+        with tempfile.NamedTemporaryFile() as f:
+            env = {**os.environ, **tries.setting(last, f.name)}
+            run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ids]
+            code = subprocess.run(run, env=env, cwd=config.invocation_params.dir).returncode
+            failed = tries.left(f.name)
+        return failed if failed or code == pytest.ExitCode.OK else None
+
+    return run
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
-    """NEMO_SECOND_TRY=1, as in `make check`: a few tests that failed are tried once more, alone, and
-    decide.  Emulation and four tests at a time make some late; what is broken fails again, and
-    the first failure is on the screen in any case."""
-    if os.environ.get("NEMO_SECOND_TRY") != "1" or hasattr(session.config, "workerinput"):
+    """As in `make check`: a few tests that failed are tried once more, alone, and decide.  Four tests at a
+    time make some late; what is broken fails again.  In a guest, who has started it sees to that."""
+    if hasattr(session.config, "workerinput"):
         return
-    if exitstatus != pytest.ExitCode.TESTS_FAILED or not 0 < len(FAILED) <= 20:
-        return
-    env = {k: v for k, v in os.environ.items() if k not in ("NEMO_SECOND_TRY", "NEMO_SHARE")}
-    print("\nsecond try, alone:", *FAILED, sep="\n  ", flush=True)
-    again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FAILED]
-    if subprocess.run(again, env=env, cwd=session.config.invocation_params.dir).returncode == 0:
-        session.exitstatus = pytest.ExitCode.OK
-        session.config.add_cleanup(
-            lambda: print("passed at the second try, worth a look:", *FAILED, sep="\n  ", flush=True)
-        )
+    failed = FAILED
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and not IN_VM:
+        failed = tries.again(FAILED, run_alone(session.config))
+        if FAILED and not failed:
+            session.exitstatus = pytest.ExitCode.OK
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        tries.leave(failed)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -153,12 +168,20 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_runtest_logreport(report):
-    """A failure is told when it happens, with its reason: the end may be minutes away."""
-    if report.failed:
-        reason = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
-        print(f"\nFAILED {report.nodeid} ({report.when}): {reason[:300]}", flush=True)
-        if report.nodeid not in FAILED:
-            FAILED.append(report.nodeid)
+    """A failure is told when it happens, with its reason: the end may be minutes away.  Of one that will be
+    tried again no more is told on the screen."""
+    if not report.failed:
+        return
+    reason = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
+    word = "FAILED" if tries.is_last() else "to be tried again:"
+    print(f"\n{word} {report.nodeid} ({report.when}): {reason[:300]}", flush=True)
+    FAILED.setdefault(report.nodeid, reason)
+    if not tries.is_last() and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.makedirs(os.path.dirname(REPORTS), exist_ok=True)
+        with open(REPORTS, "a") as f:
+            print(f"=== {report.nodeid} ({report.when})", report.longreprtext, sep="\n", file=f)
+            for title, text in report.sections:
+                print(f"--- {title}", text, sep="\n", file=f)
 
 
 @pytest.fixture(params=ENGINES)

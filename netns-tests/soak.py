@@ -33,7 +33,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lib import ROOT, ns, wait  # noqa: E402
+from lib import ROOT, ns  # noqa: E402
 from lib.daemon import BUILD, ControlError, Daemon, with_settings  # noqa: E402
 from lib.topo import Link, Net, Node, Radvd, Topology, stop  # noqa: E402
 from lib.wait import Timeout, until, wait_for  # noqa: E402
@@ -50,7 +50,6 @@ NEMOCTL = os.path.join(BUILD, "nemoctl")
 # Factor and KB by which a process may grow in the second part; in a short run its buffers still do.
 RSS_SLACK = (1.05, 512) if SECONDS >= 300 else (1.2, 1024)
 WATCHED_S = 0.4  # share of the time for the second part
-wait.PATIENCE = 2
 V4, XLAT4, HOST4 = "198.51.100.1", "198.51.100.2", "192.0.2.1"
 
 # What these events explain; anything else of level warn or err is a failure.

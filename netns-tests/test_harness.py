@@ -2,10 +2,11 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
-from lib import ns, purity
+from lib import ROOT, ns, purity, tries
 from lib.capture import RA, Capture, LeakCheck
 from lib.daemon import Daemon, libconfig_file
 from lib.topo import Link, Net, Node, Radvd, Topology
@@ -211,7 +212,7 @@ def test_probes_count_losses_and_gaps(make_net):
     assert not result["broken"] and result["sent"] == result["received"] > 0
     for way in "down", "up":
         gap = probe.flow(way).gap_ms(start, end)
-        assert 100 < gap < 5000, way
+        assert gap > 100, way
         assert probe.flow(way).lost() >= 100, way
 
 
@@ -246,3 +247,46 @@ def test_the_purity_check_sees_io_and_upward_includes(tmp_path):
     (tmp_path / "bad.c").write_text("#include <time.h>\nlong now(void) { return time(0); }\n")
     subprocess.run(["gcc", "-c", "bad.c"], cwd=tmp_path, check=True)
     assert len(list(purity.symbol_errors(str(tmp_path), ["bad.c"]))) == 1
+
+
+TRIED = """
+import os, pytest
+
+@pytest.mark.parametrize("address", ["2001:db8::1", "::"])
+def test_late(address):
+    with open(os.environ["TIMES"], "a+") as f:
+        f.write("x")
+        f.seek(0)
+        assert len(f.read()) > 2, "late"
+
+def test_broken():
+    assert 1 == 2, "broken"
+"""
+
+
+@pytest.mark.parametrize("tests, code", [("late", 0), ("late or broken", 1)])
+def test_what_is_late_is_tried_again_and_what_is_broken_fails(tmp_path, tests, code):
+    (tmp_path / "test_tried.py").write_text(TRIED)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("NEMO_", "PYTEST_"))}
+    env |= {"NEMO_TRIES": "3", "NEMO_FAILED": str(tmp_path / "failed"), "TIMES": str(tmp_path / "times"),
+            "PYTHONPATH": os.path.join(ROOT, "netns-tests"), "PYTEST_ADDOPTS": "-p conftest"}
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", tests],
+                          cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "to be tried again: test_tried.py::test_late[2001:db8::1]" in done.stdout
+    assert "worth a look:\n  test_tried.py::test_late[2001:db8::1]\n  test_tried.py::test_late[::]" in done.stdout
+    found = tries.left(env["NEMO_FAILED"])
+    if code:
+        assert list(found) == ["test_tried.py::test_broken"] and "broken" in found["test_tried.py::test_broken"]
+        assert done.stdout.count("FAILED test_tried.py::test_broken") == 2, "once when it happened, once at the end"
+        assert "assert 1 == 2" in done.stdout.split("for the 3. time")[1]
+    else:
+        assert found == {} and "FAILED" not in done.stdout
+
+
+def test_many_failures_are_not_tried_again(monkeypatch):
+    monkeypatch.setenv("NEMO_TRIES", "2")
+    many = {str(n): "broken" for n in range(tries.MOST + 1)}
+    assert tries.again(many, lambda *_: {}) == many
+    assert tries.again({"one": "late"}, lambda *_: {}) == {}
+    assert tries.again({"one": "late"}, lambda *_: None) == {"one": "late"}

@@ -20,7 +20,7 @@ from lib.sealed import (
     COA, GATEWAY, HA, HOA, NET, TO_HA, TO_HA_NULL, TO_MR, TO_MR_NULL, counters, esp_line, key_file,
 )
 from lib.topo import Link, Node, Topology
-from lib.wait import PATIENCE, wait_for
+from lib.wait import patient, wait_for
 
 ESP = 50
 PEER = Link("wire:kernel", "peer:eth0")
@@ -65,7 +65,7 @@ class Peer:
             self.node.run(["sh", "-c", command])
         self.wire = Wire(net, "wire", "kernel", mac_of(net, "peer", "eth0"))
         self.socket = socket_in(self.node, socket.AF_INET6, socket.SOCK_RAW, MH)
-        self.socket.settimeout(3 * PATIENCE)
+        self.socket.settimeout(patient(3))
         self.socket.bind((mine, 0))
 
     def seal(self, message):

@@ -85,6 +85,7 @@ def test_missing_advertisements_are_noticed(away):
     a.mr.wait_event("mr.confirmed", 10)
 
 
+@pytest.mark.novm("a router by hand has 30 ms to answer")
 def test_a_second_router_on_the_same_link_is_no_move(away):
     """It advertises another prefix, but the current router still answers."""
     a = away().start().bound()

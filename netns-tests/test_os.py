@@ -12,7 +12,7 @@ import pytest
 
 from lib.daemon import BUILD
 from lib.topo import Link, Node, Radvd, Topology
-from lib.wait import PATIENCE, Timeout, wait_for
+from lib.wait import Timeout, patient, wait_for
 
 OPTIMISTIC, NODAD, NOPREFIXROUTE = 0x04, 0x02, 0x200  # linux/if_addr.h
 
@@ -42,7 +42,7 @@ class Driver:
 
     def wait(self, timeout=5, **fields):
         """Takes the first line with these fields, and forgets those before it."""
-        deadline = time.monotonic() + timeout * PATIENCE
+        deadline = time.monotonic() + patient(timeout)
         while True:
             for i, line in enumerate(self.seen):
                 if all(line.get(k) == v for k, v in fields.items()):
@@ -56,7 +56,7 @@ class Driver:
         """Runs a command; its result, with the events before it in self.before."""
         self.proc.stdin.write(command.encode() + b"\n")
         self.proc.stdin.flush()
-        deadline = time.monotonic() + timeout * PATIENCE
+        deadline = time.monotonic() + patient(timeout)
         while True:
             for i, line in enumerate(self.seen):
                 if "result" in line:

@@ -89,7 +89,7 @@ class Lab:
         return self.ha.ask("bindings")[0]
 
     def reaches(self, address, timeout=10):
-        wait_for(lambda: self.net["client"].run(["ping", "-6", "-c1", "-W1", address]).returncode == 0,
+        wait_for(lambda: self.net["client"].run(["ping", "-6", "-c1", "-W1", address], check=False).returncode == 0,
                  timeout, f"an echo from {address}")
 
     def lost(self, since):

@@ -18,10 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAME_MAX_SIZE   63
-#define KEY_SIZE        32
-#define SEED_KB         "1024"         /* of the seed disk */
-#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* of UTF-8: some editors begin a file with it */
+#define NAME_MAX_SIZE 63
+#define KEY_SIZE      32
+#define SEED_KB       "1024" /* of the seed disk */
 
 struct work {
 	const struct tenant *t;
@@ -187,12 +186,11 @@ static int choose_home(struct work *w, const config_t *c)
 static int look_up(struct work *w)
 {
 	const char *address = "", *protection = "esp", *user = "nemo";
-	bool marked = strncmp(w->text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
 	config_t c;
 	int r = 0;
 
 	config_init(&c);
-	if (!config_read_string(&c, w->text + (marked ? strlen(BYTE_ORDER_MARK) : 0))) {
+	if (!config_read_string(&c, w->text)) {
 		r = refuse("%s:%d: %s", w->t->conf, config_error_line(&c), config_error_text(&c));
 	} else {
 		config_lookup_string(&c, "address", &address);

@@ -20,7 +20,7 @@ from scapy.layers import inet6 as s6
 from .daemon import Daemon
 from .mipv6 import BU, TUNNEL, Fake, Router, Wire, echo, in_tunnel, mac_of, options_of
 from .topo import Link, Node, Topology
-from .wait import PATIENCE, wait_for
+from .wait import PATIENCE, patient, wait_for
 
 # What messages and keys decide; the kernel sees no more of it than in other tests.
 PROTOCOL = pytest.mark.novm("the protocol decides, whatever the kernel")
@@ -71,7 +71,7 @@ class Away:
         """The router is there only when somebody listens to the daemon's events."""
         router, self.site.router = self.site.router, None
         self.mr.start()
-        assert select.select([self.mr.events.socket], [], [], 5)[0], "no answer to 'monitor'"
+        assert select.select([self.mr.events.socket], [], [], patient(5))[0], "no answer to 'monitor'"
         self.site.router = router
         if router:
             self.site.advertise()

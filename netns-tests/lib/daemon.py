@@ -11,7 +11,7 @@ import time
 
 from . import ROOT
 from .topo import stop
-from .wait import PATIENCE, SLACK, Timeout, wait_for
+from .wait import Timeout, patient, wait_for
 
 PROTECTED = ("nemo-ha", "nemo-mr")  # daemons whose signalling is protected, or not
 BUILD = os.environ.get("NEMO_BUILD", os.path.join(ROOT, "build"))
@@ -53,7 +53,7 @@ class ControlError(Exception):
 def ask(path, cmd, timeout=20, **fields):
     """One command over a control socket; returns "data" of the answer."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(timeout)
+        s.settimeout(patient(timeout))
         s.connect(path)
         s.sendall(json.dumps({"cmd": cmd, **fields}).encode() + b"\n")
         answer = json.loads(s.makefile("rb").readline() or b"{}")
@@ -106,7 +106,7 @@ class Events:
         self.at = len(self.poll())
 
     def wait(self, name, timeout=10, **fields):
-        timeout *= PATIENCE * SLACK
+        timeout = patient(timeout)
         deadline = time.monotonic() + timeout
         while True:
             while self.at < len(self.seen):

@@ -23,7 +23,7 @@ from scapy.packet import Raw
 
 from .topo import Link, Node, Topology
 from .traffic import BUILD
-from .wait import PATIENCE
+from .wait import patient
 
 ENGINE = os.path.join(BUILD, "tools", "engine")
 CLIENT, BOX_LAN = "2001:db8:1::2", "2001:db8:1::1"
@@ -74,7 +74,7 @@ class Port:
 
     def receive(self, wanted, timeout=5):
         """The next IPv6 packet, made by others, for which wanted(packet) is true; else None."""
-        deadline = time.monotonic() + timeout * PATIENCE
+        deadline = time.monotonic() + patient(timeout)
         while True:
             left = max(0, deadline - time.monotonic())
             if not select.select([self.sock], [], [], left)[0]:

@@ -20,7 +20,7 @@ from .daemon import Daemon, libconfig_file
 from .mipv6 import PACKET_OUTGOING, SO_RCVBUFFORCE, mac_of, socket_in
 from .topo import Link, Net, Node, Topology
 from .traffic import Server, TcpTransfer
-from .wait import PATIENCE, wait_for
+from .wait import patient, wait_for
 
 PREFIX = "2001:db8:46::"
 C4, BOX4 = "203.0.113.50", "198.51.100.2"
@@ -209,7 +209,7 @@ class Tcp:
         self.s = connected or socket_in(net[node], socket.AF_INET6, socket.SOCK_STREAM, 0)
         if not connected:
             self.s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            self.s.settimeout(20)
+            self.s.settimeout(patient(20))
 
     def listen(self):
         """Its port."""
@@ -227,7 +227,7 @@ class Tcp:
         """How many of so many octets arrived, sent as fast as it goes."""
         self.s.setblocking(False)
         other.s.setblocking(False)
-        data, sent, got, deadline = bytes(1 << 20), 0, 0, time.monotonic() + 20 * PATIENCE
+        data, sent, got, deadline = bytes(1 << 20), 0, 0, time.monotonic() + patient(20)
         while got < size and time.monotonic() < deadline:
             select.select([other.s], [self.s] if sent < size else [], [], 1)
             try:

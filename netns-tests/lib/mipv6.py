@@ -4,6 +4,7 @@ taken off it, and a fake visited network with a home agent behind it for what a 
 
 import ctypes
 import errno
+import functools
 import os
 import select
 import socket
@@ -12,7 +13,7 @@ import threading
 import time
 
 from scapy.layers import inet6 as s6
-from scapy.layers.l2 import Dot1Q, Ether
+from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import wrpcap
 
@@ -161,6 +162,10 @@ def mac_of(net, node, interface):
     return net[node].mac(interface)
 
 
+def octets(mac):
+    return bytes.fromhex(mac.replace(":", ""))
+
+
 class Seen:
     """A packet off the wire: 'time' in ns of the wall clock, 'mac' of its sender."""
 
@@ -223,11 +228,10 @@ class Wire:
 
     def send(self, packet, mac=None, to=None, vlan=None):
         """'vlan': the identifier in a frame with a tag (0: one of priority only)."""
-        head = Ether(src=mac or self.mac, dst=to or self.to, type=0x86DD)
+        head = octets(to or self.to) + octets(mac or self.mac)
         if vlan is not None:
-            head.type = 0x8100
-            head /= Dot1Q(vlan=vlan, type=0x86DD)
-        self.socket.send(bytes(head) + bytes(packet))
+            head += struct.pack("!HH", 0x8100, vlan)
+        self.socket.send(head + b"\x86\xdd" + bytes(packet))
 
     def _receive(self):
         while True:
@@ -284,6 +288,24 @@ class Router:
         net, _, length = self.prefix.partition("/")
         a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (net, address))
         return a[: int(length) // 8] == b[: int(length) // 8]
+
+
+# A mobile router waits for these for as little as 30 ms: each is made once.
+@functools.cache
+def solicited(target, dst, mac):
+    """A router's answer to a solicitation of its address."""
+    na = s6.ICMPv6ND_NA(R=1, S=1, O=1, tgt=target) / s6.ICMPv6NDOptDstLLAddr(lladdr=mac)
+    return bytes(s6.IPv6(src=target, dst=dst, hlim=255) / na)
+
+
+@functools.cache
+def advertised(prefix, src, mac, lifetime_s):
+    """A router advertisement."""
+    address, _, length = prefix.partition("/")
+    ra = s6.ICMPv6ND_RA(chlim=64, routerlifetime=lifetime_s)
+    pio = s6.ICMPv6NDOptPrefixInfo(
+        prefixlen=int(length), L=1, A=1, validlifetime=86400, preferredlifetime=14400, prefix=address)
+    return bytes(s6.IPv6(src=src, dst=ALL_NODES, hlim=255) / ra / pio / s6.ICMPv6NDOptSrcLLAddr(lladdr=mac))
 
 
 class Fake(Wire):
@@ -345,7 +367,7 @@ class Fake(Wire):
                 self.send(packet, mac=r.mac)
 
     def _answer_ns(self, p, r):
-        target = p.ip[s6.ICMPv6ND_NS].tgt
+        target = socket.inet_ntop(socket.AF_INET6, p.data[48:64])
         if target in self.taken:
             # Another node of the link: it was there first, so it answers a DAD probe.
             self.defended.append(target)
@@ -355,22 +377,12 @@ class Fake(Wire):
             to = "33:33:00:00:00:01" if p.src == UNSPECIFIED else self.to
             self.send(s6.IPv6(src=target, dst=dst, hlim=255) / na / other, "02:00:00:00:0d:ad", to)
         elif r and self.answer_ns and target == r.lladdr and p.src != UNSPECIFIED:
-            na = s6.ICMPv6ND_NA(R=1, S=1, O=1, tgt=target) / s6.ICMPv6NDOptDstLLAddr(lladdr=r.mac)
-            self.send(s6.IPv6(src=target, dst=p.src, hlim=255) / na, mac=r.mac)
+            self.send(solicited(target, p.src, r.mac), mac=r.mac)
 
     def advertise(self, router=None):
         """An unsolicited (or solicited) RA of the router."""
         r = router or self.router
-        address, _, length = r.prefix.partition("/")
-        ra = s6.ICMPv6ND_RA(chlim=64, routerlifetime=r.lifetime_s)
-        pio = s6.ICMPv6NDOptPrefixInfo(
-            prefixlen=int(length), L=1, A=1, validlifetime=86400, preferredlifetime=14400,
-            prefix=address,
-        )
-        mac = s6.ICMPv6NDOptSrcLLAddr(lladdr=r.mac)
-        self.send(
-            s6.IPv6(src=r.lladdr, dst=ALL_NODES, hlim=255) / ra / pio / mac, r.mac, "33:33:00:00:00:01"
-        )
+        self.send(advertised(r.prefix, r.lladdr, r.mac, r.lifetime_s), r.mac, "33:33:00:00:00:01")
 
     def updates(self, since=0):
         return self.packets(since, mh=BU, dst=self.ha)

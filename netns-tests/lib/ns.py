@@ -20,6 +20,8 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
+from .wait import patient
+
 PREFIX = "nemo-"
 RUN = "/run/netns"
 CLONE_NEWNET = 0x40000000
@@ -138,10 +140,10 @@ class Namespace:
         kw = {"capture_output": True, "text": True, **kw}
         args = _words(command)
         if any("/sys/" in a for a in args):
-            done = subprocess.run(self._with_sysfs(args), timeout=timeout, **kw)
+            done = subprocess.run(self._with_sysfs(args), timeout=patient(timeout), **kw)
         else:
             with self.entered():
-                done = subprocess.run(args, timeout=timeout, **kw)
+                done = subprocess.run(args, timeout=patient(timeout), **kw)
         if check and done.returncode:
             raise RuntimeError(
                 f"{self.name}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}"

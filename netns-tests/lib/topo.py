@@ -19,7 +19,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 from . import ns
-from .wait import wait_for
+from .wait import patient, wait_for
 
 _next_index = 1000
 
@@ -302,7 +302,7 @@ def stop(proc, sig=signal.SIGTERM, timeout=5):
         proc.send_signal(signal.SIGCONT)
         proc.send_signal(sig)
         try:
-            proc.wait(timeout)
+            proc.wait(patient(timeout))
         except subprocess.TimeoutExpired:
             proc.kill()
             proc.wait()

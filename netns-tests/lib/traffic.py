@@ -11,7 +11,7 @@ import time
 
 from .daemon import BUILD
 from .topo import stop
-from .wait import PATIENCE, wait_for
+from .wait import patient, wait_for
 
 PROBE = os.path.join(BUILD, "tools", "probe")
 MS = 1_000_000
@@ -96,7 +96,7 @@ class UdpProbe:
         """Ends it and returns its Flow, seen at the server."""
         if self.sent is None:
             self.proc.send_signal(signal.SIGTERM)
-            out, _ = self.proc.communicate(timeout=10)
+            out, _ = self.proc.communicate(timeout=patient(10))
             self.sent = json.loads(out)["sent"]
         return self
 
@@ -153,13 +153,13 @@ class TcpTransfer:
         """Waits for the first octets that came back."""
         with selectors.DefaultSelector() as ready:
             ready.register(self.proc.stdout, selectors.EVENT_READ)
-            assert ready.select(timeout * PATIENCE), "no TCP connection, or nothing comes back"
+            assert ready.select(patient(timeout)), "no TCP connection, or nothing comes back"
 
     def stop(self):
         """{"sent", "received", "broken", "corrupt", "error"}"""
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
-        out, _ = self.proc.communicate(timeout=30)
+        out, _ = self.proc.communicate(timeout=patient(30))
         try:
             return json.loads(out.removeprefix(b"flowing\n"))
         except ValueError:

@@ -4,13 +4,19 @@ import os
 import select
 import time
 
-# Emulation is ten times slower and stalls: what is waited for may take longer there.
 IN_VM = os.environ.get("NEMO_VM") == "1"
+SANITIZED = os.path.basename(os.environ.get("NEMO_BUILD", "")) == "asan"
+# Times that a test sets, those of a retransmission, say: emulation is ten times slower.
 PATIENCE = 6 if IN_VM else 1
-# And so is a busy machine: to wait longer costs nothing but where it fails.
-SLACK = 1 if IN_VM else 3
 # Looking costs, too: in the machine, as much as what is waited for.
 STEP_S = 0.02 if IN_VM else 0.005
+
+
+def patient(seconds):
+    """A deadline, for what takes less than 'seconds' on a machine that has nothing else to do.  It is there
+    to end what is hopeless: to wait longer costs nothing but where it fails, and other machines are
+    busier, emulated (there a processor may stand still for seconds) or run under ASan."""
+    return seconds * (15 if IN_VM else 10 if SANITIZED else 5)
 
 
 class Timeout(AssertionError):
@@ -21,9 +27,9 @@ def wait_for(condition, timeout, what):
     """Polls condition() until its value is true and returns that value.
 
     'what' names the condition in the error, and may be a function that tells more about the
-    state at the end.  Time is in seconds of the monotonic clock.
+    state at the end.  'timeout' is in seconds, see patient().
     """
-    timeout *= PATIENCE * SLACK
+    timeout = patient(timeout)
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

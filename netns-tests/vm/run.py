@@ -4,7 +4,10 @@
 
 The kernel package is unpacked under build/vm/, nothing is installed.  The guest's root is the
 host's, read-only over 9p with a RAM overlay on top, so the tests are the very same files.  The
-exit code is the command's.
+exit code is the command's; 124: not finished in time, 125: the guest ended without one.
+
+NEMO_TRIES=n: what failed is tried again when all guests have ended, in a guest that has the machine
+for itself (lib/tries.py), and so is a share whose guest came to no result.
 """
 
 import argparse
@@ -17,14 +20,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from lib import ROOT  # noqa: E402
+from lib import ROOT, tries  # noqa: E402
 
 VM = os.path.join(ROOT, "build", "vm")
 INIT = os.path.join(ROOT, "netns-tests", "vm", "init")
 META = "linux-image-amd64"
+RETRIES = ("-o", "Acquire::Retries=3")
+TIMEOUT, NO_RESULT = 124, 125
+PYTEST = "/usr/bin/python3 -m pytest -q -p no:cacheprovider"
 # What the initramfs needs to mount the root; modprobe finds all others in the guest.  The virtio
 # modules don't pull each other in.
 BOOT_MODULES = (
@@ -67,11 +74,11 @@ def unpack_kernel():
     os.makedirs(VM, exist_ok=True)
     wanted = real_package()
     if not wanted:
-        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        subprocess.run(["apt-get", "update", "-qq", *RETRIES], check=True)
         wanted = real_package()
     with tempfile.TemporaryDirectory(dir=VM) as work:
         subprocess.run(
-            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", wanted],
+            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *RETRIES, wanted],
             cwd=work,
             check=True,
         )
@@ -170,19 +177,22 @@ def boot(command, timeout):
         try:
             vm.wait(timeout)
         except subprocess.TimeoutExpired:
-            print(f"vm: not finished within {timeout} s", flush=True)
-            return 124
+            print(f"vm: not finished within {timeout:.0f} s", flush=True)
+            return TIMEOUT
         finally:
             if vm.poll() is None:
                 vm.kill()
                 vm.wait()
             keep_failed(out)
+        failed = tries.left(os.path.join(out, "failed-tests"))
+        if failed is not None:
+            tries.leave(failed)
         try:
             with open(os.path.join(out, "exit")) as f:
                 return int(f.read())
         except (FileNotFoundError, ValueError):
             print("vm: the guest ended without a result", flush=True)
-            return 125
+            return NO_RESULT
 
 
 def keep_failed(out):
@@ -193,32 +203,84 @@ def keep_failed(out):
         print(f"vm: what the failed tests left is in {kept}")
 
 
-def in_shares(args):
+class Share:
+    """A guest with a share of the tests; 'apart': its output comes when it has ended."""
+
+    def __init__(self, args, share, n, apart):
+        self.args, self.share, self.n = args, share, n
+        self.failed_path = tempfile.NamedTemporaryFile(prefix="failed-", dir=VM)
+        self.start(apart)
+
+    def start(self, apart=False):
+        self.out = tempfile.TemporaryFile("w+") if apart else None
+        env = {**os.environ, "NEMO_SHARE": f"{self.share}/{self.n}", "NEMO_FAILED": self.failed_path.name}
+        command = [sys.executable, "-u", os.path.abspath(__file__), *self.args]
+        self.run = subprocess.Popen(command, env=env, stdout=self.out, stderr=self.out)
+
+    def wait(self):
+        code = self.run.wait()
+        if self.out:
+            self.out.seek(0)
+            print(self.out.read(), end="", flush=True)
+        return code
+
+    def failed(self):
+        return tries.left(self.failed_path.name) or {}
+
+    def end(self):
+        if self.run.poll() is None:
+            self.run.terminate()
+            self.run.wait()
+
+
+def in_shares(args, timeout):
     """Emulation keeps one core busy: a guest per core, each with its share of the tests.  The
     first one's output is live, the others' follows.  Returns the worst exit code."""
     unpack_kernel()
     n = os.cpu_count() or 1
-    runs = []
-    for share in range(n):
-        out = tempfile.TemporaryFile("w+") if share else None
-        env = {**os.environ, "NEMO_SHARE": f"{share}/{n}"}
-        command = [sys.executable, "-u", os.path.abspath(__file__), *args]
-        runs.append((subprocess.Popen(command, env=env, stdout=out, stderr=out), out))
+    limit = time.monotonic() + 1.5 * timeout
+    shares = [Share(args, i, n, apart=i > 0) for i in range(n)]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        codes = []
-        for run, out in runs:
-            codes.append(run.wait())
-            if out:
-                out.seek(0)
-                print(out.read(), end="", flush=True)
-        # 5: a share may be left without a test by -k
-        return max((code for code in codes if code != 5), default=5)
+        codes = [share.wait() for share in shares]
+        if tries.number() > 1:
+            for i, share in enumerate(shares):
+                left = limit - time.monotonic()
+                if codes[i] in (TIMEOUT, NO_RESULT) and left > timeout / 4:
+                    print(f"vm: share {i} of {n} once more, alone", flush=True)
+                    share.args = [*args, "--timeout", str(int(left))]
+                    share.start()
+                    codes[i] = share.wait()
     finally:
-        for run, _ in runs:
-            if run.poll() is None:
-                run.terminate()
-                run.wait()
+        for share in shares:
+            share.end()
+    # 5: a share may be left without a test by -k
+    code = max((code for code in codes if code != 5), default=5)
+    failed = {test: why for share in shares for test, why in share.failed().items()}
+    if code == 1 and failed:
+        failed = tries.again(failed, lambda ids, last: run_alone(ids, last, limit - time.monotonic()))
+        code = 1 if failed else 0
+    tries.leave(failed)
+    return code
+
+
+def run_alone(ids, last, left):
+    """run(ids, last) of tries.again(): in a guest that has the machine for itself."""
+    with tempfile.NamedTemporaryFile(dir=VM) as f:
+        command = [sys.executable, "-u", os.path.abspath(__file__), "--timeout", str(int(max(left, 300)))]
+        command += ["--run", f"{PYTEST} --color=no {shlex.join(ids)}"]
+        code = subprocess.run(command, env={**os.environ, **tries.setting(last, f.name)}).returncode
+        failed = tries.left(f.name)
+    return failed if failed or code == 0 else None
+
+
+def settings():
+    """Variables that go along into the guest, as shell commands; there nobody else tries again."""
+    passed = {k: v for k, v in os.environ.items() if k.startswith("NEMO_")}
+    passed.setdefault("NEMO_ENGINES", "ebpf,ip6tnl")
+    passed |= {"NEMO_TRIES": "", "NEMO_NOT_LAST": "" if tries.is_last() else "1"}
+    passed["NEMO_FAILED"] = "/run/out/failed-tests"
+    return "".join(f"export {k}={shlex.quote(v)}; " for k, v in passed.items())
 
 
 def main():
@@ -229,17 +291,14 @@ def main():
     args = parser.parse_args()
     command = args.run
     if not command:
-        command = "/usr/bin/python3 -m pytest -q -p no:cacheprovider -rs netns-tests"
+        command = f"{PYTEST} -rs netns-tests"
         if not sys.stdout.isatty():
             command += " --color=no"
         if args.k:
             command += " -k " + shlex.quote(args.k)
         if not os.environ.get("NEMO_SHARE"):
-            sys.exit(in_shares(sys.argv[1:]))
-    passed = {k: v for k, v in os.environ.items() if k.startswith("NEMO_")}
-    passed.setdefault("NEMO_ENGINES", "ebpf,ip6tnl")
-    settings = "".join(f"export {k}={shlex.quote(v)}; " for k, v in passed.items())
-    sys.exit(boot(settings + command, args.timeout))
+            sys.exit(in_shares(sys.argv[1:], args.timeout))
+    sys.exit(boot(settings() + command, args.timeout))
 
 
 if __name__ == "__main__":
