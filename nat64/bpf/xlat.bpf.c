@@ -113,7 +113,7 @@ static __always_inline int fix_l4(
 	struct __sk_buff *skb, const struct nat64_plan *p, __u8 proto, __u8 old_type)
 {
 	__u32 off = ETH_HLEN + p->hdr_size, field = off + p->csum_off, pseudo = p->csum_delta;
-	__u32 type;
+	__u32 type, flags = BPF_F_PSEUDO_HDR;
 
 	if (p->set_l4_type) {
 		type = csum_sub(
@@ -123,8 +123,9 @@ static __always_inline int fix_l4(
 			bpf_l4_csum_replace(skb, field, 0, type, 0))
 			return -1;
 	}
-	return bpf_l4_csum_replace(skb, field, 0, pseudo,
-		BPF_F_PSEUDO_HDR | (proto == XLAT_UDP ? BPF_F_MARK_MANGLED_0 : 0));
+	if (proto == XLAT_UDP || proto == XLAT_UDPLITE) /* zero says that there is none */
+		flags |= BPF_F_MARK_MANGLED_0;
+	return bpf_l4_csum_replace(skb, field, 0, pseudo, flags);
 }
 
 /* Did a sum of all its octets come with the packet (CHECKSUM_COMPLETE)? */

@@ -44,9 +44,10 @@ def address(a):
 # --- making packets ---
 
 
-def udp(src, dst, data=b"hello", sport=40000, dport=53):
+def udp(src, dst, data=b"hello", sport=40000, dport=53, proto=UDP):
+    """Or UDP-Lite: its third field, the coverage, is then the whole."""
     head = struct.pack("!HHHH", sport, dport, 8 + len(data), 0)
-    sum_ = checksum(pseudo(src, dst, UDP, 8 + len(data)) + head + data) or 0xFFFF
+    sum_ = checksum(pseudo(src, dst, proto, 8 + len(data)) + head + data) or 0xFFFF
     return head[:6] + struct.pack("!H", sum_) + data
 
 

@@ -10,7 +10,7 @@ from .pair_packets import (
 )
 from .pairs import SERIES
 from .siit import (
-    AH, DEST, ESP, FRAGMENT, HOP, ICMP4, ICMP6, IGMP, ROUTING, TCP, UDP, checksum, pseudo,
+    AH, DEST, ESP, FRAGMENT, HOP, ICMP4, ICMP6, IGMP, ROUTING, TCP, UDP, UDPLITE, checksum, pseudo,
 )
 
 
@@ -56,10 +56,10 @@ def headers():
     # A sum that becomes 0: sent as 0xffff.
     for way, make, addrs in ("46", ip4, (H4, H6)), ("64", ip6, (H6, H4)):
         other = [address(a) for a in addrs] if way == "64" else [six(a) for a in addrs]
-        n = next(n for n in range(65536) if checksum(
-            pseudo(*other, UDP, 10) + struct.pack("!HHHHH", 1, 2, 10, 0, n)) == 0)
-        f.add(f"{way}-udp-sum-becomes-ffff",
-              make(UDP, lambda s, d: udp(s, d, struct.pack("!H", n), 1, 2)))
+        for name, proto in ("udp", UDP), ("udplite", UDPLITE):
+            n = checksum(pseudo(*other, proto, 10) + struct.pack("!HHHHH", 1, 2, 10, 0, 0))
+            f.add(f"{way}-{name}-sum-becomes-ffff",
+                  make(proto, lambda s, d: udp(s, d, struct.pack("!H", n), 1, 2, proto)))
     f.add("46-udp-bad-sum", broken(ip4(UDP, udp), 26), bad_sum=True)
     f.add("64-udp-bad-sum", broken(ip6(UDP, udp), 46), bad_sum=True)
     f.add("46-tcp-bad-sum", broken(ip4(TCP, tcp_of(60)), 36), bad_sum=True)

@@ -12,7 +12,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass, field
 
-ICMP4, IGMP, TCP, UDP, ICMP6 = 1, 2, 6, 17, 58
+ICMP4, IGMP, TCP, UDP, ICMP6, UDPLITE = 1, 2, 6, 17, 58, 136
 HOP, ROUTING, FRAGMENT, ESP, AH, DEST = 0, 43, 44, 50, 51, 60
 NOT_IN_IPV4 = (HOP, ROUTING, FRAGMENT, DEST, ICMP6)
 # IANA's extension headers: behind a fragment header they can't be told from the transport.
@@ -27,7 +27,7 @@ ILLEGAL = [ipaddress.IPv4Network(n) for n in (  # the default of 'bogons'
     "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")]
 UNKNOWN = 65535  # MTU of a next hop
 CHECKSUM_AT = {TCP: 16, UDP: 6}
-OPTIONAL_AT = {33: 6, 136: 6}  # DCCP and UDP-Lite: may be updated (s4.5/4, s5.5/2)
+OPTIONAL_AT = {33: 6, UDPLITE: 6}  # DCCP and UDP-Lite: may be updated (s4.5/4, s5.5/2)
 SILENT, ANY = None, "any"  # of an Outcome's error: none may come; one may come or not
 
 
@@ -316,6 +316,8 @@ class Reference:
             return []
         old, = struct.unpack_from("!H", p.payload, at)
         new = moved(old, p.src.packed + p.dst.packed, src.packed + dst.packed)
+        if p.proto == UDPLITE and new == 0:
+            new = 0xFFFF  # RFC 3828 s3.1: zero is for none
         return [p.payload[:at] + struct.pack("!H", new) + p.payload[at + 2:]]
 
     def _transport(self, p, src, dst, payload):
