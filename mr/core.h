@@ -33,6 +33,7 @@ struct attachment {             /* a link as its router and prefix show it */
 	uint64_t preferred_until; /* ms; end of its preferred lifetime; UINT64_MAX = over, too */
 	uint64_t seen;            /* ms; last advertisement, 0 = configured only */
 	uint64_t passed_over;     /* ms; was a candidate then, but the current link was confirmed */
+	unsigned outdone; /* left without a strong hint, for another prefix of the same router */
 };
 
 struct link {
@@ -50,6 +51,7 @@ struct link {
 	bool has_candidate; /* SUSPECT after a weak hint: taken at candidate_at */
 	struct attachment candidate;
 	uint64_t candidate_at;
+	unsigned turns; /* advertisements of another of the router's prefixes since the current's */
 	unsigned n_known;
 	struct attachment known[LINK_MAX_KNOWN]; /* most recent first */
 	const char *cause;                       /* of the last hint; static text */

@@ -338,6 +338,7 @@ void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	struct mr_action *act;
 
 	l->from_known = k && (!addr6_is_any(&k->coa) || k->router_until == UINT64_MAX);
+	a.outdone = k ? k->outdone : 0;
 	if (k && !addr6_is_any(&k->coa) && !l->dad_failures) {
 		a.coa = k->coa;
 		a.verified = k->verified;
@@ -345,6 +346,9 @@ void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 		make_coa(mr, l, &a);
 		a.verified = mr->conf->dad == MR_DAD_OFF;
 	}
+	if (l->has_current && !l->strong && link_same_router(&l->current, &a) &&
+		(k = link_known_find(l, &l->current)))
+		k->outdone++;
 	if (l->has_old && addr6_eq(&l->old.coa, &a.coa)) {
 		l->has_old = false; /* before leave() drops it: still configured */
 		a.verified = true;
@@ -356,7 +360,7 @@ void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	a.seen = mr->now;
 	l->current = a;
 	l->has_current = true;
-	l->ra_missed = 0;
+	l->ra_missed = l->turns = 0;
 	link_expect_ra(mr, l);
 	known_put(l, &a);
 

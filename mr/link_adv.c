@@ -5,6 +5,8 @@
 
 #define LINK_PROBE_MS  30   /* the current router's time to answer before a candidate is taken */
 #define LINK_PASSED_MS 5000 /* another router of the same link, for this long */
+#define LINK_OUTDONE   2    /* left so often: the link it is on was not left */
+#define LINK_TURNS     3    /* a link's prefixes in turn: so many of another one in a row */
 
 /* A prefix that a care-of address can come from: not our own home or mobile network.  Or that of
  * the home link, as such. */
@@ -61,6 +63,23 @@ static bool lists_current(const struct link *l, const struct ndp_ra *ra)
 		if (is_current(l, &ra->prefix[i].prefix))
 			return true;
 	return false;
+}
+
+/* A router may tell of one prefix now and of another then, and answers solicitations with one of
+ * them only (RFC 4861 s6.2.3, s6.3.4: what is missing means nothing).  That looks as a move
+ * between two links whose routers look the same does, which no hint came with; but nobody moves to
+ * and fro like that.  So the second time it is one link, and the current prefix stays as long as it
+ * has its turns. */
+static bool takes_turns(struct link *l, const struct attachment *a)
+{
+	const struct attachment *k = link_known_find(l, a);
+
+	if (!link_usable(l) || (l->state == LINK_SUSPECT && l->strong) || !k ||
+		k->outdone < LINK_OUTDONE || !link_same_router(a, &l->current) ||
+		l->current.preferred_until == UINT64_MAX)
+		return false;
+	l->current.router_until = a->router_until;
+	return ++l->turns < LINK_TURNS;
 }
 
 /* RA of another link or router than the current one. */
@@ -138,7 +157,7 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		if (k)
 			k->prefix_until = l->current.prefix_until;
 		l->current.interval_ms = m->ra.interval_ms;
-		l->ra_missed = 0;
+		l->ra_missed = l->turns = 0;
 		link_expect_ra(mr, l);
 		take_mtu(mr, l, k, m->ra.mtu);
 		link_confirm(mr, l, true);
@@ -166,6 +185,8 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		link_adopt(mr, l, &a);
 		return;
 	}
+	if (takes_turns(l, &a))
+		return;
 	consider(mr, l, &a);
 	if (l->state == LINK_READY && link_same(&l->current, &a))
 		l->rs_at = UINT64_MAX;

@@ -101,6 +101,14 @@ def test_the_second_time_it_is_refused(conf):
 
 
 @pytest.mark.novm("a command and files")
+def test_a_byte_order_mark_is_kept_where_it_is(conf):
+    conf.write_text("\ufeff" + CONF)
+    done = add(conf, "new", "2001:db8:d:2::/64")
+    assert done.returncode == 0, done.stderr
+    assert conf.read_text().startswith("\ufeff" + CONF.split("} #")[0])
+
+
+@pytest.mark.novm("a command and files")
 def test_a_configuration_without_the_list_is_left_alone(conf):
     conf.write_text(CONF.split("routers = (")[0])
     done = add(conf, "new", "2001:db8:d:2::/64")

@@ -18,9 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAME_MAX_SIZE 63
-#define KEY_SIZE      32
-#define SEED_KB       "1024" /* of the seed disk */
+#define NAME_MAX_SIZE   63
+#define KEY_SIZE        32
+#define SEED_KB         "1024"         /* of the seed disk */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* of UTF-8: some editors begin a file with it */
 
 struct work {
 	const struct tenant *t;
@@ -186,11 +187,12 @@ static int choose_home(struct work *w, const config_t *c)
 static int look_up(struct work *w)
 {
 	const char *address = "", *protection = "esp", *user = "nemo";
+	bool marked = strncmp(w->text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
 	config_t c;
 	int r = 0;
 
 	config_init(&c);
-	if (!config_read_string(&c, w->text)) {
+	if (!config_read_string(&c, w->text + (marked ? strlen(BYTE_ORDER_MARK) : 0))) {
 		r = refuse("%s:%d: %s", w->t->conf, config_error_line(&c), config_error_text(&c));
 	} else {
 		config_lookup_string(&c, "address", &address);

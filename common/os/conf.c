@@ -1,7 +1,6 @@
 /* conf.c - libconfig does the syntax, the key table the rest.  Nothing stops at the first mistake
  * but a syntax error, after which libconfig has nothing to give. */
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libconfig.h>
@@ -10,13 +9,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <arpa/inet.h>
 #include "common/os/conf.h"
 #include "common/os/conf_text.h"
+#include "common/os/conf_value.h"
 
 #define PATH_SIZE 128 /* "routers[12].prefixes[3]" */
-#define WHY_SIZE  512
-#define MAX_KEYS  64 /* of one group */
+#define MAX_KEYS  64  /* of one group */
 
 struct at { /* where in the file; as text only for a mistake */
 	const struct at *up;
@@ -27,7 +25,7 @@ struct at { /* where in the file; as text only for a mistake */
 static void tell(struct conf *c, unsigned line, const char *key, const char *sort, const char *fmt,
 	va_list ap)
 {
-	char why[WHY_SIZE], text[WHY_SIZE + PATH_SIZE + PATH_MAX], at[16] = "";
+	char why[CONF_WHY_SIZE], text[CONF_WHY_SIZE + PATH_SIZE + PATH_MAX], at[16] = "";
 
 	vsnprintf(why, sizeof(why), fmt, ap);
 	if (line)
@@ -77,181 +75,15 @@ static const char *path_of(const struct at *at, char buf[PATH_SIZE])
 
 /* --- values --- */
 
-static bool is_list(enum conf_type t)
-{
-	return t == CONF_GROUPS || t == CONF_STRINGS || t == CONF_ADDR6S || t == CONF_PREFIX6S ||
-	       t == CONF_PREFIX4S;
-}
-
-static bool is_line_key(const struct conf_key *k)
-{
-	return strcmp(k->name, CONF_LINE_KEY) == 0 && k->type == CONF_UINT && k->size == 1;
-}
-
-static uint64_t uint_max(const struct conf_key *k)
-{
-	return k->max ? k->max : UINT_MAX;
-}
-
-static bool parse_mac(const char *s, uint8_t mac[6])
-{
-	int n = 0;
-
-	return sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", mac, mac + 1, mac + 2, mac + 3,
-		       mac + 4, mac + 5, &n) == 6 &&
-	       n == 17 && s[n] == '\0';
-}
-
-static bool parse_enum(const struct conf_key *k, const char *s, int *out, char *why)
-{
-	int n = snprintf(why, WHY_SIZE, "\"%s\" is not one of", s);
-
-	for (int i = 0; k->choices[i]; i++) {
-		if (strcmp(k->choices[i], s) == 0) {
-			*out = i;
-			return true;
-		}
-		if (n >= 0 && n < WHY_SIZE)
-			n += snprintf(why + n, (size_t)(WHY_SIZE - n), "%s \"%s\"", i ? "," : "",
-				k->choices[i]);
-	}
-	return false;
-}
-
-static bool parse_prefix6(const struct conf_key *k, const char *s, struct prefix6 *out, char *why)
-{
-	char text[PREFIX6_STRLEN];
-
-	if ((k->bare ? prefix6_parse_bare(s, out) : prefix6_parse(s, out)) < 0) {
-		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 prefix (address/length)", s);
-		return false;
-	}
-	if (prefix6_is_masked(out))
-		return true;
-	*out = prefix6_mask(*out);
-	snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
-		prefix6_str(out, text));
-	return false;
-}
-
-static bool parse_prefix4(const char *s, struct prefix4 *out, char *why)
-{
-	char text[PREFIX4_STRLEN];
-
-	if (prefix4_parse_bare(s, out) < 0) {
-		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv4 prefix (address/length)", s);
-		return false;
-	}
-	if (prefix4_is_masked(out))
-		return true;
-	*out = prefix4_mask(*out);
-	snprintf(why, WHY_SIZE, "\"%s\" has host bits set; did you mean %s?", s,
-		prefix4_str(out, text));
-	return false;
-}
-
-static bool has_control(const char *s)
-{
-	while (*s && !iscntrl((unsigned char)*s))
-		s++;
-	return *s;
-}
-
-/* One value written as a string; 'size' is the room for a CONF_STRING.  False: 'why' is filled. */
-static bool parse_text(const struct conf_key *k, enum conf_type type, size_t size, const char *s,
-	void *dst, char *why)
-{
-	switch (type) {
-	case CONF_STRING:
-	case CONF_STRINGS:
-		if (strlen(s) >= size)
-			snprintf(why, WHY_SIZE, "is longer than %zu characters", size - 1);
-		else if (!*s && k->required)
-			snprintf(why, WHY_SIZE, "is empty");
-		else if (has_control(s)) /* it would end a line of the log, or move a cursor */
-			snprintf(why, WHY_SIZE, "has a control character in it");
-		else
-			memcpy(dst, s, strlen(s) + 1);
-		return strlen(s) < size && (*s || !k->required) && !has_control(s);
-	case CONF_ADDR6:
-	case CONF_ADDR6S:
-		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv6 address", s);
-		return inet_pton(AF_INET6, s, dst) == 1;
-	case CONF_ADDR4:
-		snprintf(why, WHY_SIZE, "\"%s\" is not an IPv4 address", s);
-		return inet_pton(AF_INET, s, dst) == 1;
-	case CONF_PREFIX6:
-	case CONF_PREFIX6S: return parse_prefix6(k, s, dst, why);
-	case CONF_PREFIX4:
-	case CONF_PREFIX4S: return parse_prefix4(s, dst, why);
-	case CONF_MAC:
-		snprintf(why, WHY_SIZE, "\"%s\" is not a MAC address (02:00:00:00:00:01)", s);
-		return parse_mac(s, dst);
-	case CONF_ENUM: return parse_enum(k, s, dst, why);
-	case CONF_UINT:
-	case CONF_BOOL:
-	case CONF_GROUPS: break;
-	}
-	assert(!"type is not written as a string");
-	return false;
-}
-
 bool conf_value(
 	struct conf *c, unsigned line, const struct conf_key *k, const char *text, void *out)
 {
-	char why[WHY_SIZE];
-	bool ok = parse_text(k, k->type, k->size, text, out, why);
+	char why[CONF_WHY_SIZE];
+	bool ok = conf_parse(k, k->type, k->size, text, out, why);
 
 	if (!ok)
 		conf_error(c, line, k->name, "%s", why);
 	return ok;
-}
-
-/* A default is part of the program: a wrong one is the programmer's mistake. */
-static void set_default(const struct conf_key *k, void *dst)
-{
-	char text[WHY_SIZE], why[WHY_SIZE];
-	const char *s = k->def;
-	uint64_t n;
-
-	if (!s || is_list(k->type))
-		return;
-	if (k->type == CONF_BOOL) {
-		*(bool *)dst = strcmp(s, "true") == 0;
-	} else if (k->type == CONF_UINT) {
-		n = strtoull(s, NULL, 0);
-		assert(n >= k->min && n <= uint_max(k));
-		*(unsigned *)dst = (unsigned)n;
-	} else {
-		if (*s == '"') /* as in a file, with its quotes */
-			s++;
-		snprintf(text, sizeof(text), "%.*s", (int)strcspn(s, "\""), s);
-		bool ok = parse_text(k, k->type, k->size, text, dst, why);
-
-		assert(ok || (k->type == CONF_STRING && !*text));
-	}
-}
-
-static void set_default_list(const struct conf_key *k, char *out)
-{
-	char text[WHY_SIZE], why[WHY_SIZE], *elems = NULL;
-	unsigned n = 0;
-
-	for (const char *s = k->def; s && *s; s += strspn(s, ", ")) {
-		size_t size = strcspn(s, ",");
-
-		snprintf(text, sizeof(text), "%.*s", (int)size, s);
-		elems = reallocarray(elems, n + 1, k->elem_size);
-		if (!elems)
-			abort();
-		bool ok = parse_text(k, k->type, k->elem_size, text, elems + n * k->elem_size, why);
-
-		assert(ok);
-		n++;
-		s += size;
-	}
-	memcpy(out + k->off, &elems, sizeof(elems));
-	memcpy(out + k->n_off, &n, sizeof(n));
 }
 
 static const char *setting_type(const config_setting_t *s)
@@ -283,7 +115,7 @@ static void read_scalar(struct conf *c, const struct conf_key *k, size_t size,
 {
 	int type = config_setting_type(s);
 	unsigned line = config_setting_source_line(s);
-	char why[WHY_SIZE], path[PATH_SIZE];
+	char why[CONF_WHY_SIZE], path[PATH_SIZE];
 	long long n;
 
 	if (k->type == CONF_BOOL) {
@@ -297,15 +129,15 @@ static void read_scalar(struct conf *c, const struct conf_key *k, size_t size,
 			return;
 		}
 		n = config_setting_get_int64(s);
-		if (n < 0 || (uint64_t)n < k->min || (uint64_t)n > uint_max(k))
+		if (n < 0 || (uint64_t)n < k->min || (uint64_t)n > conf_uint_max(k))
 			conf_error(c, line, path_of(at, path),
 				"is out of range, must be %" PRIu64 "..%" PRIu64, k->min,
-				uint_max(k));
+				conf_uint_max(k));
 		else
 			*(unsigned *)dst = (unsigned)n;
 	} else if (type != CONFIG_TYPE_STRING) {
 		wrong_type(c, s, at, "a string");
-	} else if (!parse_text(k, k->type, size, config_setting_get_string(s), dst, why)) {
+	} else if (!conf_parse(k, k->type, size, config_setting_get_string(s), dst, why)) {
 		conf_error(c, line, path_of(at, path), "%s", why);
 	}
 }
@@ -348,7 +180,7 @@ static void unknown_key(
 	path_of(&(struct at){.up = up, .name = name}, path);
 
 	for (const struct conf_key *k = keys; k->name; k++) {
-		unsigned d = is_line_key(k) ? UINT_MAX : distance(name, k->name);
+		unsigned d = conf_is_line(k) ? UINT_MAX : distance(name, k->name);
 
 		if (d < best) {
 			best = d;
@@ -411,7 +243,7 @@ static void find_settings(struct conf *c, const struct conf_key *keys,
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		const struct conf_key *k = keys;
 
-		while (k->name && (is_line_key(k) || strcmp(k->name, config_setting_name(s)) != 0))
+		while (k->name && (conf_is_line(k) || strcmp(k->name, config_setting_name(s)) != 0))
 			k++;
 		if (!k->name) {
 			unknown_key(c, keys, s, up);
@@ -434,48 +266,32 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 		const config_setting_t *s = found[k - keys];
 		const struct at at = {.up = up, .name = k->name};
 
-		if (is_line_key(k)) {
+		if (conf_is_line(k)) {
 			*(unsigned *)(out + k->off) = line;
 			continue;
 		}
 		if (!s)
-			set_default(k, out + k->off);
+			conf_default(k, out + k->off);
 		if (!s && k->required)
 			conf_error(c, line, path_of(&at, path), "is required and missing");
-		else if (!s && is_list(k->type))
-			set_default_list(k, out);
-		else if (is_list(k->type))
+		else if (!s && conf_is_list(k->type))
+			conf_default_list(k, out);
+		else if (conf_is_list(k->type))
 			read_list(c, k, s, &at, out);
 		else if (s)
 			read_scalar(c, k, k->size, s, &at, out + k->off);
 	}
 }
 
-static size_t value_size(const struct conf_key *k)
-{
-	static const size_t sizes[] = {
-		[CONF_ADDR6] = sizeof(struct in6_addr),
-		[CONF_PREFIX6] = sizeof(struct prefix6),
-		[CONF_ADDR4] = sizeof(struct in_addr),
-		[CONF_PREFIX4] = sizeof(struct prefix4),
-		[CONF_MAC] = 6,
-		[CONF_UINT] = sizeof(unsigned),
-		[CONF_BOOL] = sizeof(bool),
-		[CONF_ENUM] = sizeof(int),
-	};
-
-	return k->type == CONF_STRING ? k->size : sizes[k->type];
-}
-
 /* The struct's size is the caller's knowledge: every member a key describes is zeroed. */
 static void zero(const struct conf_key *keys, char *out)
 {
 	for (const struct conf_key *k = keys; k->name; k++) {
-		if (is_list(k->type)) {
+		if (conf_is_list(k->type)) {
 			memset(out + k->off, 0, sizeof(void *));
 			memset(out + k->n_off, 0, sizeof(unsigned));
 		} else {
-			memset(out + k->off, 0, value_size(k));
+			memset(out + k->off, 0, conf_size(k));
 		}
 	}
 }
@@ -530,8 +346,8 @@ static bool same_value(const struct conf_key *k, const char *a, const char *b)
 	const char *va, *vb;
 	unsigned n;
 
-	if (!is_list(k->type))
-		return same_one(k->type, a + k->off, b + k->off, value_size(k));
+	if (!conf_is_list(k->type))
+		return same_one(k->type, a + k->off, b + k->off, conf_size(k));
 	memcpy(&n, a + k->n_off, sizeof(n));
 	memcpy(&va, a + k->off, sizeof(va));
 	memcpy(&vb, b + k->off, sizeof(vb));
@@ -547,7 +363,7 @@ static bool same_value(const struct conf_key *k, const char *a, const char *b)
 static bool same_groups(const struct conf_key *keys, const char *a, const char *b)
 {
 	for (const struct conf_key *k = keys; k->name; k++)
-		if (!is_line_key(k) && !same_value(k, a, b))
+		if (!conf_is_line(k) && !same_value(k, a, b))
 			return false;
 	return true;
 }
@@ -557,7 +373,7 @@ bool conf_may_reload(struct conf *c, const struct conf_key *keys, const void *a,
 	unsigned n = c->n_errors;
 
 	for (const struct conf_key *k = keys; k->name; k++)
-		if (!k->live && !is_line_key(k) && !same_value(k, a, b))
+		if (!k->live && !conf_is_line(k) && !same_value(k, a, b))
 			conf_error(c, 0, k->name, "restart needed: a reload can't change it");
 	return c->n_errors == n;
 }
@@ -568,7 +384,7 @@ void conf_release(const struct conf_key *keys, void *out)
 		char *elems, **at = (void *)((char *)out + k->off);
 		unsigned *n = (void *)((char *)out + k->n_off);
 
-		if (!is_list(k->type))
+		if (!conf_is_list(k->type))
 			continue;
 		elems = *at;
 		for (unsigned i = 0; k->type == CONF_GROUPS && i < *n; i++)
@@ -587,13 +403,13 @@ static void range_text(const struct conf_key *k, char *buf, size_t size)
 {
 	*buf = '\0';
 	if (k->type == CONF_UINT)
-		snprintf(buf, size, "%" PRIu64 "..%" PRIu64, k->min, uint_max(k));
+		snprintf(buf, size, "%" PRIu64 "..%" PRIu64, k->min, conf_uint_max(k));
 	else if (k->type == CONF_BOOL)
 		snprintf(buf, size, "true, false");
 	else if (k->type == CONF_STRING || k->type == CONF_STRINGS)
 		snprintf(buf, size, "up to %zu characters",
 			(k->type == CONF_STRING ? k->size : k->elem_size) - 1);
-	else if (is_list(k->type) && k->max)
+	else if (conf_is_list(k->type) && k->max)
 		snprintf(buf, size, "up to %" PRIu64, k->max);
 	else if (k->type == CONF_ENUM)
 		for (size_t i = 0, n = 0; k->choices[i] && n < size; i++)
@@ -624,14 +440,14 @@ static void help_rows(
 	};
 
 	for (const struct conf_key *k = keys; k->name; k++) {
-		char key[PATH_SIZE], range[WHY_SIZE], sub[PATH_SIZE];
+		char key[PATH_SIZE], range[CONF_WHY_SIZE], sub[PATH_SIZE];
 		const struct at at = {.up = up, .name = k->name}, below = {.up = up, .name = sub};
 		const char *def = k->required ? "required" : k->def ? k->def : "-";
 		bool is_long = strlen(def) > 30; /* it would push the meanings off the screen */
 		const char *cols[N_COLS] = {path_of(&at, key), types[k->type],
 			is_long ? "as told" : def, range, live || k->live ? "now" : "restart"};
 
-		if (is_line_key(k))
+		if (conf_is_line(k))
 			continue;
 		range_text(k, range, sizeof(range));
 		for (int i = 0; i < N_COLS; i++)

@@ -21,6 +21,8 @@
 #define ERR_SIZE    256
 #define NO_GROUP    ((gid_t)-1)
 #define MAX_GROUPS  1024
+#define ACCEPT_US   100000 /* in which ACCEPT_MAX connections are taken at most */
+#define ACCEPT_MAX  100
 
 struct client {
 	struct ctl *ctl;               /* borrowed */
@@ -45,6 +47,7 @@ struct ctl {
 	void *arg;
 	struct client *clients; /* owned */
 	unsigned n_clients, n_monitors;
+	bool short_told; /* nothing was accepted since, for want of descriptors */
 };
 
 static void client_free(struct client *c)
@@ -325,8 +328,14 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)s, (void)revents;
-	if (client < 0)
+	if (client < 0) { /* without a descriptor left it stays ready: its rate is limited */
+		if (errno == EAGAIN || errno == ECONNABORTED || ctl->short_told)
+			return 0;
+		ctl->short_told = true;
+		log_warn("control: client refused: %s", strerror(errno));
 		return 0;
+	}
+	ctl->short_told = false;
 	enum right may = peer_right(ctl, client);
 
 	if (may != NOTHING && ctl->n_clients < MAX_CLIENTS) {
@@ -389,7 +398,8 @@ static int listen_at(struct ctl *ctl)
 	ctl->bound = true;
 	if (listen(ctl->fd, 16) < 0)
 		return -errno;
-	return sd_event_add_io(ctl->event, &ctl->source, ctl->fd, EPOLLIN, on_connect, ctl);
+	r = sd_event_add_io(ctl->event, &ctl->source, ctl->fd, EPOLLIN, on_connect, ctl);
+	return r < 0 ? r : sd_event_source_set_ratelimit(ctl->source, ACCEPT_US, ACCEPT_MAX);
 }
 
 int ctl_open(struct ctl **out, sd_event *e, const char *path, const struct ctl_cmd *cmds, void *arg)

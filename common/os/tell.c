@@ -84,6 +84,8 @@ static void log_note(const struct note *n)
 	k += print_addr(line + k, sizeof(line) - (size_t)k, "was", &n->old_coa);
 	if (n->lifetime_s)
 		k += snprintf(line + k, sizeof(line) - (size_t)k, " for %u s", n->lifetime_s);
+	if (n->status >= 128) /* one without a text of ours, too */
+		k += snprintf(line + k, sizeof(line) - (size_t)k, " (status %d)", n->status);
 	snprintf(line + k, sizeof(line) - (size_t)k, "%s%s", n->text[0] ? ": " : "", n->text);
 	for (unsigned i = 0; i < n_fields; i++)
 		v[i] = fields[i];

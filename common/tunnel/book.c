@@ -43,6 +43,14 @@ struct key key_prefix(enum key_table table, const struct prefix6 *p)
 	return k;
 }
 
+struct prefix6 key_prefix6(const struct key *key)
+{
+	struct prefix6 p = {.len = (uint8_t)key->prefix.len};
+
+	memcpy(&p.addr, &key->prefix.addr, sizeof(p.addr));
+	return p;
+}
+
 static struct key key_local(const struct ip6 *local)
 {
 	struct key k = key_blank(KEY_LOCALS);

@@ -66,6 +66,7 @@ struct book {
 };
 
 struct key key_prefix(enum key_table, const struct prefix6 *);
+struct prefix6 key_prefix6(const struct key *); /* of one that has a prefix */
 struct entry *book_find(const struct book *, const struct in6_addr *id); /* NULL: none */
 struct entry *book_number(const struct book *, uint32_t number);         /* NULL: none */
 /* The tunnel behind which 'addr' is, by the longest of KEY_ROUTES' prefixes.  NULL: none. */

@@ -44,100 +44,18 @@ struct tunnel_set {
 	enum tunnel_role role;
 	uint32_t table;
 	struct book book;
-	bool taking_over; /* the tunnels' own elements are there */
-	struct ip6tnl_nft *nft;
+	struct ip6tnl_sets sets;
 	struct path *path;    /* NULL: no user space */
 	unsigned encap_limit; /* 0: none */
-	unsigned n_allow;
-	struct tunnel_allow *allow; /* owned */
 };
 
-/* --- nftables elements --- */
-
-static struct prefix6 prefix_of(const struct key *key)
-{
-	struct prefix6 p = {.len = (uint8_t)key->prefix.len};
-
-	memcpy(&p.addr, &key->prefix.addr, sizeof(p.addr));
-	return p;
-}
+/* --- keys and routes --- */
 
 static struct net_route route_of(const struct tunnel_set *set, const struct key *key)
 {
-	struct prefix6 dst = prefix_of(key);
+	struct prefix6 dst = key_prefix6(key);
 
 	return tunnel_dev_route(&set->dev, &dst, set->table);
-}
-
-static void batch_route(
-	struct tunnel_set *set, const char *verb, const struct key *key, const struct entry *e)
-{
-	char prefix[PREFIX6_STRLEN];
-	struct prefix6 p = prefix_of(key);
-	uint32_t tenant = e->info.tenant;
-
-	prefix6_str(&p, prefix);
-	if (!set->taking_over) {
-		ip6tnl_nft_add(
-			set->nft, "%s element T senders { %s : %u }", verb, prefix, e->number);
-		ip6tnl_nft_add(
-			set->nft, "%s element T sent { %s : \"tx_%u\" }", verb, prefix, e->number);
-		ip6tnl_nft_add(set->nft, "%s element T received { %s : \"rx_%u\" }", verb, prefix,
-			e->number);
-	}
-	if (!tenant)
-		return;
-	ip6tnl_nft_add(set->nft, "%s element T isolated { %s }", verb, prefix);
-	ip6tnl_nft_add(set->nft, "%s element T reachable { %u . %s }", verb, tenant, prefix);
-	for (unsigned i = 0; i < set->n_allow; i++) {
-		if (set->allow[i].to == tenant && set->allow[i].from != tenant)
-			ip6tnl_nft_add(set->nft, "%s element T reachable { %u . %s }", verb,
-				set->allow[i].from, prefix);
-	}
-}
-
-static void batch_key(
-	struct tunnel_set *set, const char *verb, const struct key *key, const struct entry *e)
-{
-	char a[PREFIX6_STRLEN], b[INET6_ADDRSTRLEN];
-	struct prefix6 p;
-
-	switch (key->table) {
-	case KEY_LOCALS:
-		inet_ntop(AF_INET6, &key->local, a, sizeof(a));
-		ip6tnl_nft_add(set->nft, "%s element T locals { %s }", verb, a);
-		break;
-	case KEY_PAIRS:
-		inet_ntop(AF_INET6, &key->pair.local, a, sizeof(a));
-		inet_ntop(AF_INET6, &key->pair.remote, b, sizeof(b));
-		ip6tnl_nft_add(
-			set->nft, "%s element T pairs { %s . %s : %u }", verb, a, b, e->path);
-		break;
-	case KEY_ROUTES: batch_route(set, verb, key, e); break;
-	case KEY_INNER:
-		p = prefix_of(key);
-		ip6tnl_nft_add(set->nft, "%s element T inner { %s }", verb, prefix6_str(&p, a));
-		break;
-	case KEY_REMOTES: /* the path's number is in the others; here whose it is, or one's of them
-			   */
-		if (*verb == 'a')
-			ip6tnl_nft_add(
-				set->nft, "add element T owners { %u : %u }", e->path, e->number);
-		else
-			ip6tnl_nft_add(set->nft, "delete element T owners { %u }", e->path);
-		break;
-	case KEY_SOURCES:
-		p = prefix_of(key);
-		ip6tnl_nft_add(set->nft, "%s element T sources { %u . %s }", verb, key->path,
-			prefix6_str(&p, a));
-		break;
-	case KEY_LARGE:
-	case KEY_ALL:
-		p = prefix_of(key);
-		ip6tnl_nft_add(set->nft, "%s element E %s { %s }", verb,
-			key->table == KEY_ALL ? "nested" : "large", prefix6_str(&p, a));
-		break;
-	}
 }
 
 /* Of an earlier run's tunnel: does this follow from it, and is it made anew with the rules? */
@@ -149,8 +67,8 @@ static bool is_derived(const struct key *key)
 
 static int on_key(struct tunnel_set *set, const struct key *key, const struct entry *e, bool first)
 {
-	if (first && (!set->taking_over || is_derived(key)))
-		batch_key(set, "add", key, e);
+	if (first && (!set->sets.taking_over || is_derived(key)))
+		ip6tnl_sets_key(&set->sets, "add", key, e);
 	return 0;
 }
 
@@ -161,22 +79,8 @@ static void on_key_gone(struct tunnel_set *set, const struct key *key, const str
 
 		net_route_drop(set->dev.net, &r);
 	}
-	batch_key(set, "delete", key, e);
+	ip6tnl_sets_key(&set->sets, "delete", key, e);
 }
-
-/* The elements refer to the counters: those come before and go after. */
-static void batch_tunnel(struct tunnel_set *set, const char *verb, const struct entry *e)
-{
-	char id[INET6_ADDRSTRLEN];
-
-	inet_ntop(AF_INET6, &e->info.id, id, sizeof(id));
-	ip6tnl_nft_add(set->nft, "%s counter T rx_%u", verb, e->number);
-	ip6tnl_nft_add(set->nft, "%s counter T tx_%u", verb, e->number);
-	ip6tnl_nft_add(set->nft, "%s element T tenants { %u comment \"%s\" : %u }", verb, e->number,
-		id, e->info.tenant);
-}
-
-/* --- routes --- */
 
 /* libnl-route's next hops know no encapsulation but MPLS. */
 static int add_encap(struct nl_msg *msg, const struct map_info *info)
@@ -224,7 +128,7 @@ static int routes_put(struct tunnel_set *set, const struct entry *e)
 
 static bool covers(const struct key *outer, const struct key *inner)
 {
-	struct prefix6 o = prefix_of(outer), i = prefix_of(inner);
+	struct prefix6 o = key_prefix6(outer), i = key_prefix6(inner);
 
 	return outer->table == inner->table && prefix6_covers(&o, &i);
 }
@@ -254,24 +158,24 @@ static int change(struct tunnel_set *set, const struct entry *old, const struct 
 {
 	int rc;
 
-	batch_tunnel(set, "add", e);
+	ip6tnl_sets_tunnel(&set->sets, "add", e);
 	rc = book_hold(&set->book, e);
 	if (rc < 0) {
-		ip6tnl_nft_discard(set->nft);
+		ip6tnl_nft_discard(set->sets.nft);
 		return rc;
 	}
-	rc = ip6tnl_nft_run(set->nft);
+	rc = ip6tnl_nft_run(set->sets.nft);
 	if (rc >= 0)
 		rc = routes_put(set, e);
 	if (rc >= 0) {
 		if (old)
 			book_release(&set->book, old);
-		return ip6tnl_nft_run(set->nft);
+		return ip6tnl_nft_run(set->sets.nft);
 	}
 	book_release(&set->book, e);
 	if (!old)
-		batch_tunnel(set, "delete", e);
-	ip6tnl_nft_run(set->nft);
+		ip6tnl_sets_tunnel(&set->sets, "delete", e);
+	ip6tnl_nft_run(set->sets.nft);
 	if (old)
 		routes_put(set, old);
 	return rc;
@@ -383,8 +287,8 @@ static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
 	if (!e)
 		return 0;
 	book_release(&set->book, e);
-	batch_tunnel(set, "delete", e);
-	rc = ip6tnl_nft_run(set->nft);
+	ip6tnl_sets_tunnel(&set->sets, "delete", e);
+	rc = ip6tnl_nft_run(set->sets.nft);
 	book_strike(&set->book, e);
 	look_again(set);
 	return rc;
@@ -448,9 +352,10 @@ static int ip6tnl_stats(struct tunnel_set *set, const struct in6_addr *id, struc
 	memset(out, 0, sizeof(*out));
 	if (!e)
 		return -ENOENT;
-	rc = ip6tnl_nft_count(set->nft, "rx", e->number, &out->rx_packets, &out->rx_bytes);
+	rc = ip6tnl_nft_count(set->sets.nft, "rx", e->number, &out->rx_packets, &out->rx_bytes);
 	if (rc >= 0)
-		rc = ip6tnl_nft_count(set->nft, "tx", e->number, &out->tx_packets, &out->tx_bytes);
+		rc = ip6tnl_nft_count(
+			set->sets.nft, "tx", e->number, &out->tx_packets, &out->tx_bytes);
 	return rc;
 }
 
@@ -482,7 +387,7 @@ static int ip6tnl_refused(struct tunnel_set *set, tunnel_refused_fn *fn, void *a
 
 	if (!r.v)
 		return -ENOMEM;
-	rc = ip6tnl_nft_refused(set->nft, on_refused, &r);
+	rc = ip6tnl_nft_refused(set->sets.nft, on_refused, &r);
 	for (struct entry *e = set->book.entries; e; e = e->hh.next, i++) {
 		memcpy(&id, &e->info.id, sizeof(id));
 		if (memcmp(&r.v[i], &none, sizeof(none)))
@@ -511,7 +416,7 @@ static uint64_t device_counter(const struct tunnel_set *set, const char *name)
  * decapsulate (IP6_ECN_decapsulate()). */
 static int ip6tnl_counters(struct tunnel_set *set, struct tunnel_counters *out)
 {
-	int rc = ip6tnl_nft_counters(set->nft, out);
+	int rc = ip6tnl_nft_counters(set->sets.nft, out);
 	uint64_t no_route = device_counter(set, "tx_carrier_errors");
 	uint64_t loop = device_counter(set, "collisions");
 
@@ -599,13 +504,13 @@ static int take_over(struct tunnel_set *set)
 {
 	int rc;
 
-	set->taking_over = true;
-	rc = ip6tnl_left(set->nft, on_left, set);
-	set->taking_over = false;
+	set->sets.taking_over = true;
+	rc = ip6tnl_left(set->sets.nft, on_left, set);
+	set->sets.taking_over = false;
 	if (rc >= 0)
-		rc = ip6tnl_nft_run(set->nft);
+		rc = ip6tnl_nft_run(set->sets.nft);
 	if (rc < 0) {
-		ip6tnl_nft_discard(set->nft);
+		ip6tnl_nft_discard(set->sets.nft);
 		book_free(&set->book);
 	}
 	return rc < 0 ? rc : take_over_routes(set);
@@ -613,7 +518,7 @@ static int take_over(struct tunnel_set *set)
 
 static int begin(struct tunnel_set *set)
 {
-	int rc = ip6tnl_nft_run(set->nft);
+	int rc = ip6tnl_nft_run(set->sets.nft);
 
 	return rc < 0 ? rc : tunnel_dev_flush(&set->dev);
 }
@@ -622,9 +527,9 @@ static void set_free(struct tunnel_set *set)
 {
 	path_close(set->path);
 	book_free(&set->book);
-	ip6tnl_nft_close(set->nft);
+	ip6tnl_nft_close(set->sets.nft);
 	net_close(set->dev.net);
-	free(set->allow);
+	free(set->sets.allow);
 	free(set);
 }
 
@@ -659,26 +564,26 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 		log_warn("tunnel: no packets in fragments, no encapsulation limit, no router "
 			 "behind a router, errors not checked: %s",
 			why);
-	rc = ip6tnl_nft_open(&set->nft, &left);
+	rc = ip6tnl_nft_open(&set->sets.nft, &left);
 	if (rc < 0) {
 		snprintf(why, WHY_SIZE, "nftables: %s", strerror(-rc));
 		return rc;
 	}
 	slow = slow_ifindex(path_slow(set->path));
-	ip6tnl_nft_rules(set->nft, conf, slow, left);
+	ip6tnl_nft_rules(set->sets.nft, conf, slow, left);
 	rc = left ? take_over(set) : begin(set);
 	if (rc < 0 && left) { /* another version's sets are of another kind */
 		log_warn("tunnel: what an earlier run left can't be taken over, it is made anew: "
 			 "%.200s",
-			ip6tnl_nft_error(set->nft));
-		ip6tnl_nft_rules(set->nft, conf, slow, false);
+			ip6tnl_nft_error(set->sets.nft));
+		ip6tnl_nft_rules(set->sets.nft, conf, slow, false);
 		rc = begin(set);
 	}
 	if (rc < 0) {
-		snprintf(why, WHY_SIZE, "nftables: %.200s", ip6tnl_nft_error(set->nft));
+		snprintf(why, WHY_SIZE, "nftables: %.200s", ip6tnl_nft_error(set->sets.nft));
 		return rc;
 	}
-	ip6tnl_nft_whole(set->nft);
+	ip6tnl_nft_whole(set->sets.nft);
 	look_again(set);
 	return 0;
 }
@@ -689,16 +594,16 @@ static int ip6tnl_open(struct tunnel_set **out, const struct tunnel_conf *conf, 
 	int rc;
 
 	if (set && conf->n_allow) {
-		set->n_allow = conf->n_allow;
-		set->allow = malloc(conf->n_allow * sizeof(*set->allow));
+		set->sets.n_allow = conf->n_allow;
+		set->sets.allow = malloc(conf->n_allow * sizeof(*set->sets.allow));
 	}
-	if (!set || (conf->n_allow && !set->allow)) {
+	if (!set || (conf->n_allow && !set->sets.allow)) {
 		free(set);
 		snprintf(why, WHY_SIZE, "out of memory");
 		return -ENOMEM;
 	}
 	if (conf->n_allow)
-		memcpy(set->allow, conf->allow, conf->n_allow * sizeof(*set->allow));
+		memcpy(set->sets.allow, conf->allow, conf->n_allow * sizeof(*set->sets.allow));
 	set->role = conf->role;
 	set->table = conf->table;
 	set->encap_limit = conf->encap_limit;
@@ -722,7 +627,7 @@ static void ip6tnl_close(struct tunnel_set *set, bool keep)
 		return;
 	if (!keep) {
 		tunnel_dev_delete(&set->dev); /* with its routes */
-		ip6tnl_nft_remove(set->nft);
+		ip6tnl_nft_remove(set->sets.nft);
 	}
 	set_free(set);
 }

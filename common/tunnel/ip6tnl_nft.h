@@ -2,7 +2,7 @@
  * and read back.  Private to that engine. */
 #pragma once
 #include <jansson.h>
-#include "common/tunnel/tunnel.h"
+#include "common/tunnel/book.h"
 
 #define IP6TNL_NFT_TABLE "ip6 nemo_tunnel"
 
@@ -37,6 +37,18 @@ int ip6tnl_nft_refused(struct ip6tnl_nft *,
 json_t *ip6tnl_nft_list(struct ip6tnl_nft *, const char *cmd);
 /* The elements of a set or map, borrowed from 'objects'; NULL if it has none. */
 json_t *ip6tnl_nft_elements(json_t *objects);
+/* ip6tnl_sets.c: adds to the batch the elements of a key of a tunnel, or the tunnel's own; 'verb'
+ * is "add" or "delete".  They refer to the tunnel's counters, so it comes before its keys and goes
+ * after them. */
+struct ip6tnl_sets {
+	struct ip6tnl_nft *nft; /* owned */
+	bool taking_over;       /* the tunnels' own elements are there */
+	unsigned n_allow;
+	struct tunnel_allow *allow; /* owned */
+};
+void ip6tnl_sets_key(
+	const struct ip6tnl_sets *, const char *verb, const struct key *, const struct entry *);
+void ip6tnl_sets_tunnel(const struct ip6tnl_sets *, const char *verb, const struct entry *);
 /* ip6tnl_left.c: calls back once per tunnel in the table, with its number and its path's; a result
  * < 0 is passed on. */
 int ip6tnl_left(struct ip6tnl_nft *,

@@ -82,6 +82,70 @@ static void two_routers_of_one_link_do_not_make_it_flap(void **state) /* RFC 627
 	}
 }
 
+/* RFC 4861 s6.2.3, s6.3.4, s6.2.6: what an advertisement leaves out means nothing, and the answer
+ * to a solicitation may take half a second. */
+static void a_router_may_tell_of_its_prefixes_in_turn(void **state)
+{
+	static const char *const prefixes[] = {LINK_A, LINK_B};
+	uint64_t answer_at = UINT64_MAX;
+	unsigned seen = 0, moves = 0;
+
+	(void)state;
+	bind_at_a();
+	for (unsigned ms = 0; ms < 600000; ms += 10) {
+		if (ms % 5000 == 0)
+			ra(0, 1, 0xa1, prefixes[ms / 5000 % 2]);
+		for (; seen < d.n; seen++) {
+			if (d.did[seen].a.type == MR_DO_SEND_PROBE)
+				na(0, 1, 0xa1);
+			else if (d.did[seen].a.type == MR_DO_SEND_RS && answer_at == UINT64_MAX)
+				answer_at = d.now + 200;
+			else if (d.did[seen].a.type == MR_DO_SEND_MH)
+				ack(0, 0, d.did[seen].a.mh.m.bu.seq, 600);
+		}
+		if (answer_at <= d.now) {
+			answer_at = UINT64_MAX;
+			ra(0, 1, 0xa1, LINK_B);
+		}
+		run(10);
+		if (ms == 60000)
+			moves = mr_counter(d.mr, MR_C_moves);
+		if (seen == d.n) {
+			seen = 0;
+			forget();
+		}
+	}
+	assert_in_range(moves, 1, 8);
+	assert_int_equal(mr_counter(d.mr, MR_C_moves), moves); /* after the first minute none */
+	ra(0, 1, 0xa1, LINK_B);
+	migrated(0); /* and away is away */
+	ra(0, 1, 0xa1, "2001:db8:c::/64");
+	assert_at("2001:db8:c::/64");
+}
+
+/* Seen in turn once, but no longer. */
+static void the_prefix_that_is_no_longer_told_of_is_given_up(void **state)
+{
+	static const char *const to[] = {LINK_B, LINK_A, LINK_B};
+
+	(void)state;
+	bind_at_a();
+	for (unsigned i = 0; i < N_OF(to); i++) { /* A is left twice */
+		ra(0, 1, 0xa1, to[i]);
+		run(100);
+		assert_at(to[i]);
+		run(10000);
+	}
+	ra(0, 1, 0xa1, LINK_A);
+	run(100);
+	ra(0, 1, 0xa1, LINK_A);
+	run(100);
+	assert_at(LINK_B);
+	ra(0, 1, 0xa1, LINK_A);
+	run(100);
+	assert_at(LINK_A);
+}
+
 static void a_lifetime_of_zero_counts_only_from_the_current_router(void **state)
 { /* HOSTILE input 12, RFC 4861 s6.3.4 */
 	struct mr_event ev = ra_event(0, 2, 0xb1, LINK_A, 0);
@@ -369,6 +433,8 @@ int main(void)
 		DRIVE_TEST(without_a_hint_the_current_router_gets_30_ms_to_speak_up),
 		DRIVE_TEST(a_new_prefix_from_a_router_that_looks_the_same_is_another_link),
 		DRIVE_TEST_CONF(two_routers_of_one_link_do_not_make_it_flap),
+		DRIVE_TEST(a_router_may_tell_of_its_prefixes_in_turn),
+		DRIVE_TEST(the_prefix_that_is_no_longer_told_of_is_given_up),
 		DRIVE_TEST(a_lifetime_of_zero_counts_only_from_the_current_router),
 		DRIVE_TEST(prefixes_that_give_no_care_of_address_are_ignored),
 		DRIVE_TEST(a_preferred_prefix_goes_before_a_deprecated_one),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,7 +16,8 @@
 #include "common/os/ctl.h"
 #include "common/os/log.h"
 
-#define HUGE (10 << 20)
+#define HUGE  (10 << 20)
+#define HELLO "{\"cmd\":\"echo\",\"text\":\"hello\"}\n"
 
 static char dir[] = "/tmp/test_ctl.XXXXXX", path[64];
 static sd_event *loop;
@@ -83,13 +85,19 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int client(void)
+static void knock(int fd)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+}
+
+static int client(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	knock(fd);
 	turn();
 	return fd;
 }
@@ -338,6 +346,31 @@ static void a_client_over_the_limit_is_refused(void **state)
 		close(fds[i]);
 }
 
+/* What can't be accepted stays at the socket, which is then always ready. */
+static void without_a_descriptor_left_the_loop_goes_to_sleep(void **state)
+{
+	struct rlimit had, none;
+	unsigned turns = 0;
+	int fd;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	none = had;
+	none.rlim_cur = 0;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	knock(fd);
+	while (turns < 100000 && sd_event_run(loop, 0) > 0)
+		turns++;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+	assert_in_range(turns, 1, 99999);
+	assert_int_equal(send(fd, HELLO, strlen(HELLO), MSG_NOSIGNAL), strlen(HELLO));
+	while (!get(fd)) /* and it wakes up */
+		assert_true(sd_event_run(loop, 10000000) > 0);
+	assert_string_equal(answer, "{\"ok\":true,\"data\":\"hello\"}\n");
+	close(fd);
+}
+
 static void the_socket_is_private_and_exclusive(void **state)
 {
 	struct ctl *second;
@@ -389,6 +422,7 @@ int main(void)
 		TEST(monitors_get_events),
 		TEST(a_slow_monitor_is_cut_off),
 		TEST(a_client_over_the_limit_is_refused),
+		TEST(without_a_descriptor_left_the_loop_goes_to_sleep),
 		TEST(the_socket_is_private_and_exclusive),
 		TEST(a_dead_socket_is_replaced),
 	};

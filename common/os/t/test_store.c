@@ -295,6 +295,144 @@ static void a_torn_record_is_gone_and_told_the_rest_stays(void **state)
 	store_close(s);
 }
 
+/* --- power lost, or a disk that writes otherwise --- */
+
+#define N_RECORDS 5
+#define HEAD      48 /* octets of a record before its value */
+#define STEP(at)  ((at) < 1024 ? 1 : 13)
+
+/* One in each size of slot, and a dropped one among them; where it ends is found out. */
+static const struct {
+	size_t size, slot;
+} records[N_RECORDS] = {{8, 64}, {70, 128}, {16, 64}, {200, 256}, {STORE_MAX, 512}};
+enum { DROPPED = 2 };
+static size_t ends[N_RECORDS];
+static char image[8192];
+
+static size_t take_image(void)
+{
+	struct store *s = open_as(STORE_NEW);
+	uint8_t value[STORE_MAX];
+	ssize_t n;
+	int fd;
+
+	for (unsigned i = 0; i < N_RECORDS; i++) {
+		memset(value, (int)i + 1, sizeof(value));
+		put(s, 'x', i, value, records[i].size);
+		ends[i] = (size_t)size_of_file();
+	}
+	put(s, 'x', DROPPED, NULL, 0);
+	store_close(s);
+	fd = open(path, O_RDONLY);
+	n = read(fd, image, sizeof(image));
+	close(fd);
+	assert_int_equal(n, ends[N_RECORDS - 1]);
+	return (size_t)n;
+}
+
+static void write_image(size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	memcpy(image + 48, &st.st_ino, sizeof(st.st_ino)); /* no copy */
+	assert_int_equal(write(fd, image, size), (ssize_t)size);
+	close(fd);
+}
+
+/* Those not in 'lost' are as they were, and all may be put again. */
+static void expect_all_but(unsigned lost, enum store_state want)
+{
+	struct store *s = open_as(want);
+	uint8_t value[STORE_MAX];
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < N_RECORDS; i++) {
+			const struct store_key k = key('x', i);
+
+			memset(value, (int)i + 1, sizeof(value));
+			if (round || !(lost & 1u << i))
+				has(s, 'x', i, value, records[i].size);
+			else
+				assert_false(store_get(s, &k, value, records[i].size));
+		}
+		for (unsigned i = 0; i < N_RECORDS && !round; i++) {
+			memset(value, (int)i + 1, sizeof(value));
+			put(s, 'x', i, value, records[i].size);
+		}
+		store_close(s);
+		s = open_as(STORE_WHOLE);
+	}
+	store_close(s);
+}
+
+static void a_file_that_ends_early_has_what_lies_before(void **state)
+{
+	size_t size = take_image();
+
+	(void)state;
+	for (size_t cut = 0; cut <= size; cut += STEP(cut)) {
+		bool torn = cut % 64;
+		unsigned lost = 1u << DROPPED;
+
+		for (unsigned i = 0; i < N_RECORDS; i++) {
+			lost |= (unsigned)(cut < ends[i]) << i;
+			torn |= cut < ends[i] && cut > ends[i] - records[i].slot;
+		}
+		write_image(cut);
+		expect_all_but(lost, cut == 0    ? STORE_NEW
+				     : cut < 512 ? STORE_ASIDE
+				     : torn      ? STORE_TORN
+						 : STORE_WHOLE);
+	}
+}
+
+static void a_wrong_octet_costs_its_record_and_no_other(void **state)
+{
+	size_t size = take_image();
+
+	(void)state;
+	for (size_t at = 512; at < size; at += STEP(at)) {
+		unsigned i = 0, lost = 1u << DROPPED;
+		size_t begin, used;
+
+		while (at >= ends[i])
+			i++;
+		begin = ends[i] - records[i].slot;
+		used = HEAD + (i == DROPPED ? 0 : records[i].size);
+		if (at >= begin && at < begin + used)
+			lost |= 1u << i;
+		image[at] ^= 0x40;
+		write_image(size);
+		image[at] ^= 0x40;
+		expect_all_but(lost, at < begin + used ? STORE_TORN : STORE_WHOLE);
+	}
+}
+
+/* The first sector, as no run leaves it: never taken for more than it is. */
+static void a_wrong_octet_of_the_header_is_never_taken_for_whole(void **state)
+{
+	size_t size = take_image();
+	enum store_state how;
+	struct store *s;
+
+	(void)state;
+	for (size_t at = 0; at < 56; at++) {
+		write_image(size);
+		image[at] ^= 0x40;
+		change(0, image, 512);
+		image[at] ^= 0x40;
+		assert_int_equal(store_open(&s, path, false, &how), 0);
+		/* another boot is no matter, as it was closed in order; nor is that, in this one */
+		assert_int_equal(how, at < 8 ? STORE_ASIDE : at < 48 ? STORE_WHOLE : STORE_OLD);
+		store_close(s);
+	}
+	memset(image, 0, 512); /* room that was never written to */
+	write_image(512);
+	expect_all_but(~0u, STORE_ASIDE);
+}
+
 static void after_a_boot_without_a_close_records_may_be_old(void **state)
 {
 	struct store *s = open_as(STORE_NEW), *other;
@@ -379,6 +517,9 @@ int main(void)
 		cmocka_unit_test_setup(a_killed_process_loses_nothing, setup),
 		cmocka_unit_test_setup(a_write_that_failed_is_not_forgotten, setup),
 		cmocka_unit_test_setup(a_torn_record_is_gone_and_told_the_rest_stays, setup),
+		cmocka_unit_test_setup(a_file_that_ends_early_has_what_lies_before, setup),
+		cmocka_unit_test_setup(a_wrong_octet_costs_its_record_and_no_other, setup),
+		cmocka_unit_test_setup(a_wrong_octet_of_the_header_is_never_taken_for_whole, setup),
 		cmocka_unit_test_setup(after_a_boot_without_a_close_records_may_be_old, setup),
 		cmocka_unit_test_setup(a_copy_may_be_old, setup),
 		cmocka_unit_test_setup(something_else_is_set_aside, setup),
