@@ -19,6 +19,11 @@ from lib.engine import (  # noqa: F401 (with fixtures)
 from lib.wait import wait_for
 
 
+def unknown(number):
+    """An option of four octets."""
+    return HBHOptUnknown(otype=number, optlen=4, optdata=b"1234")
+
+
 # --- encapsulation (RFC 2473 s3.1, s5) ---
 
 
@@ -140,14 +145,20 @@ def test_from_the_network(ha):
 
 
 def test_encapsulation_limit_is_ignored_at_the_end(ha):
-    """RFC 2473 s4.1.1: the limit means nothing to the exit point."""
-    ha.right.send(
-        IPv6(src=COA, dst=BOX, nh=60)
-        / dest_options(tel(0), PadN(optdata=b"\0"))
-        / inner(text="limited")
-    )
-    assert ha.left.receive(has("limited"))
+    """RFC 2473 s4.1.1: the limit means nothing to the exit point.  Nor do options that nobody knows,
+    if their type says that they are to be skipped (RFC 8200 s4.2)."""
+    for options in ([tel(0), PadN(optdata=b"\0")], [unknown(0x1E)], [unknown(0x3E)]):
+        ha.right.send(IPv6(src=COA, dst=BOX, nh=60) / dest_options(*options) / inner(text="limited"))
+        assert ha.left.receive(has("limited"))
     assert ha.engine.drops() == {}
+
+
+def test_options_past_the_end_of_their_header(ha):
+    outer = IPv6(src=COA, dst=BOX, nh=60)
+    ha.right.send(outer / Raw(bytes([41, 0, 1, 5, 0, 0, 0, 0])) / inner(text="past"),
+                  outer / Raw(bytes([41, 0, 1, 3, 0, 0, 0, 1])) / inner(text="past"),
+                  tunnel(inner(text="after it")))
+    assert ha.left.receive(lambda p: UDP in p).load == b"after it"
 
 
 NOT_ECT, ECT1, ECT0, CE = range(4)
@@ -189,12 +200,9 @@ REFUSED = {  # packets for a home agent: reason, packet
     "another tenant": ("rx_tenant", tunnel(inner(dst=OTHER_HOST))),
     "inner header cut": ("rx_bad_inner", tunnel(Raw(bytes(inner())[:39]))),
     "inner version 4": ("rx_bad_inner", tunnel(Raw(b"\x45" + bytes(inner())[1:]))),
-    "unknown option": (
-        "rx_options",
-        IPv6(src=COA, dst=BOX, nh=60)
-        / dest_options(HBHOptUnknown(otype=0x1E, optlen=4, optdata=b"1234"))
-        / inner(),
-    ),
+    **{f"unknown option {number:#x}, not to be skipped": (
+        "rx_options", IPv6(src=COA, dst=BOX, nh=60) / dest_options(unknown(number)) / inner(),
+    ) for number in (0x5E, 0x9E, 0xDE)},
     "long options": (
         "rx_options",
         IPv6(src=COA, dst=BOX, nh=60) / dest_options(PadN(optdata=b"\0" * 28)) / inner(),

@@ -16,6 +16,7 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
+    Pad1,
     PadN,
     defragment6,
     fragment6,
@@ -379,6 +380,8 @@ LIMITED = {
     "behind other options": (lambda: IPv6ExtHdrDestOpt(
         nh=17, options=[PadN(optdata=b"\0\0"), tel(7), PadN(optdata=b"\0" * 5)], autopad=0)
         / payload("limit"), 7),
+    "behind padding octet by octet": (lambda: IPv6ExtHdrDestOpt(
+        nh=17, options=[*[Pad1()] * 7, tel(7), *[Pad1()] * 4], autopad=0) / payload("limit"), 7),
     "behind hop-by-hop options": (lambda: IPv6ExtHdrHopByHop(nh=60, options=[PadN(optdata=b"\0" * 4)])
         / IPv6ExtHdrDestOpt(nh=17, options=[tel(1), PAD], autopad=0) / payload("limit"), 1),
     "in the second of two headers": (lambda: IPv6ExtHdrDestOpt(

@@ -74,7 +74,8 @@ static const char rules[] =
 	"		%s\n"
 	"		ip6 nexthdr != { 41, 60 } counter name rx_options drop\n"
 	"		ip6 nexthdr 60 dst hdrlength != 0 counter name rx_options drop\n"
-	"		ip6 nexthdr 60 @nh,336,8 != { 0, 1, 4 } counter name rx_options drop\n"
+	/* The first option is not to be skipped (RFC 8200 s4.2); the kernel looks at the rest. */
+	"		ip6 nexthdr 60 @nh,336,2 != 0 counter name rx_options drop\n"
 	"		meta length < 80 counter name rx_bad_inner drop\n"
 	"		ip6 nexthdr 60 meta length < 88 counter name rx_bad_inner drop\n"
 	"		@th,0,4 != 6 counter name rx_bad_inner drop\n"

@@ -20,9 +20,11 @@
 #define HOP_LIMIT   64 /* RFC 2473 s6.3 */
 #define OPT_PAD1    0
 #define OPT_PADN    1
-#define OPT_TEL     4  /* Tunnel Encapsulation Limit */
-#define OPTIONS_MAX 24 /* octets of a destination options header that are looked into */
-#define MAX_WALK    4  /* extension headers, and options in each, walked over for a limit */
+#define OPT_TEL     4    /* Tunnel Encapsulation Limit */
+#define OPT_ACTION  0xc0 /* what who does not know an option does: 0: skips it */
+#define OPTIONS_MAX 24   /* octets of a destination options header that are looked into */
+#define MAX_WALK    4    /* extension headers walked over for a limit, */
+#define MAX_OPTIONS 16   /* and options in each: seven may be padding before the first */
 #define MIN_MTU     1280
 #define LIMIT_SIZE  8 /* octets of the header that carries a limit, RFC 2473 s5.1 */
 #define VLAN_ID     0xfff
@@ -193,14 +195,14 @@ static __always_inline int may_talk(__u32 from, __u32 to)
 }
 
 /* Reads the destination options header at 'off'.  Returns its size in octets, 0 if it can't be
- * read or is longer than OPTIONS_MAX.  '*other': it has an option that is neither an encapsulation
- * limit nor padding. */
-static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int *other)
+ * read or is longer than OPTIONS_MAX.  '*bad': it has an option that is not to be skipped by who
+ * does not know it (RFC 8200 s4.2), or that reaches past its end. */
+static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int *bad)
 {
 	__u8 h[OPTIONS_MAX] = {};
 	__u32 size, pos = 2;
 
-	*other = 0;
+	*bad = 0;
 	if (bpf_skb_load_bytes(skb, off, h, 8))
 		return 0;
 	size = (h[1] + 1) * 8;
@@ -213,18 +215,20 @@ static __always_inline __u32 read_options(struct __sk_buff *skb, __u32 off, int 
 	for (int i = 0; i < OPTIONS_MAX - 2; i++) {
 		if (pos >= size)
 			break;
-		if (pos >= OPTIONS_MAX - 2) { /* only padding fits in the last two octets */
-			*other |= h[OPTIONS_MAX - 2] != OPT_PAD1 && h[OPTIONS_MAX - 2] != OPT_PADN;
+		if (pos >= OPTIONS_MAX - 1) { /* only padding fits in the last octet */
+			pos += h[OPTIONS_MAX - 1] == OPT_PAD1 ? 1 : 2;
 			break;
 		}
 		if (h[pos] == OPT_PAD1) {
 			pos++;
 			continue;
 		}
-		if (h[pos] != OPT_PADN && !(h[pos] == OPT_TEL && h[pos + 1] == 1))
-			*other = 1;
+		if (h[pos] & OPT_ACTION)
+			*bad = 1;
 		pos += 2 + h[pos + 1];
 	}
+	if (pos != size)
+		*bad = 1;
 	return size;
 }
 
@@ -235,7 +239,7 @@ static __always_inline int limit_in(struct __sk_buff *skb, __u32 off, __u32 end,
 	__u8 opt[2], limit;
 
 	off += 2;
-	for (int i = 0; i < MAX_WALK; i++) {
+	for (int i = 0; i < MAX_OPTIONS; i++) {
 		if (off + 2 > end || bpf_skb_load_bytes(skb, off, opt, sizeof(opt)))
 			return -1;
 		if (opt[0] == OPT_TEL && opt[1] == 1) {
@@ -567,7 +571,7 @@ static __always_inline int find_inner(
 	struct __sk_buff *skb, const struct ipv6hdr *outer, __u32 *first)
 {
 	__u32 off = ETH_HLEN + sizeof(*outer), size;
-	int other;
+	int bad;
 	__u8 next;
 
 	if (outer->nexthdr == IPPROTO_IPV6)
@@ -577,8 +581,8 @@ static __always_inline int find_inner(
 	if (outer->nexthdr != IPPROTO_DSTOPTS || bpf_skb_load_bytes(skb, off, &next, 1) ||
 		next != IPPROTO_IPV6)
 		return 0;
-	size = read_options(skb, off, &other);
-	if (!size || other)
+	size = read_options(skb, off, &bad);
+	if (!size || bad)
 		return -TUNNEL_DROP_rx_options - 1;
 	return off + size;
 }
