@@ -243,7 +243,7 @@ install: all $(DAEMONS:%=$(B)/man/%.conf.5) ## install to $(prefix)
 		$(DESTDIR)$(prefix)/share/bash-completion/completions/$$p; done
 	install -D -m644 -t $(DESTDIR)$(prefix)/lib/sysctl.d conf/sysctl/*
 	install -d $(DESTDIR)/etc/nemo $(DESTDIR)$(prefix)/lib/systemd/system
-	install -d -m700 $(DESTDIR)/etc/nemo/keys
+	install -d $(DESTDIR)/etc/nemo/keys # a reload reads new ones as the daemon's user
 	for u in $(UNITS); do sed 's|@prefix@|$(prefix)|' conf/systemd/$$u.service \
 		>$(DESTDIR)$(prefix)/lib/systemd/system/$$u.service; done
 	for u in nemo nemo-metrics; do install -D -m644 conf/systemd/$$u.sysusers \

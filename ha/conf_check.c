@@ -230,6 +230,8 @@ static void check_routers(struct conf *conf, const struct ha_conf *c)
 			continue;
 		if (!addr6_is_routable(&r->hoa))
 			conf_error(conf, r->line, "home_address", "not a unicast routable address");
+		else if (addr6_eq(&r->hoa, &c->address))
+			conf_error(conf, r->line, "home_address", "is the home agent's own");
 		else if (!conf->partial && !served(c, r))
 			conf_error(conf, r->line, "home_address",
 				"in none of home_prefixes and none of the router's own prefixes");

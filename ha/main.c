@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 	else if (opts.check)
 		code = EXIT_SUCCESS;
 	else
-		code = serve(&file, &opts);
+		code = privileges_suffice() ? serve(&file, &opts) : EXIT_FAILURE;
 	ha_conf_free(&file);
 	return code;
 }

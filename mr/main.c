@@ -85,7 +85,7 @@ int main(int argc, char **argv)
 	else if (opts.check)
 		code = EXIT_SUCCESS;
 	else
-		code = serve(&file, opts.keep);
+		code = privileges_suffice() ? serve(&file, opts.keep) : EXIT_FAILURE;
 	mr_conf_free(&file);
 	return code;
 }

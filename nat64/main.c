@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
+#include "common/os/privileges.h"
 #include "nat64/edge.h"
 #include "nat64/import.h"
 
@@ -119,7 +120,9 @@ int main(int argc, char **argv)
 		sleep(1);
 	}
 	code = nat64_conf_read(opts.conf, file) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	if (code == EXIT_SUCCESS && !opts.check)
+	if (code == EXIT_SUCCESS && !opts.check && !privileges_suffice())
+		code = EXIT_FAILURE;
+	else if (code == EXIT_SUCCESS && !opts.check)
 		return serve(opts.conf, file, &kept);
 	nat64_edge_give_up(&kept);
 	nat64_conf_free(file);

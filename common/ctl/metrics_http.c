@@ -76,8 +76,11 @@ static int listen_path(const char *path)
 	if (fd < 0 || strlen(path) >= sizeof(a.sun_path))
 		return fail(path, fd < 0 ? strerror(errno) : "the path is too long");
 	strcpy(a.sun_path, path);
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) { /* of a run that crashed? */
+		if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 || errno == EAGAIN)
+			return fail(path, strerror(EADDRINUSE));
 		unlink(path);
+	}
 	mask = umask(0117);
 	r = bind(fd, (const struct sockaddr *)&a, sizeof(a));
 	umask(mask);

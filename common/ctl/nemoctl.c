@@ -1,5 +1,6 @@
 /* nemoctl - looks at and steers the daemons through their control sockets (doc/control.md).  A
  * command asks every daemon it is for, one that acts wants just one. */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 #include "common/ctl/metrics.h"
 #include "common/ctl/peers.h"
+#include "common/ctl/show.h"
 #include "common/ctl/tenant.h"
 #include "common/ctl/text.h"
 #include "common/os/daemon.h"
@@ -36,30 +38,14 @@
 	"name state home_address home_agent care_of uplink prefixes mode lifetime_s remaining_s " \
 	"refresh_in_s last_status last_status_text handovers engine protection payload " \
 	"uptime_s version"
-#define UPLINK_KEYS "interface preference state care_of router router_mac known_links"
 #define NAT64_KEYS \
 	"name engine why_tun interfaces interfaces_awaited forward prefixes mappings routes4 " \
 	"routes6 translated_6to4 translated_4to6 reloads reload_error loaded_s uptime_s version"
-#define HANDOVER_KEYS \
-	"n at cause from to uplink known_link ms.rs ms.ra ms.coa ms.bu ms.ba ms.first_packet"
-
-struct command {
-	const char *name, *args; /* "mr rehome", "[UPLINK]" */
-	const char *kind;        /* the daemon it is for; NULL: all */
-	const char *cmd;         /* of the request */
-	bool acts;               /* changes something: only for a single daemon */
-	const char *key;         /* of the argument in the request, if there is just one */
-	unsigned min, max;       /* arguments; max MANY: a list */
-	const char *help;
-	const char *keys;                                        /* what its table shows */
-	const char *did;                                         /* what to say then, with {key} */
-	void (*show)(const struct command *, const json_t *doc); /* doc: see collect() */
-};
 
 static struct {
 	bool json, keep, help, summary, anywhere;
 	const char *listen; /* metrics by HTTP */
-	const char *conf;   /* the home agent's, for tenants */
+	const char *conf;   /* the home agent's, for tenants; NULL: HA_CONF */
 	struct peers peers;
 } g;
 
@@ -93,131 +79,10 @@ static json_t *collect(const struct command *c, char **args, int *code)
 
 /* --- commands --- */
 
-static const char *text_of(const json_t *o, const char *key)
+static void print_json(const json_t *doc)
 {
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "-";
-}
-
-static void show_table(const struct command *c, const json_t *doc)
-{
-	json_t *rows = json_array();
-	char keys[256];
-	const json_t *one;
-	json_t *row;
-	size_t i, j;
-
-	json_array_foreach ((json_t *)doc, i, one) {
-		json_t *data = json_object_get(one, "data");
-
-		if (json_is_object(data)) /* statistics: the list is a member */
-			data = json_object_get(data, "counters");
-		json_array_foreach (data, j, row) {
-			json_object_set(row, "daemon", json_object_get(one, "name"));
-			json_array_append(rows, row);
-		}
-	}
-	snprintf(keys, sizeof(keys), "%s%s", g.peers.n > 1 ? "daemon " : "", c->keys);
-	text_table(keys, rows, "");
-	json_decref(rows);
-}
-
-static void show_summary(const struct command *c, const json_t *doc)
-{
-	json_t *rows = json_array();
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach ((json_t *)doc, i, one) {
-		json_t *row = json_object_get(one, "data");
-		json_int_t bound = 0, routers = 0, mappings = 0;
-
-		if (json_unpack(row, "{s:I}", "mappings", &mappings) == 0)
-			json_object_set_new(row, "state",
-				json_sprintf("%d mappings, %zu prefixes", (int)mappings,
-					json_array_size(json_object_get(row, "prefixes"))));
-		else if (json_unpack(row, "{s:I, s:I}", "bindings", &bound, "routers", &routers) ==
-			 0)
-			json_object_set_new(row, "state",
-				json_sprintf("%d of %d routers bound%s", (int)bound, (int)routers,
-					json_is_true(json_object_get(row, "draining"))
-						? ", draining"
-						: ""));
-		else
-			json_object_set(row, "address", json_object_get(row, "home_address"));
-		json_array_append(rows, row);
-	}
-	text_table(c->keys, rows, "");
-	json_decref(rows);
-}
-
-static void show_record(const struct command *c, const json_t *doc)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach ((json_t *)doc, i, one) {
-		if (i)
-			putchar('\n');
-		text_record(c->keys, json_object_get(one, "data"));
-	}
-}
-
-static void show_mr(const struct command *c, const json_t *doc)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach ((json_t *)doc, i, one) {
-		json_t *status = json_object_get(one, "data");
-		json_t *last = json_object_get(status, "last_handover"),
-		       *rows = json_pack("[O]", last);
-
-		if (i)
-			putchar('\n');
-		text_record(c->keys, status);
-		printf("\nuplinks\n");
-		text_table(UPLINK_KEYS, json_object_get(status, "uplinks"), "  ");
-		if (json_is_object(last)) {
-			printf("\nlast handover (phases in ms after the hint)\n");
-			text_table(HANDOVER_KEYS, rows, "  ");
-		}
-		json_decref(rows);
-	}
-}
-
-/* Prints what was done: the command's sentence, with the daemon's values for {key}. */
-static void show_act(const struct command *c, const json_t *doc)
-{
-	const json_t *one = json_array_get(doc, 0), *data = json_object_get(one, "data");
-	const char *p = g.keep ? "stopping, binding and tunnel stay" : c->did;
-	char key[TEXT_KEY_SIZE], value[TEXT_SIZE];
-
-	printf("%s: ", text_of(one, "name"));
-	for (; *p; p++) {
-		if (sscanf(p, "{%31[^}]}", key) == 1) {
-			text_field(data, key, value);
-			fputs(value, stdout);
-			p = strchr(p, '}');
-		} else {
-			putchar(*p);
-		}
-	}
+	json_dumpf(doc, stdout, JSON_INDENT(2));
 	putchar('\n');
-}
-
-static void show_explain(const struct command *c, const json_t *doc)
-{
-	const json_t *one;
-	size_t i;
-
-	(void)c;
-	json_array_foreach ((json_t *)doc, i, one) {
-		if (g.peers.n > 1)
-			printf("%s: ", text_of(one, "name"));
-		puts(text_of(json_object_get(one, "data"), "text"));
-	}
 }
 
 static void print_event(json_t *e)
@@ -225,8 +90,8 @@ static void print_event(json_t *e)
 	if (g.json)
 		json_dumpf(e, stdout, JSON_COMPACT);
 	else
-		printf("%s %s %-5s %s: %s", text_of(e, "time"), text_of(e, "name"),
-			text_of(e, "level"), text_of(e, "event"), text_of(e, "text"));
+		printf("%s %s %-5s %s: %s", show_text(e, "time"), show_text(e, "name"),
+			show_text(e, "level"), show_text(e, "event"), show_text(e, "text"));
 	putchar('\n');
 	fflush(stdout);
 	json_decref(e);
@@ -426,11 +291,22 @@ static const struct command commands[] = {
 		.show = show_act},
 	{.name = "tenant add",
 		.args = "NAME PREFIX [HOME_ADDRESS]",
-		.cmd = "tenant",
+		.cmd = "tenant add",
 		.min = 2,
 		.max = 3,
 		.help = "a new mobile router: line of the prefix table, secret, seed of its "
 			"machine"},
+	{.name = "tenant remove",
+		.args = "NAME",
+		.cmd = "tenant remove",
+		.min = 1,
+		.max = 1,
+		.help = "take all of that away again"},
+	{.name = "tenant list",
+		.args = "",
+		.cmd = "tenant list",
+		.help = "mobile routers of the configuration",
+		.keys = "name tenant home_address prefixes seed"},
 	{.name = "stats",
 		.args = "",
 		.cmd = "stats",
@@ -448,12 +324,34 @@ static const struct command commands[] = {
 		.help = "events as they happen, one a line"}};
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
-static int usage(FILE *f, const struct command *only)
+/* Has the command a word in common with these? */
+static bool akin(const struct command *c, char **words)
 {
+	const char *name = c->name;
+	char word[TEXT_KEY_SIZE];
+
+	while (text_next_key(&name, word))
+		for (char **w = words; *w; w++)
+			if (strcmp(*w, word) == 0)
+				return true;
+	return false;
+}
+
+/* Lists the commands: 'only' this one, or those akin to the words, or if there are none all. */
+static int usage(FILE *f, const struct command *only, char **words)
+{
+	bool some = false;
+
+	for (const struct command *c = commands; c < commands + N_COMMANDS; c++)
+		some |= words && akin(c, words);
 	fputs("usage: nemoctl [-s SOCKET]... [--run DIR] [--json] [COMMAND]\n\n", f);
 	for (const struct command *c = commands; c < commands + N_COMMANDS; c++)
-		if (!only || c == only)
+		if (only ? c == only : !some || akin(c, words))
 			fprintf(f, "  %-14s %-12s  %s\n", c->name, c->args, c->help);
+	if (f == stderr && (only || some)) {
+		fputs("\nnemoctl --help lists all commands and options\n", f);
+		return EXIT_USAGE;
+	}
 	fputs("\n  -s, --socket SOCKET     ask the daemon at this socket; may be given again\n"
 	      "      --run DIR           look for sockets here (default: $NEMO_RUN, " RUN_DIR ")\n"
 	      "      --listen WHERE      metrics at ADDRESS:PORT (loopback; any with --anywhere), "
@@ -482,20 +380,43 @@ static int named_by(const struct command *c, char **words)
 	return n;
 }
 
-/* The command of the words, and its arguments; NULL: there is no such. */
+/* An option that is given and not this command's; NULL: there is none. */
+static const char *wrong_option(const struct command *c)
+{
+	bool metrics = strcmp(c->cmd, "metrics") == 0, tenant = strncmp(c->cmd, "tenant", 6) == 0;
+
+	return g.keep && strcmp(c->args, "[--keep]") != 0 ? "--keep"
+	       : g.listen && !metrics                     ? "--listen"
+	       : g.summary && !metrics                    ? "--summary"
+	       : g.anywhere && !metrics                   ? "--anywhere"
+	       : g.conf && !tenant                        ? "--conf"
+							  : NULL;
+}
+
+/* The command of the words, and its arguments; NULL after a message: there is no such. */
 static const struct command *lookup(char **words, unsigned n_words, char ***args)
 {
-	for (const struct command *c = commands; c < commands + N_COMMANDS; c++) {
-		int n = named_by(c, words);
-		unsigned left = n_words - (unsigned)n;
+	const struct command *c = commands + N_COMMANDS - 1;
+	unsigned left;
 
-		if (n < 0 || (g.keep && strcmp(c->args, "[--keep]") != 0) ||
-			((g.listen || g.summary || g.anywhere) && strcmp(c->cmd, "metrics") != 0))
-			continue;
-		*args = words + n;
-		if ((left >= c->min && left <= c->max) || (g.help && !left && *c->name))
-			return c;
-	}
+	while (c > commands && named_by(c, words) < 0)
+		c--;
+	*args = words + named_by(c, words);
+	left = n_words - (unsigned)(*args - words);
+	if (g.help)
+		return c;
+	if (c == commands && left)
+		fprintf(stderr, "nemoctl: there is no command \"%s%s%s\"\n", words[0],
+			left > 1 ? " " : "", left > 1 ? words[1] : "");
+	else if (left < c->min || left > c->max)
+		fprintf(stderr, "nemoctl: %s takes %s, not %u argument%s\n", c->name,
+			*c->args ? c->args : "no argument", left, left == 1 ? "" : "s");
+	else if (wrong_option(c))
+		fprintf(stderr, "nemoctl: %s is no option of %s\n", wrong_option(c),
+			*c->name ? c->name : "the summary");
+	else
+		return c;
+	usage(stderr, c > commands ? c : NULL, c > commands ? NULL : words);
 	return NULL;
 }
 
@@ -520,8 +441,11 @@ static int options(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "s:h", longs, NULL)) != -1) {
 		switch (o) {
 		case 's':
-			if (g.peers.n_paths < PEERS_MAX)
-				g.peers.paths[g.peers.n_paths++] = optarg;
+			if (g.peers.n_paths == PEERS_MAX) {
+				fprintf(stderr, "nemoctl: %d sockets at most\n", PEERS_MAX);
+				return EXIT_USAGE;
+			}
+			g.peers.paths[g.peers.n_paths++] = optarg;
 			g.peers.named = true;
 			break;
 		case 'r': g.peers.run = optarg; break;
@@ -533,39 +457,50 @@ static int options(int argc, char **argv)
 		case 'c': g.conf = optarg; break;
 		case 'h': g.help = true; break;
 		case 'V': printf("nemoctl %s\n", NEMO_VERSION); return 0;
-		default: return usage(stderr, NULL);
+		default: return usage(stderr, NULL, NULL);
 		}
 	}
 	return -1;
 }
 
-int main(int argc, char **argv)
+/* What was not written is no success: a full disk, a pipe that nobody reads. */
+static int finish(int code)
 {
-	const struct command *c;
-	char **args;
-	json_t *doc;
-	int code;
-
-	g.conf = HA_CONF;
-	g.peers.run = getenv("NEMO_RUN") ? getenv("NEMO_RUN") : RUN_DIR;
-	code = options(argc, argv);
-	if (code >= 0)
+	if (fclose(stdout) == 0)
 		return code;
-	c = lookup(argv + optind, (unsigned)(argc - optind), &args);
-	if (!c && !g.help)
-		fprintf(stderr, "nemoctl: no such command, or not with this argument or option\n");
-	if (g.help || !c)
-		return usage(g.help ? stdout : stderr, c && *c->name ? c : NULL);
-	if (strcmp(c->cmd, "metrics") == 0)
-		return g.listen ? metrics_serve(&g.peers, g.summary, g.listen, g.anywhere)
-				: metrics_write(&g.peers, g.summary, stdout);
-	if (strcmp(c->cmd, "tenant") == 0) {
-		struct tenant t = {
-			.conf = g.conf, .name = args[0], .prefix = args[1], .home = args[2]};
+	fprintf(stderr, "nemoctl: standard output: %s\n", strerror(errno));
+	return code ? code : EXIT_REFUSED;
+}
 
-		return tenant_add(&t);
+static int on_tenant(const struct command *c, char **args)
+{
+	struct tenant t = {.conf = g.conf ? g.conf : HA_CONF};
+	json_t *list;
+
+	if (strcmp(c->cmd, "tenant list") == 0) {
+		list = tenant_list(t.conf);
+		if (list && g.json)
+			print_json(list);
+		else if (list)
+			text_table(c->keys, list, "");
+		json_decref(list);
+		return list ? 0 : EXIT_REFUSED;
 	}
-	code = peers_find(&g.peers, c->kind);
+	t.name = args[0];
+	if (strcmp(c->cmd, "tenant remove") == 0)
+		return tenant_remove(&t);
+	t.prefix = args[1];
+	t.home = args[2];
+	return tenant_add(&t);
+}
+
+/* Asks the daemons that it is for. */
+static int on_daemons(const struct command *c, char **args)
+{
+	int code = peers_find(&g.peers, c->kind);
+	struct command kept = *c;
+	json_t *doc;
+
 	if (code)
 		return code;
 	if (c->acts && g.peers.n > 1) {
@@ -577,13 +512,38 @@ int main(int argc, char **argv)
 	if (!c->show)
 		return monitor();
 	doc = collect(c, args, &code);
-	if (g.json) {
-		json_dumpf(doc, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else if (json_array_size(doc)) {
-		c->show(c, doc);
-	}
+	if (g.keep)
+		kept.did = "stopping, binding and tunnel stay";
+	if (g.json)
+		print_json(doc);
+	else if (json_array_size(doc))
+		c->show(&kept, doc, g.peers.n > 1);
 	json_decref(doc);
 	peers_forget(&g.peers);
 	return code;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	char **args;
+	int code;
+
+	g.peers.run = getenv("NEMO_RUN") ? getenv("NEMO_RUN") : RUN_DIR;
+	code = options(argc, argv);
+	if (code >= 0)
+		return finish(code);
+	c = lookup(argv + optind, (unsigned)(argc - optind), &args);
+	if (!c)
+		return EXIT_USAGE;
+	if (g.help)
+		code = usage(stdout, *c->name ? c : NULL, NULL);
+	else if (strcmp(c->cmd, "metrics") == 0)
+		code = g.listen ? metrics_serve(&g.peers, g.summary, g.listen, g.anywhere)
+				: metrics_write(&g.peers, g.summary, stdout);
+	else if (strncmp(c->cmd, "tenant", 6) == 0)
+		code = on_tenant(c, args);
+	else
+		code = on_daemons(c, args);
+	return finish(code);
 }

@@ -1,18 +1,24 @@
-/* tenant.c - a new mobile router: its line of the home agent's prefix table, its secret, and the
- * seed of its virtual machine.  What may be in a configuration is nemo-ha's to say. */
+/* tenant.c - mobile routers come and go: a line of the home agent's prefix table, its secret, and
+ * the seed of its virtual machine.  What may be in a configuration is nemo-ha's to say.
+ *
+ * One command at a time has the configuration's folder locked, and is not to be interrupted: what
+ * is there afterwards is all of it or nothing. */
 #include "common/ctl/tenant.h"
+#include "common/ctl/tenant_text.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libconfig.h>
-#include <pwd.h>
 #include <limits.h>
+#include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -25,15 +31,21 @@
 
 struct work {
 	const struct tenant *t;
-	char dir[PATH_MAX / 2];       /* of the configuration */
+	char dir[PATH_MAX / 2];       /* of the configuration, as it was named; absolute */
+	char *conf;                   /* the file itself, behind links; owned */
+	char fresh[PATH_MAX];         /* what is to take its place */
 	char home[INET6_ADDRSTRLEN];  /* address */
 	char agent[INET6_ADDRSTRLEN]; /* the home agent's */
 	bool esp;                     /* with keys; else in clear */
+	bool payload;                 /* = "esp" */
+	int key_port;                 /* 0: the usual one */
 	char key[2 * KEY_SIZE + 1];   /* hex */
 	char *text;                   /* the configuration; owned */
-	size_t end, last; /* of it: where the list 'routers' ends, and its last element; 0 = none */
+	struct tenant_list list;      /* in it */
 	struct stat st;
 	const struct passwd *owner; /* whom the daemon runs as; NULL: root */
+	sigset_t mask;              /* before */
+	int lock;                   /* folder of the configuration; -1: none */
 };
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
@@ -66,62 +78,13 @@ static char *keys_path(const struct work *w, char path[PATH_MAX])
 	return path;
 }
 
-/* --- the configuration's text --- */
-
-/* Past a comment, a string or one character. */
-static const char *skip(const char *p)
-{
-	const char *end = NULL;
-
-	if (*p == '#' || (p[0] == '/' && p[1] == '/'))
-		return p + strcspn(p, "\n");
-	if (p[0] == '/' && p[1] == '*') {
-		end = strstr(p + 2, "*/");
-		return end ? end + 2 : p + strlen(p);
-	}
-	if (*p != '"')
-		return p + 1;
-	for (p++; *p && *p != '"'; p++)
-		if (*p == '\\' && p[1])
-			p++;
-	return *p ? p + 1 : p;
-}
-
-/* Finds the end of the top level's list 'routers'. */
-static bool find_list(struct work *w)
-{
-	bool in = false, named = false;
-	int depth = 0;
-
-	for (const char *p = w->text; *p;) {
-		const char *next = skip(p);
-
-		if (depth == 0 && strncmp(p, "routers", 7) == 0 && !isalnum((unsigned char)p[7]) &&
-			(p == w->text || !isalnum((unsigned char)p[-1]))) {
-			named = true;
-			next = p + 7;
-		} else if (strchr("({[", *p)) {
-			depth++;
-			in |= named && depth == 1 && *p == '(';
-		} else if (strchr(")}]", *p)) {
-			if (--depth == 0 && in) {
-				w->end = (size_t)(p - w->text);
-				return true;
-			}
-			if (depth == 1 && in)
-				w->last = (size_t)(next - w->text);
-		} else if (depth == 0 && *p == ';') {
-			named = false;
-		}
-		p = next;
-	}
-	return false;
-}
+/* --- the configuration --- */
 
 static int read_text(struct work *w)
 {
-	FILE *f = fopen(w->t->conf, "re");
+	FILE *f = fopen(w->conf, "re");
 	size_t size;
+	int r = 0;
 
 	if (!f || fstat(fileno(f), &w->st) < 0) {
 		int e = errno;
@@ -131,32 +94,45 @@ static int read_text(struct work *w)
 		return refuse("%s: %s", w->t->conf, strerror(e));
 	}
 	w->text = calloc(1, (size_t)w->st.st_size + 1);
+	errno = 0;
 	size = w->text ? fread(w->text, 1, (size_t)w->st.st_size, f) : 0;
-	fclose(f);
 	if (size != (size_t)w->st.st_size)
-		return refuse("%s: can't be read", w->t->conf);
-	if (!find_list(w))
-		return refuse(
-			"%s: there is no list routers = ( ... ) to add to; an empty one will do",
-			w->t->conf);
-	return 0;
+		r = refuse("%s: %s", w->t->conf, errno ? strerror(errno) : "it changes meanwhile");
+	fclose(f);
+	return r;
 }
 
-/* --- what is known --- */
-
-static bool taken(const config_t *c, const char *home)
+static const char *string_of(const config_setting_t *group, const char *key)
 {
-	config_setting_t *routers = config_lookup(c, "routers");
-	struct in6_addr want, has;
-	const char *s;
+	const char *s = "";
 
-	inet_pton(AF_INET6, home, &want);
-	for (int i = 0; routers && i < config_setting_length(routers); i++)
-		if (config_setting_lookup_string(
-			    config_setting_get_elem(routers, (unsigned)i), "home_address", &s) &&
-			inet_pton(AF_INET6, s, &has) == 1 && memcmp(&has, &want, 16) == 0)
-			return true;
-	return false;
+	config_setting_lookup_string(group, key, &s);
+	return s;
+}
+
+static bool same_address(const char *a, const char *b)
+{
+	struct in6_addr x, y;
+
+	return inet_pton(AF_INET6, a, &x) == 1 && inet_pton(AF_INET6, b, &y) == 1 &&
+	       memcmp(&x, &y, sizeof(x)) == 0;
+}
+
+/* The router whose string 'key' is 'value', address or not; NULL: there is none.  '*nth': its
+ * place. */
+static const config_setting_t *router_with(
+	const config_t *c, const char *key, const char *value, int *nth)
+{
+	const config_setting_t *routers = config_lookup(c, "routers"), *r;
+
+	for (*nth = 0; routers && *nth < config_setting_length(routers); ++*nth) {
+		r = config_setting_get_elem(routers, (unsigned)*nth);
+		if (config_setting_is_group(r) && (strcmp(string_of(r, key), value) == 0 ||
+							  same_address(string_of(r, key), value)))
+			return r;
+	}
+	*nth = -1;
+	return NULL;
 }
 
 /* The first free address of the first home prefix, from ::1 on. */
@@ -166,6 +142,7 @@ static int choose_home(struct work *w, const config_t *c)
 	const char *s = prefixes ? config_setting_get_string_elem(prefixes, 0) : NULL;
 	char text[INET6_ADDRSTRLEN];
 	struct in6_addr a;
+	int nth;
 
 	if (!s ||
 		(size_t)snprintf(text, sizeof(text), "%.*s", (int)strcspn(s, "/"), s) >=
@@ -178,49 +155,70 @@ static int choose_home(struct work *w, const config_t *c)
 		a.s6_addr[14] = (uint8_t)(n >> 8);
 		a.s6_addr[15] = (uint8_t)n;
 		inet_ntop(AF_INET6, &a, w->home, sizeof(w->home));
-		if (!taken(c, w->home) && strcmp(w->home, w->agent) != 0)
+		if (!same_address(w->home, w->agent) &&
+			!router_with(c, "home_address", w->home, &nth))
 			return 0;
 	}
 	return refuse("no free home address in %s", s);
 }
 
-static int look_up(struct work *w)
+static int parse(const struct work *w, config_t *c)
 {
-	const char *address = "", *protection = "esp", *user = "nemo";
 	bool marked = strncmp(w->text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
-	config_t c;
-	int r = 0;
 
-	config_init(&c);
-	if (!config_read_string(&c, w->text + (marked ? strlen(BYTE_ORDER_MARK) : 0))) {
-		r = refuse("%s:%d: %s", w->t->conf, config_error_line(&c), config_error_text(&c));
-	} else {
-		config_lookup_string(&c, "address", &address);
-		config_lookup_string(&c, "protection", &protection);
-		config_lookup_string(&c, "user", &user);
-		w->owner = getpwnam(user);
-		snprintf(w->agent, sizeof(w->agent), "%s", address);
-		w->esp = strcmp(protection, "none") != 0;
-		if (w->esp && strcmp(protection, "esp") != 0)
-			r = refuse("%s: protection = \"%s\": secrets are made for \"esp\" only",
-				w->t->conf, protection);
-		else if (!w->t->home)
-			r = choose_home(w, &c);
-		else
-			snprintf(w->home, sizeof(w->home), "%s", w->t->home);
-	}
-	config_destroy(&c);
-	return r;
+	config_init(c);
+	return config_read_string(c, w->text + (marked ? strlen(BYTE_ORDER_MARK) : 0))
+		       ? 0
+		       : refuse("%s:%d: %s", w->t->conf, config_error_line(c), config_error_text(c));
+}
+
+static int look_up(struct work *w, const config_t *c)
+{
+	const config_setting_t *root = config_root_setting(c), *same;
+	const char *protection = "esp", *user = "nemo";
+	int nth;
+
+	config_setting_lookup_string(root, "protection", &protection);
+	config_setting_lookup_string(root, "user", &user);
+	config_setting_lookup_int(root, "key_port", &w->key_port);
+	w->owner = getpwnam(user);
+	snprintf(w->agent, sizeof(w->agent), "%s", string_of(root, "address"));
+	w->esp = strcmp(protection, "none") != 0;
+	w->payload = strcmp(string_of(root, "payload"), "esp") == 0;
+	same = router_with(c, "name", w->t->name, &nth);
+	if (same)
+		return refuse("%s:%d: name: used before: tenant %s exists already", w->t->conf,
+			config_setting_source_line(same), w->t->name);
+	if (!tenant_text_find(w->text, -1, &w->list))
+		return refuse(
+			"%s: there is no list routers = ( ... ) to add to; an empty one will do",
+			w->t->conf);
+	if (w->esp && strcmp(protection, "esp") != 0)
+		return refuse("%s: protection = \"%s\": secrets are made for \"esp\" only",
+			w->t->conf, protection);
+	if (!w->t->home)
+		return choose_home(w, c);
+	snprintf(w->home, sizeof(w->home), "%s", w->t->home);
+	return 0;
 }
 
 /* What goes into files and on lines of other commands. */
+static int check_name(const char *name)
+{
+	if (strlen(name) > NAME_MAX_SIZE)
+		return refuse("\"%s\": a name has %d characters at most", name, NAME_MAX_SIZE);
+	if (!*name || *name == '.' || *name == '-')
+		return refuse("\"%s\" is no name for a tenant", name);
+	for (const char *p = name; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
+			return refuse("\"%s\": letters, digits, - . and _ make a name", name);
+	return 0;
+}
+
 static int check_names(const struct tenant *t)
 {
-	if (!*t->name || strlen(t->name) > NAME_MAX_SIZE || *t->name == '.' || *t->name == '-')
-		return refuse("\"%s\" is no name for a tenant", t->name);
-	for (const char *p = t->name; *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
-			return refuse("\"%s\": letters, digits, - . and _ make a name", t->name);
+	if (check_name(t->name))
+		return 1;
 	for (const char *p = t->prefix; *p; p++)
 		if (!isxdigit((unsigned char)*p) && !strchr(":./", *p))
 			return refuse("\"%s\" is no prefix", t->prefix);
@@ -231,6 +229,72 @@ static int check_names(const struct tenant *t)
 }
 
 /* --- files --- */
+
+static const char *const made[] = {".keys", ".seed", ".seed.img"};
+#define N_MADE (sizeof(made) / sizeof(*made))
+
+static char *made_path(const struct work *w, unsigned i, char path[PATH_MAX])
+{
+	return i == 0 ? keys_path(w, path) : path_of(w, made[i], path);
+}
+
+/* What is there already may be a router's that lives. */
+static int check_free(const struct work *w)
+{
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < N_MADE; i++)
+		if (faccessat(AT_FDCWD, made_path(w, i, path), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return refuse("%s exists already; remove it if no machine uses it", path);
+	return 0;
+}
+
+/* 0, or 1 after a message: one command at a time, and it is not interrupted. */
+static int begin(struct work *w)
+{
+	const char *slash = strrchr(w->t->conf, '/');
+	char *folder = strdup(slash ? w->t->conf : ".");
+	sigset_t set;
+
+	w->lock = -1;
+	w->conf = realpath(w->t->conf, NULL);
+	if (slash)
+		folder[slash == w->t->conf ? 1 : slash - w->t->conf] = '\0';
+	slash = w->conf ? realpath(folder, NULL) : NULL;
+	free(folder);
+	if (!slash)
+		return refuse("%s: %s", w->t->conf, strerror(errno));
+	/* Absolute: the key file's name goes into the configuration. */
+	if ((size_t)snprintf(w->dir, sizeof(w->dir), "%s", slash) >= sizeof(w->dir) ||
+		(size_t)snprintf(w->fresh, sizeof(w->fresh), "%s.nemoctl", w->conf) >=
+			sizeof(w->fresh))
+		return refuse("%s: the path is too long", w->t->conf);
+	free((char *)slash);
+	folder = strdup(w->conf);
+	*strrchr(folder, '/') = '\0';
+	w->lock = open(*folder ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(folder);
+	if (w->lock < 0 || flock(w->lock, LOCK_EX) < 0)
+		return refuse("%s: its folder can't be locked: %s", w->t->conf, strerror(errno));
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &w->mask);
+	unlink(w->fresh); /* of one that was killed */
+	return read_text(w);
+}
+
+static void end(struct work *w)
+{
+	if (w->lock >= 0) {
+		close(w->lock);
+		sigprocmask(SIG_SETMASK, &w->mask, NULL);
+	}
+	explicit_bzero(w->key, sizeof(w->key));
+	free(w->conf);
+	free(w->text);
+}
 
 static int make_key(struct work *w)
 {
@@ -256,23 +320,29 @@ static FILE *create(const char *path, mode_t mode)
 
 static int finish(FILE *f, const char *path)
 {
-	bool bad = ferror(f) || fflush(f) != 0 || fsync(fileno(f)) < 0;
+	bool bad = fflush(f) != 0 || fsync(fileno(f)) < 0;
+	int e = errno;
 
-	return fclose(f) != 0 || bad ? refuse("%s: can't be written", path) : 0;
+	if (fclose(f) != 0 && !bad) {
+		bad = true;
+		e = errno;
+	}
+	return bad ? refuse("%s: %s", path, strerror(e)) : 0;
 }
 
 static int write_keys(const struct work *w)
 {
 	char path[PATH_MAX];
 	FILE *f = create(keys_path(w, path), 0600);
+	int r = 0;
 
 	if (!f)
 		return 1;
 	/* The daemon reads it at a reload, when it is no longer root. */
 	if (w->owner && geteuid() == 0 && fchown(fileno(f), w->owner->pw_uid, w->owner->pw_gid) < 0)
-		refuse("%s: %s", path, strerror(errno));
+		r = refuse("%s: can't be %s's: %s", path, w->owner->pw_name, strerror(errno));
 	fprintf(f, "psk %s %s\n", w->t->name, w->key);
-	return finish(f, path);
+	return finish(f, path) | r;
 }
 
 /* As user-data of NoCloud: the configuration, and the secret after its line (mr/image). */
@@ -288,6 +358,10 @@ static int write_seed(const struct work *w)
 		"uplinks = ( { interface = \"eth0\"; } );\n"
 		"networks = ( { prefix = \"%s\"; interface = \"eth1\"; } );\n",
 		w->t->name, w->home, w->agent, w->t->prefix);
+	if (w->payload)
+		fputs("payload = \"esp\";\n", f);
+	if (w->key_port)
+		fprintf(f, "key_port = %d;\n", w->key_port);
 	if (w->esp)
 		fprintf(f, "keys = \"/run/nemo/nemo-mr.keys\";\n--- nemo-mr.keys\npsk %s %s\n",
 			w->t->name, w->key);
@@ -296,25 +370,38 @@ static int write_seed(const struct work *w)
 	return finish(f, path);
 }
 
-static int write_conf(const struct work *w, const char *path)
+static void write_router(const struct work *w, FILE *f)
 {
 	char keys[PATH_MAX];
-	FILE *f = create(path, w->st.st_mode & 07777);
 
-	if (!f)
-		return 1;
-	if (fchown(fileno(f), w->st.st_uid, w->st.st_gid) < 0)
-		refuse("%s: %s", path, strerror(errno));
-	fprintf(f, "%.*s%s%.*s", (int)w->last, w->text, w->last ? "," : "", (int)(w->end - w->last),
-		w->text + w->last);
+	fprintf(f, "%.*s%s%.*s", (int)w->list.last, w->text, w->list.last ? "," : "",
+		(int)(w->list.end - w->list.last), w->text + w->list.last);
 	fprintf(f,
 		"  { name = \"%s\"; home_address = \"%s\";\n    prefixes = ( \"%s\" ); tenant = "
 		"\"%s\";",
 		w->t->name, w->home, w->t->prefix, w->t->name);
 	if (w->esp)
 		fprintf(f, "\n    keys = \"%s\";", keys_path(w, keys));
-	fprintf(f, " }\n%s", w->text + w->end);
-	return finish(f, path);
+	fprintf(f, " }\n%s", w->text + w->list.end);
+}
+
+static int write_conf(const struct work *w, bool with_router)
+{
+	FILE *f = create(w->fresh, 0600);
+	int r = 0;
+
+	if (!f)
+		return 1;
+	/* Also what the umask takes: the daemon is to read it as before. */
+	if (fchown(fileno(f), w->st.st_uid, w->st.st_gid) < 0 ||
+		fchmod(fileno(f), w->st.st_mode & 07777) < 0)
+		r = refuse("%s: can't be given the owner and mode of %s: %s", w->fresh, w->t->conf,
+			strerror(errno));
+	if (with_router)
+		write_router(w, f);
+	else
+		fputs(w->text, f);
+	return finish(f, w->fresh) | r;
 }
 
 /* --- other programs --- */
@@ -361,7 +448,18 @@ static int check_conf(const char *conf)
 
 	if (code == 127)
 		return refuse("nemo-ha, which is to check the configuration, can't be run");
-	return code ? refuse("refused, nothing is changed") : 0;
+	return code ? 1 : 0;
+}
+
+static int replace_conf(const struct work *w)
+{
+	int r = check_conf(w->fresh);
+
+	if (r == 0 && rename(w->fresh, w->conf) < 0)
+		r = refuse("%s: %s", w->conf, strerror(errno));
+	if (r == 0)
+		fsync(w->lock);
+	return r;
 }
 
 static void make_disk(const struct work *w)
@@ -374,6 +472,8 @@ static void make_disk(const struct work *w)
 
 	path_of(w, ".seed", seed);
 	path_of(w, ".seed.img", disk);
+	setenv("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", 1);
+	fflush(stdout);
 	dup2(null, STDOUT_FILENO);
 	if (run(mkfs) == 0 && run(copy) == 0) {
 		dup2(out, STDOUT_FILENO);
@@ -390,61 +490,152 @@ static void make_disk(const struct work *w)
 	close(out);
 }
 
-static int add(struct work *w, const char *fresh)
+/* --- commands --- */
+
+static int add(struct work *w)
 {
+	int (*const steps[])(const struct work *) = {write_keys, write_seed};
 	char path[PATH_MAX];
-	bool keys = false, seed = false;
 	int r = w->esp ? make_key(w) : 0;
 
-	if (r == 0 && w->esp) {
-		r = write_keys(w);
-		keys = r == 0;
-	}
-	if (r == 0) {
-		r = write_seed(w);
-		seed = r == 0;
-	}
+	for (unsigned i = w->esp ? 0 : 1; r == 0 && i < 2; i++)
+		r = steps[i](w);
 	if (r == 0)
-		r = write_conf(w, fresh);
+		r = write_conf(w, true);
 	if (r == 0)
-		r = check_conf(fresh);
-	if (r == 0 && rename(fresh, w->t->conf) < 0)
-		r = refuse("%s: %s", w->t->conf, strerror(errno));
+		r = replace_conf(w);
 	if (r == 0)
 		return 0;
-	unlink(fresh);
-	if (keys)
-		unlink(keys_path(w, path));
-	if (seed)
-		unlink(path_of(w, ".seed", path));
-	return r;
+	unlink(w->fresh);
+	for (unsigned i = 0; i < N_MADE; i++) /* none of them was there before */
+		unlink(made_path(w, i, path));
+	return refuse("nothing is changed");
 }
 
 int tenant_add(const struct tenant *t)
 {
-	struct work w = {.t = t};
-	const char *slash = strrchr(t->conf, '/');
-	char fresh[PATH_MAX];
+	struct work w = {.t = t, .lock = -1};
+	config_t c = {0};
 	int r = check_names(t);
 
-	/* Absolute: the key file's name goes into the configuration. */
-	if (r == 0 && !slash)
-		r = refuse("%s: the whole path, please", t->conf);
-	if (r)
-		return r;
-	snprintf(w.dir, sizeof(w.dir), "%.*s", (int)(slash - t->conf), t->conf);
-	snprintf(fresh, sizeof(fresh), "%s.new", t->conf);
-	r = read_text(&w);
 	if (r == 0)
-		r = look_up(&w);
+		r = begin(&w);
+	if (r == 0) {
+		r = parse(&w, &c);
+		if (r == 0)
+			r = look_up(&w, &c);
+		config_destroy(&c);
+	}
 	if (r == 0)
-		r = add(&w, fresh);
+		r = check_free(&w);
+	if (r == 0)
+		r = add(&w);
 	if (r == 0) {
 		printf("tenant %s: network %s, home address %s\n", t->name, t->prefix, w.home);
 		make_disk(&w);
 		printf("then: nemoctl ha reload, and start the virtual machine with this seed\n");
 	}
-	explicit_bzero(w.key, sizeof(w.key));
-	free(w.text);
+	end(&w);
 	return r;
+}
+
+/* Finds it in the text, and says whether its secret is the file that add makes. */
+static int find(struct work *w, bool *keys)
+{
+	const config_setting_t *router;
+	char path[PATH_MAX];
+	config_t c;
+	int nth, r = parse(w, &c);
+
+	if (r == 0) {
+		router = router_with(&c, "name", w->t->name, &nth);
+		*keys = router && strcmp(string_of(router, "keys"), keys_path(w, path)) == 0;
+		if (!router)
+			r = refuse("%s: there is no router \"%s\"; nemoctl tenant list shows those "
+				   "there are",
+				w->t->conf, w->t->name);
+		else if (!tenant_text_find(w->text, nth, &w->list) || !w->list.to)
+			r = refuse("%s:%d: not in a list routers = ( ... ) of this file",
+				w->t->conf, config_setting_source_line(router));
+	}
+	config_destroy(&c);
+	return r;
+}
+
+int tenant_remove(const struct tenant *t)
+{
+	struct work w = {.t = t, .lock = -1};
+	char path[PATH_MAX];
+	bool keys = false;
+	int r = check_name(t->name);
+
+	if (r == 0)
+		r = begin(&w);
+	if (r == 0)
+		r = find(&w, &keys);
+	if (r == 0) {
+		tenant_text_cut(w.text, &w.list);
+		r = write_conf(&w, false);
+		if (r == 0)
+			r = replace_conf(&w);
+		if (r) {
+			unlink(w.fresh);
+			refuse("nothing is changed");
+		}
+	}
+	if (r == 0) {
+		printf("tenant %s: no longer in %s\n", t->name, w.conf);
+		for (unsigned i = keys ? 0 : 1; i < N_MADE; i++)
+			if (unlink(made_path(&w, i, path)) == 0)
+				printf("removed: %s\n", path);
+			else if (errno != ENOENT)
+				r = refuse("%s: %s: remove it", path, strerror(errno));
+		printf("then: nemoctl ha reload, which ends its binding\n");
+	}
+	end(&w);
+	return r;
+}
+
+static json_t *strings_of(const config_setting_t *group, const char *key)
+{
+	const config_setting_t *list = config_setting_get_member(group, key);
+	json_t *out = json_array();
+	const char *s;
+
+	for (int i = 0; list && i < config_setting_length(list); i++)
+		if ((s = config_setting_get_string_elem(list, i)))
+			json_array_append_new(out, json_string(s));
+	return out;
+}
+
+json_t *tenant_list(const char *conf)
+{
+	struct tenant t = {.conf = conf};
+	struct work w = {.t = &t, .lock = -1};
+	const config_setting_t *routers, *one;
+	json_t *out = NULL;
+	config_t c = {0};
+
+	if (begin(&w) == 0 && parse(&w, &c) == 0) {
+		routers = config_lookup(&c, "routers");
+		out = json_array();
+		for (int i = 0; routers && i < config_setting_length(routers); i++) {
+			char path[PATH_MAX];
+
+			one = config_setting_get_elem(routers, (unsigned)i);
+			if (!config_setting_is_group(one))
+				continue;
+			t.name = string_of(one, "name");
+			path_of(&w, ".seed", path);
+			json_array_append_new(out,
+				json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", t.name, "tenant",
+					string_of(one, "tenant"), "home_address",
+					string_of(one, "home_address"), "prefixes",
+					strings_of(one, "prefixes"), "seed",
+					access(path, F_OK) == 0 ? json_string(path) : json_null()));
+		}
+	}
+	config_destroy(&c);
+	end(&w);
+	return out;
 }

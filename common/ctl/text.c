@@ -2,6 +2,8 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include "common/ctl/text.h"
 
 bool text_next_key(const char **keys, char key[TEXT_KEY_SIZE])
@@ -85,25 +87,77 @@ void text_field(const json_t *row, const char *key, char text[TEXT_SIZE])
 	cell(key, json_object_get(row, dot ? dot + 1 : key), text);
 }
 
-/* The first round finds the columns' widths, the second one prints. */
+#define WRAPS 20 /* columns; a last column that is wider has sentences, which may be broken */
+
+/* Columns that a text of UTF-8 takes, near enough. */
+static int columns(const char *text)
+{
+	int n = 0;
+
+	for (; *text; text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+static void pad(const char *text, int width)
+{
+	printf("%s%*s", text, width > columns(text) ? width - columns(text) : 0, "");
+}
+
+/* Of the terminal; a very large one if there is none. */
+static int room(void)
+{
+	struct winsize w;
+
+	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col
+		       ? w.ws_col
+		       : 1 << 20;
+}
+
+static void print_row(const char *keys, const json_t *row, const char *indent, const int *width)
+{
+	char key[TEXT_KEY_SIZE], text[TEXT_SIZE];
+
+	for (size_t j = 0; text_next_key(&keys, key); j++) {
+		if (row)
+			text_field(row, key, text);
+		else
+			title(key, true, text);
+		fputs(j ? "  " : indent, stdout);
+		pad(text, *keys ? width[j] : 0);
+	}
+	putchar('\n');
+}
+
+/* What a terminal is too narrow for would be broken at any place: there each row is a record. */
 void text_table(const char *keys, const json_t *rows, const char *indent)
 {
 	char key[TEXT_KEY_SIZE], text[TEXT_SIZE];
-	size_t width[32] = {0};
+	int width[32] = {0}, sum = 0;
+	const json_t *row;
+	size_t i, j = 0;
 
-	for (int round = 0; round < 2; round++)
-		for (size_t i = 0, j = 0; i <= json_array_size(rows); i++, j = 0)
-			for (const char *k = keys; text_next_key(&k, key); j++) {
-				if (i == 0)
-					title(key, true, text);
-				else
-					text_field(json_array_get(rows, i - 1), key, text);
-				if (round == 0 && strlen(text) > width[j])
-					width[j] = strlen(text);
-				if (round == 1)
-					printf("%s%-*s%s", j ? "  " : indent,
-						*k ? (int)width[j] : 0, text, *k ? "" : "\n");
-			}
+	for (const char *k = keys; text_next_key(&k, key); j++) {
+		title(key, true, text);
+		width[j] = columns(text);
+		json_array_foreach ((json_t *)rows, i, row) {
+			text_field(row, key, text);
+			if (columns(text) > width[j])
+				width[j] = columns(text);
+		}
+		sum += *k ? width[j] + 2 : width[j] < WRAPS ? width[j] : WRAPS;
+	}
+	if (sum <= room() || json_array_size(rows) == 0)
+		print_row(keys, NULL, indent, width);
+	json_array_foreach ((json_t *)rows, i, row) {
+		if (sum <= room()) {
+			print_row(keys, row, indent, width);
+			continue;
+		}
+		if (i)
+			putchar('\n');
+		text_record(keys, row);
+	}
 }
 
 void text_record(const char *keys, const json_t *values)
@@ -113,6 +167,7 @@ void text_record(const char *keys, const json_t *values)
 	while (text_next_key(&keys, key)) {
 		title(key, false, name);
 		text_field(values, key, text);
-		printf("%-18s%s\n", name, text);
+		pad(name, 18);
+		puts(text);
 	}
 }

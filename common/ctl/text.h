@@ -12,6 +12,7 @@
 bool text_next_key(const char **keys, char key[TEXT_KEY_SIZE]);
 /* A member's value; "-" if there is none. */
 void text_field(const json_t *row, const char *key, char text[TEXT_SIZE]);
-/* On stdout: a line for each row, as wide as needed; or one key a line. */
+/* On stdout: a line for each row, as wide as needed; or one key a line, as rows are printed too if
+ * the terminal is too narrow for the table. */
 void text_table(const char *keys, const json_t *rows, const char *indent);
 void text_record(const char *keys, const json_t *values);

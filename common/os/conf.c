@@ -14,7 +14,6 @@
 #include "common/os/conf_value.h"
 
 #define PATH_SIZE 128 /* "routers[12].prefixes[3]" */
-#define MAX_KEYS  64  /* of one group */
 
 struct at { /* where in the file; as text only for a mistake */
 	const struct at *up;
@@ -22,12 +21,22 @@ struct at { /* where in the file; as text only for a mistake */
 	unsigned i;
 };
 
+static unsigned line_of(const struct conf *c, const char *key)
+{
+	for (const struct conf_key *k = c->keys; key && k && k->name; k++)
+		if (strcmp(k->name, key) == 0)
+			return c->lines[k - c->keys];
+	return 0;
+}
+
 static void tell(struct conf *c, unsigned line, const char *key, const char *sort, const char *fmt,
 	va_list ap)
 {
 	char why[CONF_WHY_SIZE], text[CONF_WHY_SIZE + PATH_SIZE + PATH_MAX], at[16] = "";
 
 	vsnprintf(why, sizeof(why), fmt, ap);
+	if (!line)
+		line = line_of(c, key);
 	if (line)
 		snprintf(at, sizeof(at), "%u:", line);
 	snprintf(text, sizeof(text), "%s:%s%s%s%s %s%s", c->file, at, key ? " " : "",
@@ -174,7 +183,8 @@ static void unknown_key(
 	struct conf *c, const struct conf_key *keys, const config_setting_t *s, const struct at *up)
 {
 	const char *name = config_setting_name(s), *nearest = NULL;
-	unsigned best = (unsigned)strlen(name) / 3 + 2; /* further off it would only mislead */
+	/* Further off it would only mislead. */
+	unsigned best = (unsigned)strlen(name) / 3 + (strlen(name) > 4 ? 2 : 1);
 	char path[PATH_SIZE];
 
 	path_of(&(struct at){.up = up, .name = name}, path);
@@ -237,7 +247,8 @@ static void read_list(struct conf *c, const struct conf_key *k, const config_set
 
 /* Which setting is of which key. */
 static void find_settings(struct conf *c, const struct conf_key *keys,
-	const config_setting_t *group, const struct at *up, const config_setting_t *found[MAX_KEYS])
+	const config_setting_t *group, const struct at *up,
+	const config_setting_t *found[CONF_MAX_KEYS])
 {
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
@@ -249,15 +260,17 @@ static void find_settings(struct conf *c, const struct conf_key *keys,
 			unknown_key(c, keys, s, up);
 			continue;
 		}
-		assert(k - keys < MAX_KEYS);
+		assert(k - keys < CONF_MAX_KEYS);
 		found[k - keys] = s;
+		if (!up)
+			c->lines[k - keys] = config_setting_source_line(s);
 	}
 }
 
 static void read_group(struct conf *c, const struct conf_key *keys, const config_setting_t *group,
 	const struct at *up, char *out)
 {
-	const config_setting_t *found[MAX_KEYS] = {0};
+	const config_setting_t *found[CONF_MAX_KEYS] = {0};
 	unsigned line = config_setting_source_line(group);
 	char path[PATH_SIZE];
 
@@ -302,6 +315,8 @@ unsigned conf_read(struct conf *c, const struct conf_key *keys, void *out)
 	char *text;
 	config_t cfg;
 
+	c->keys = keys;
+	memset(c->lines, 0, sizeof(c->lines));
 	zero(keys, out);
 	text = conf_load(c);
 	c->partial = !text;

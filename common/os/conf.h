@@ -45,19 +45,23 @@ struct conf_key { /* a table ends with a NULL name */
 /* A CONF_GROUPS struct may have a CONF_UINT key of this name with size = 1: it is set to the
  * group's line and can't be written. */
 #define CONF_LINE_KEY "line"
+#define CONF_MAX_KEYS 64 /* of one group */
 
 /* Reads 'file' into '*out' (zeroed first) by 'keys'.  Returns the number of mistakes; each went to
  * 'report' as one line.  With mistakes '*out' still has to be released. */
 struct conf {
 	const char *file;
 	unsigned n_errors;
-	bool partial; /* conf_read() found mistakes: values may be missing */
+	bool partial;                  /* conf_read() found mistakes: values may be missing */
+	const struct conf_key *keys;   /* of conf_read(): its */
+	unsigned lines[CONF_MAX_KEYS]; /* in the file; 0: not there */
 	void (*report)(void *arg, const char *line); /* NULL: stderr */
 	void *arg;
 };
 unsigned conf_read(struct conf *, const struct conf_key *keys, void *out);
 /* Adds a mistake found by the caller (overlapping prefixes, ...): "FILE:LINE: key: reason".
- * Line 0 is left out, as for a key missing at the top level; so is a NULL key. */
+ * Line 0 stands for the line of that key at the top level; it is left out if the key is not there,
+ * and so is a NULL key. */
 void conf_error(struct conf *, unsigned line, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* The same for what works but hardly as meant; no mistake. */

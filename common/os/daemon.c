@@ -41,6 +41,15 @@ static void usage(FILE *f, const struct daemon_info *info)
 		f);
 }
 
+/* What was not written is no success. */
+static int written(const struct daemon_info *info, int code)
+{
+	if (fflush(stdout) == 0)
+		return code;
+	fprintf(stderr, "%s: standard output: %s\n", info->name, strerror(errno));
+	return EXIT_FAILURE;
+}
+
 int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
 {
 	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_TASK, OPT_FLUSH };
@@ -76,9 +85,11 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		case 't': opts->check = true; break;
 		case 'v': opts->debug = true; break;
 		case 'k': opts->keep = true; break;
-		case 'h': usage(stdout, info); return 0;
-		case OPT_VERSION: printf("%s %s\n", info->name, NEMO_VERSION); return 0;
-		case OPT_CONFIG_HELP: conf_help(info->keys); return 0;
+		case 'h': usage(stdout, info); return written(info, 0);
+		case OPT_VERSION:
+			printf("%s %s\n", info->name, NEMO_VERSION);
+			return written(info, 0);
+		case OPT_CONFIG_HELP: conf_help(info->keys); return written(info, 0);
 		case OPT_FLUSH: opts->flush = true; break;
 		case OPT_TASK: task = optarg; break;
 		default: usage(stderr, info); return EXIT_USAGE;
@@ -89,7 +100,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 		usage(stderr, info);
 		return EXIT_USAGE;
 	}
-	return task ? info->task.run(opts->conf, task) : -1;
+	return task ? written(info, info->task.run(opts->conf, task)) : -1;
 }
 
 uint64_t daemon_now(void)

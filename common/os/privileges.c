@@ -39,6 +39,14 @@ static int change(const struct passwd *to, const int *keep)
 		       : 0;
 }
 
+bool privileges_suffice(void)
+{
+	if (capng_get_caps_process() == 0 && capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
+		return true;
+	log_err("not permitted to change the network: start it as root, or by its unit");
+	return false;
+}
+
 int privileges_drop(const char *user, const int *keep)
 {
 	const struct passwd *to = *user ? getpwnam(user) : NULL;

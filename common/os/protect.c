@@ -94,7 +94,7 @@ static bool read_file(struct conf *c, unsigned line, const char *name, char *buf
 	bool credential; /* systemd sees to who may read it, by an ACL */
 	char found[PATH_MAX];
 	const char *path = protect_find_secret(name, found, &credential);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	const char *bad = fd < 0 ? strerror(errno) : credential ? NULL : protect_secret_file(fd);
 	ssize_t n = -1;
 

@@ -8,11 +8,12 @@ cards and MAC addresses, and bridges of the same names:
     nemo_migrate.py router,/run/vm/router.qmp,tcp:[2001:db8:b::9]:4000 \\
                     web,/run/vm/web.qmp,tcp:[2001:db8:b::9]:4001
 
-Ends with 0 when all have moved.  If one fails the others are cancelled, as far as they still run
-here.  With libvirt: conf/libvirt/.
+Ends with 0 when all have moved.  If one fails, or this is interrupted, the others are cancelled, as
+far as they still run here.  With libvirt: conf/libvirt/.
 """
 
 import json
+import signal
 import socket
 import sys
 import time
@@ -124,7 +125,15 @@ def nearly_copied(info):
     )  # fmt: skip
 
 
-def copy(machines, timeout):
+def tell(left):
+    """Progress, for a person; its line is gone with nothing left to tell."""
+    if sys.stderr.isatty():
+        rest = ", ".join(f"{name} {octets >> 20} MB" for name, octets in left.items())
+        text = f"still to be copied: {rest}" if left else ""
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def copy(machines, timeout, progress=lambda left: None):
     """Copies memory until it is nearly all there.  The largest begins, another one when no more is
     left of those before than it has; who is nearly there first is held back."""
     size = lambda m: m[1].ask("query-memory-size-summary")["base-memory"]  # noqa: E731
@@ -145,6 +154,7 @@ def copy(machines, timeout):
                 if later or waiting:
                     qmp.ask("migrate-set-parameters", **{"max-bandwidth": HELD_BACK})
             left[name] = info["ram"]["remaining"] if begun(info) else left[name]
+        progress(left)
         if time.monotonic() > deadline:
             names = ", ".join(name for name, _ in waiting)
             raise Failed(f"memory is written to faster than it is copied: {names}")
@@ -175,13 +185,13 @@ def switch(machines, timeout):
     return [done[name] for name, _, _ in machines]
 
 
-def together(machines, timeout=120):
+def together(machines, timeout=120, progress=lambda left: None):
     """Migrates [(name, qmp, uri)]; what query-migrate says of each in the end.  After Failed
     all that had not moved yet run on here."""
     try:
-        copy(machines, timeout)
+        copy(machines, timeout, progress)
         return switch(machines, timeout)
-    except Failed:
+    except BaseException:  # interrupted, too: who was held back would be so for ever
         for _, qmp, _ in machines:
             try:
                 qmp.ask("migrate_cancel")
@@ -190,17 +200,39 @@ def together(machines, timeout=120):
         raise
 
 
+def in_two_parts(machines):
+    """Who has moved though not all have, as a sentence; "" if nobody."""
+    moved = []
+    for name, qmp, _ in machines:
+        try:
+            if qmp.ask("query-status")["status"] == "postmigrate":
+                moved.append(name)
+        except (Failed, OSError):
+            pass
+    return f"; {', '.join(moved)} moved already: the network is in two parts" if moved else ""
+
+
 def main():
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        return print(__doc__)
     named = [arg.split(",", 2) for arg in sys.argv[1:]]
     if not named or any(len(parts) != 3 for parts in named):
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    machines = []
     try:
-        machines = [(name, Qmp(path), uri) for name, path, uri in named]
-        for (name, _, _), info in zip(machines, together(machines)):
-            print(f"{name}: stood still {info['downtime']} ms of {info['total-time'] / 1000:.1f} s")
-    except (Failed, OSError) as e:
-        sys.exit(f"nemo_migrate: {e}")
+        machines += [(name, Qmp(path), uri) for name, path, uri in named]
+        done = together(machines, progress=tell)
+    except (Failed, OSError, KeyboardInterrupt) as e:
+        why = "interrupted" if isinstance(e, KeyboardInterrupt) else e
+        tell({})
+        print(f"nemo_migrate: {why}{in_two_parts(machines)}", file=sys.stderr)
+        return 1
+    tell({})
+    for (name, _, _), info in zip(machines, done):
+        print(f"{name}: stood still {info['downtime']} ms of {info['total-time'] / 1000:.1f} s")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
