@@ -1,12 +1,17 @@
 """doc/control.md, checked: nemoctl against daemons played by this test, and the schemas against the
 real ones."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import select
 import socket
+import struct
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -284,9 +289,53 @@ def test_usage(ctl):
         "--nonsense",
     ):
         assert "usage:" in ctl(*line.split(), code=2)
+    assert 'no command "ha bindngs"' in ctl("ha", "bindngs", code=2)
+    assert "nat64 status" in ctl("status", code=2) and "mr stop" not in ctl("status", code=2)
+    assert "ha revoke takes NAME" in ctl("ha", "revoke", code=2)
+    assert "--keep is no option of mr status" in ctl("mr", "status", "--keep", code=2)
     assert "mr rehome" in ctl("--help")
     assert "UPLINK" in ctl("mr", "rehome", "--help")
     assert ctl("--version").startswith("nemoctl ")
+
+
+def on_terminal(tmp_path, width, *args):
+    """What nemoctl prints on a terminal of this width, a line at a time."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
+    subprocess.run([NEMOCTL, "--run", str(tmp_path), *args], stdout=its, timeout=30, check=True)
+    os.close(its)
+    text = b""
+    with contextlib.suppress(OSError):  # how the other end of a terminal ends
+        while data := os.read(ours, 65536):
+            text += data
+    os.close(ours)
+    return text.decode().splitlines()
+
+
+def test_a_terminal_that_is_too_narrow_gets_records(fake, tmp_path):
+    bindings = [HA["bindings"][0], {**HA["bindings"][0], "name": "bus"}]
+    fake("a", {**HA, "bindings": bindings})
+    wide = on_terminal(tmp_path, 400, "ha", "bindings")
+    assert len(wide) == 3 and wide[0].startswith("NAME")
+    narrow = on_terminal(tmp_path, 60, "ha", "bindings")
+    assert [line.split() for line in narrow if line.startswith("name")] == [["name", "van"], ["name", "bus"]]
+    assert narrow.count("") == 1 and any(line.split() == ["state", "bound"] for line in narrow)
+
+
+def test_names_of_other_alphabets_keep_the_columns(fake, ctl):
+    rows = [{**HA["routers"][0], "name": name} for name in ("öäü", "bus")]
+    fake("a", {**HA, "routers": rows})
+    lines = ctl("ha", "routers").splitlines()
+    assert lines[1].index("blue") == lines[2].index("blue") == lines[0].index("TENANT")
+
+
+def test_what_can_not_be_printed_is_no_success(fake, tmp_path):
+    fake("a", HA)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [NEMOCTL, "--run", str(tmp_path), "ha", "bindings"], stdout=full, stderr=subprocess.PIPE, timeout=30
+        )
+    assert done.returncode == 1 and b"No space left" in done.stderr
 
 
 def test_a_crowd_of_bindings_is_printed_quickly(fake, ctl):

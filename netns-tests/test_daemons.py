@@ -244,6 +244,8 @@ TOGETHER = {
     "a home agent twice": ("nemo-mr", {"home_agents": ["2001:db8:1::1", "2001:db8:2::1", "2001:db8:1::1"]}, "twice"),
     "a home agent that has our address": ("nemo-mr", {"home_agents": [HOA]}, "our home address"),
     "a network with the home agent in it": ("nemo-ha", {"address": "2001:db8:d:1::9"}, "the home agent's address"),
+    "a home address that is the home agent's": ("nemo-ha", {"home_prefixes": ["2001:db8:1::/64"], "routers": [
+        {"name": "A", "home_address": HA, "tenant": "x"}]}, "the home agent's own"),
     "a multicast home address": ("nemo-mr", {"home_address": "ff0e::1"}, "unicast"),
 }
 
@@ -255,7 +257,7 @@ def test_what_does_not_fit_together_is_told(why, tmp_path):
     path = conf_file(tmp_path, {**CONF[program], **change})
     done = run(program, "-t", "-c", path)
     assert done.returncode == 1
-    assert done.stderr.startswith(path + ":") and word in done.stderr
+    assert re.match(rf"{re.escape(path)}:\d+: ", done.stderr) and word in done.stderr
 
 
 @pytest.mark.parametrize("program", DAEMONS)
@@ -268,6 +270,29 @@ def test_a_missing_file_and_a_syntax_error(program, tmp_path):
     outer = tmp_path / "outer.conf"
     outer.write_text(f'\n\n@include "{path}"\n')  # the mistake is in the other file
     assert f"{path}:2: " in run(program, "-t", "-c", str(outer)).stderr
+
+
+def test_a_key_file_that_never_ends_does_not_hold_up_the_check(tmp_path):
+    os.mkfifo(tmp_path / "keys", 0o600)
+    conf = {**CONF["nemo-mr"], "protection": "esp", "keys": str(tmp_path / "keys")}
+    done = run("nemo-mr", "-t", "-c", conf_file(tmp_path, conf))
+    assert done.returncode == 1 and "is not a file" in done.stderr
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_what_can_not_be_printed_is_no_success(program):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([os.path.join(BUILD, program), "--config-help"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"No space left" in done.stderr
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_who_may_not_change_the_network_is_told(program, tmp_path):
+    tmp_path.chmod(0o755)
+    path = conf_file(tmp_path, CONF[program])
+    argv = ["setpriv", "--reuid", "65534", "--clear-groups", os.path.join(BUILD, program), "-c", path]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1 and "start it as root" in done.stderr
 
 
 # --- start ---

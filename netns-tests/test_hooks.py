@@ -1,8 +1,12 @@
 """conf/libvirt/: the hook and the script, with a virsh that only writes down what it is asked (with the
 real one: vm/test_libvirt.py).  conf/qemu/: with empty machines."""
 
+import json
 import os
+import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -129,4 +133,38 @@ def test_qemu_machines_move_together(machine, tmp_path):
     assert done.returncode == 0, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["router", "web"]
     again = subprocess.run([script, *args], capture_output=True, text=True, timeout=60)
-    assert again.returncode == 1 and "nemo_migrate: " in again.stderr
+    assert again.returncode == 1 and "nemo_migrate: " in again.stderr and "router, web moved already" in again.stderr
+    usage = subprocess.run([script, "router"], capture_output=True, text=True, timeout=20)
+    assert usage.returncode == 2 and "QMP_SOCKET" in usage.stderr
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_an_interrupted_migration_is_taken_back(tmp_path, end):
+    """A machine of cardboard, whose memory is never copied."""
+    listener, said = socket.socket(socket.AF_UNIX), []
+    listener.bind(str(tmp_path / "qmp"))
+    listener.listen(1)
+    answers = {
+        "query-memory-size-summary": {"base-memory": 1 << 30},
+        "query-migrate": {"status": "active", "ram": {"total": 1 << 30, "remaining": 1 << 29, "transferred": 1}},
+        "query-status": {"status": "running"},
+    }
+
+    def serve():
+        with listener.accept()[0].makefile("rw") as f:
+            f.write('{"QMP": {}}\n')
+            f.flush()
+            for line in f:
+                said.append(json.loads(line)["execute"])
+                f.write(json.dumps({"return": answers.get(said[-1], {})}) + "\n")
+                f.flush()
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    script = os.path.join(ROOT, "conf", "qemu", "nemo_migrate.py")
+    mover = subprocess.Popen([script, f"router,{tmp_path}/qmp,unix:/x"], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: said.count("query-migrate") > 2, 20, "a migration under way")
+    mover.send_signal(end)
+    assert "interrupted" in mover.communicate(timeout=20)[1] and mover.returncode == 1
+    server.join(20)
+    assert "migrate_cancel" in said

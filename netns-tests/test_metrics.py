@@ -150,6 +150,9 @@ def test_http(three, tmp_path, family):
         assert get(connection, "/metrics", "POST")[0] == 405
         if family == "unix":
             assert os.stat(where).st_mode & 0o777 == 0o660
+        second = serve(tmp_path, where)  # takes nothing from the first one
+        assert second.wait(10) == 1 and "in use" in second.stderr.read().decode()
+        assert get(connection, "/metrics")[0] == 200
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(10) == 0
@@ -157,7 +160,8 @@ def test_http(three, tmp_path, family):
 
 
 def test_http_is_for_this_host_only_unless_told(tmp_path):
-    for where, word in ("0.0.0.0:0", "--anywhere"), ("[::]:0", "--anywhere"), ("x", "neither"):
+    own = str(tmp_path / "metrics.sock")  # would be taken for a daemon's
+    for where, word in ("0.0.0.0:0", "--anywhere"), ("[::]:0", "--anywhere"), ("x", "neither"), (own, "another name"):
         server = serve(tmp_path, where)
         assert server.wait(10) == 1 and word in server.stderr.read().decode()
     port = free_port("127.0.0.1")

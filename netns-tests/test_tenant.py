@@ -3,8 +3,11 @@
     ha ---- mr        the home agent with the configuration, the router with the seed that were made
 """
 
+import json
 import os
 import re
+import shutil
+import signal
 import stat
 import subprocess
 
@@ -12,6 +15,7 @@ import pytest
 
 from lib.daemon import BUILD, Daemon
 from lib.topo import Link, Net, Node, Radvd, Topology
+from lib.wait import wait_for
 
 HA = "2001:db8:1::1"
 CONF = """# ( routers
@@ -39,9 +43,13 @@ def conf(tmp_path):
     return path
 
 
-def add(conf, *args):
-    argv = [os.path.join(BUILD, "nemoctl"), "tenant", "add", *args, "--conf", str(conf)]
+def tenant(conf, *args):
+    argv = [os.path.join(BUILD, "nemoctl"), "tenant", *args, "--conf", str(conf)]
     return subprocess.run(argv, capture_output=True, text=True)
+
+
+def add(conf, *args):
+    return tenant(conf, "add", *args)
 
 
 def test_what_was_made_fits_together(conf, tmp_path):
@@ -98,6 +106,99 @@ def test_the_second_time_it_is_refused(conf):
     assert add(conf, "newer", "2001:db8:d:3::/64").returncode == 0
     check = [os.path.join(BUILD, "nemo-ha"), "-t", "-c", str(conf)]
     assert subprocess.run(check).returncode == 0
+
+
+def names(tmp_path):
+    return sorted(p.name for p in tmp_path.iterdir())
+
+
+@pytest.mark.novm("a command and files")
+def test_all_of_it_goes_again(conf, tmp_path):
+    assert add(conf, "new", "2001:db8:d:2::/64").returncode == 0
+    assert add(conf, "newer", "2001:db8:d:3::/64").returncode == 0
+    listed = tenant(conf, "list", "--json")
+    assert [(r["name"], r["prefixes"]) for r in json.loads(listed.stdout)] == [
+        ("old", ["2001:db8:d:1::/64"]), ("new", ["2001:db8:d:2::/64"]), ("newer", ["2001:db8:d:3::/64"])]  # fmt: skip
+    assert tenant(conf, "list").stdout.count("\n") == 4
+    for name in "new", "newer":  # from the middle, then the last
+        gone = tenant(conf, "remove", name)
+        assert gone.returncode == 0 and f"{name}.keys" in gone.stdout, gone.stderr
+    assert "".join(conf.read_text().split()) == "".join(CONF.split()) and names(tmp_path) == ["nemo-ha.conf"]
+    again = tenant(conf, "remove", "new")
+    assert again.returncode == 1 and "tenant list" in again.stderr
+    assert tenant(conf, "remove", "old").returncode == 0  # the only one
+    assert 'name = "old"' not in conf.read_text() and "# the last one }" in conf.read_text()
+    assert add(conf, "new", "2001:db8:d:1::/64").returncode == 0
+
+
+@pytest.mark.novm("a command and files")
+def test_who_is_needed_stays(conf):
+    text = CONF + 'allow = ( { from = "o)ld"; to = "o)ld"; } );\n'
+    conf.write_text(text)
+    gone = tenant(conf, "remove", "old")
+    assert gone.returncode == 1 and "no router has tenant" in gone.stderr and conf.read_text() == text
+
+
+@pytest.mark.novm("a command and files")
+def test_several_at_once_are_one_after_the_other(conf, tmp_path):
+    argv = [os.path.join(BUILD, "nemoctl"), "--conf", str(conf), "tenant", "add"]
+    all_ = [subprocess.Popen([*argv, f"t{i}", f"2001:db8:d:1{i}::/64"], stdout=subprocess.DEVNULL) for i in range(4)]
+    assert [p.wait(30) for p in all_] == [0] * 4
+    listed = json.loads(tenant(conf, "list", "--json").stdout)
+    assert {r["name"] for r in listed} == {"old", "t0", "t1", "t2", "t3"}
+    assert len({r["home_address"] for r in listed}) == 5
+
+
+@pytest.mark.novm("a command and files")
+def test_interrupted_it_is_done_or_not_begun(conf, tmp_path):
+    """SIGINT while nemo-ha checks the new configuration: a nemo-ha that waits stands in for the real one."""
+    here = tmp_path / "bin"
+    here.mkdir()
+    copy = shutil.copy(os.path.join(BUILD, "nemoctl"), here / "ctl")
+    (here / "nemo-ha").write_text(f"#!/bin/sh\n: >{tmp_path}/checks\nuntil [ -e {tmp_path}/go ]; do sleep 0.05; done\n")
+    (here / "nemo-ha").chmod(0o755)
+    adding = subprocess.Popen([copy, "tenant", "add", "new", "2001:db8:d:2::/64", "--conf", str(conf)])
+    wait_for((tmp_path / "checks").exists, 20, "the check")
+    adding.send_signal(signal.SIGINT)
+    (tmp_path / "go").touch()
+    assert adding.wait(20) == -signal.SIGINT
+    assert 'name = "new"' in conf.read_text() and (tmp_path / "new.seed.img").exists()
+
+
+@pytest.mark.novm("a command and files")
+def test_what_is_there_already_is_not_touched(conf, tmp_path):
+    """Mode against the umask, a link, others' files."""
+    real = tmp_path / "real.conf"
+    conf.rename(real)
+    conf.symlink_to("real.conf")
+    (tmp_path / "other.seed.img").write_text("a disk")
+    old = os.umask(0o077)
+    try:
+        assert add(conf, "new", "2001:db8:d:2::/64").returncode == 0
+    finally:
+        os.umask(old)
+    assert conf.is_symlink() and stat.S_IMODE(real.stat().st_mode) == 0o640 and 'name = "new"' in real.read_text()
+    before = names(tmp_path)
+    done = add(conf, "other", "2001:db8:d:3::/64")
+    assert done.returncode == 1 and "other.seed.img exists already" in done.stderr
+    assert names(tmp_path) == before and (tmp_path / "other.seed.img").read_text() == "a disk"
+
+
+@pytest.mark.novm("a command and files")
+def test_a_full_disk_changes_nothing(conf, tmp_path):
+    nemoctl = os.path.join(BUILD, "nemoctl")
+    script = f"""mkdir {tmp_path}/full && mount -t tmpfs -o size=16k full {tmp_path}/full && cd {tmp_path}/full &&
+        cp {conf} nemo-ha.conf && head -c $((2 * 4096)) /dev/zero >filled
+        {nemoctl} tenant add new 2001:db8:d:2::/64 --conf nemo-ha.conf; echo $?; echo *; cmp {conf} nemo-ha.conf"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.stdout.split() == ["1", "filled", "nemo-ha.conf"] and "No space left" in done.stderr
+
+
+@pytest.mark.novm("a command and files")
+def test_the_seed_has_what_the_home_agent_has(conf, tmp_path):
+    conf.write_text(CONF + "key_port = 7440;\n")
+    assert add(conf, "new", "2001:db8:d:2::/64").returncode == 0
+    assert "key_port = 7440;" in (tmp_path / "new.seed").read_text().split("---")[0]
 
 
 @pytest.mark.novm("a command and files")

@@ -70,6 +70,8 @@ def test_completion():
     assert complete("nemoctl", "--json", "mr", "h") == {"handovers"}
     assert complete("nemoctl", "-s", "/run/x", "nat64", "ex") == {"explain"}
     assert "--json" in complete("nemoctl", "--")
+    assert complete("nemoctl", "--conf", "/x", "tenant", "rem") == {"remove"}
+    assert complete("nemoctl", "tenant", "list", "--conf", f"{ROOT}/READM") == {f"{ROOT}/README.md"}
     for program in PROGRAMS[:3]:
         assert {"--check", "--config", "--config-help"} <= complete(program, "--c")
 

@@ -1,5 +1,7 @@
 /* metrics_http.c - /metrics by HTTP (libmicrohttpd), one request after the other. */
 #include <errno.h>
+#include <fnmatch.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <signal.h>
@@ -135,12 +137,26 @@ static int listen_tcp(const char *where, bool anywhere)
 	return fd;
 }
 
+/* Where daemons are looked for: it would be asked as one of them, by itself too. */
+static bool among_daemons(const struct peers *peers, const char *path)
+{
+	char pattern[PATH_MAX];
+
+	snprintf(pattern, sizeof(pattern), "%s/*.sock", peers->run);
+	return fnmatch(pattern, path, FNM_PATHNAME) == 0;
+}
+
 int metrics_serve(struct peers *peers, bool summary, const char *where, bool anywhere)
 {
-	int fd = *where == '/' ? listen_path(where) : listen_tcp(where, anywhere), got;
 	struct MHD_Daemon *d;
 	sigset_t set;
+	int fd, got;
 
+	if (among_daemons(peers, where))
+		fd = fail(
+			where, "*.sock in that folder is a daemon's socket: another name, please");
+	else
+		fd = *where == '/' ? listen_path(where) : listen_tcp(where, anywhere);
 	if (fd < 0)
 		return EXIT_REFUSED;
 	g.peers = peers;
