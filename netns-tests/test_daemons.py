@@ -283,14 +283,13 @@ def test_a_key_file_that_never_ends_does_not_hold_up_the_check(tmp_path):
 def test_what_can_not_be_printed_is_no_success(program):
     with open("/dev/full", "w") as full:
         done = subprocess.run([os.path.join(BUILD, program), "--config-help"], stdout=full, stderr=subprocess.PIPE)
-    assert done.returncode == 1 and b"No space left" in done.stderr
+    assert done.returncode == 1 and b"standard output" in done.stderr
 
 
 @pytest.mark.parametrize("program", DAEMONS)
 def test_who_may_not_change_the_network_is_told(program, tmp_path):
-    tmp_path.chmod(0o755)
     path = conf_file(tmp_path, CONF[program])
-    argv = ["setpriv", "--reuid", "65534", "--clear-groups", os.path.join(BUILD, program), "-c", path]
+    argv = ["setpriv", "--bounding-set=-net_admin", os.path.join(BUILD, program), "-c", path]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=10)
     assert done.returncode == 1 and "start it as root" in done.stderr
 

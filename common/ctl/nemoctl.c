@@ -1,6 +1,5 @@
 /* nemoctl - looks at and steers the daemons through their control sockets (doc/control.md).  A
  * command asks every daemon it is for, one that acts wants just one. */
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <poll.h>
@@ -466,9 +465,11 @@ static int options(int argc, char **argv)
 /* What was not written is no success: a full disk, a pipe that nobody reads. */
 static int finish(int code)
 {
-	if (fclose(stdout) == 0)
+	bool bad = ferror(stdout);
+
+	if (fclose(stdout) == 0 && !bad)
 		return code;
-	fprintf(stderr, "nemoctl: standard output: %s\n", strerror(errno));
+	fputs("nemoctl: standard output can't be written\n", stderr);
 	return code ? code : EXIT_REFUSED;
 }
 

@@ -321,12 +321,10 @@ static FILE *create(const char *path, mode_t mode)
 static int finish(FILE *f, const char *path)
 {
 	bool bad = fflush(f) != 0 || fsync(fileno(f)) < 0;
-	int e = errno;
+	int e = bad ? errno : EIO; /* for one that was met before */
 
-	if (fclose(f) != 0 && !bad) {
-		bad = true;
-		e = errno;
-	}
+	bad |= ferror(f) != 0;
+	bad |= fclose(f) != 0;
 	return bad ? refuse("%s: %s", path, strerror(e)) : 0;
 }
 

@@ -44,9 +44,9 @@ static void usage(FILE *f, const struct daemon_info *info)
 /* What was not written is no success. */
 static int written(const struct daemon_info *info, int code)
 {
-	if (fflush(stdout) == 0)
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
-	fprintf(stderr, "%s: standard output: %s\n", info->name, strerror(errno));
+	fprintf(stderr, "%s: standard output can't be written\n", info->name);
 	return EXIT_FAILURE;
 }
 
