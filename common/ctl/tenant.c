@@ -169,7 +169,8 @@ static int parse(const struct work *w, config_t *c)
 	config_init(c);
 	return config_read_string(c, w->text + (marked ? strlen(BYTE_ORDER_MARK) : 0))
 		       ? 0
-		       : refuse("%s:%d: %s", w->t->conf, config_error_line(c), config_error_text(c));
+		       : refuse("%s:%d: %s", w->t->conf, config_error_line(c),
+				 config_error_text(c));
 }
 
 static int look_up(struct work *w, const config_t *c)

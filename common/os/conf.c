@@ -184,7 +184,7 @@ static void unknown_key(
 {
 	const char *name = config_setting_name(s), *nearest = NULL;
 	/* Further off it would only mislead. */
-	unsigned best = (unsigned)strlen(name) / 3 + (strlen(name) > 4 ? 2 : 1);
+	unsigned best = (unsigned)strlen(name) / 3 + (strlen(name) > 3 ? 2 : 1);
 	char path[PATH_SIZE];
 
 	path_of(&(struct at){.up = up, .name = name}, path);
