@@ -8,7 +8,8 @@
 #define GAP_MS         1000 /* between any two to one router, s6.8 */
 #define SAME_MS        2000 /* a lifetime that ends this close to where it did is counted down */
 
-bool mpa_serves(const struct ha *ha, const struct ha_peer *p)
+/* Is it told of prefixes at all? */
+static bool serves(const struct ha *ha, const struct ha_peer *p)
 {
 	return ha->conf->mpa && !p->conf->no_mpd;
 }
@@ -91,7 +92,7 @@ static void schedule(struct ha *ha, struct ha_peer *p, uint64_t now)
 
 void mpa_bound(struct ha *ha, struct ha_peer *p, uint64_t now)
 {
-	if (!mpa_serves(ha, p))
+	if (!serves(ha, p))
 		return;
 	if (p->mpa.unacked) { /* begins again (s10.6.2) */
 		p->mpa.left = TRANSMISSIONS;
@@ -147,7 +148,7 @@ void mpa_request(struct ha *ha, const struct icmp6_msg *q, uint64_t now, struct 
 		     addr6_eq(&p->b.local, &q->dst);
 
 	ha->counters[HA_C_mps_rx]++;
-	if (!bound || !mpa_serves(ha, p)) {
+	if (!bound || !serves(ha, p)) {
 		ha->counters[HA_C_mps_dropped]++;
 		/* s9.3.1, for what has a Home Address option */
 		if (!bound && !addr6_is_any(&q->hoa) && addr6_is_routable(&q->src) &&
@@ -180,7 +181,7 @@ static void due(struct ha *ha, struct ha_peer *p, uint64_t now, struct ha_out *o
 {
 	struct mpa *m = &p->mpa;
 
-	if (!mpa_serves(ha, p)) { /* a reload has switched them off */
+	if (!serves(ha, p)) { /* a reload has switched them off */
 		mpa_end(ha, p);
 		return;
 	}
@@ -241,7 +242,7 @@ static void tell(struct ha *ha, const struct mpa_prefix *of, uint64_t now)
 	for (unsigned i = 0; i < ha->conf->n_routers; i++) {
 		struct ha_peer *p = &ha->peers[i];
 
-		if (p->b.state == BINDING_BOUND && mpa_serves(ha, p) &&
+		if (p->b.state == BINDING_BOUND && serves(ha, p) &&
 			(!of || prefix_of(ha, &p->conf->hoa) == of))
 			schedule(ha, p, now);
 	}

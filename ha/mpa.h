@@ -33,7 +33,6 @@ struct mpa { /* of one router; part of its struct ha_peer */
 };
 
 struct ha_peer;
-bool mpa_serves(const struct ha *, const struct ha_peer *); /* is it told of prefixes at all? */
 void mpa_init(struct ha *);
 /* A Router Advertisement on the home link, of ours or another's router. */
 void mpa_ra(struct ha *, const struct ndp_msg *, uint64_t now);

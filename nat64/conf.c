@@ -206,11 +206,6 @@ const struct conf_key nat64_conf_keys[] = {
 	{.name = NULL},
 };
 
-const char *nat64_conf_engine(const struct nat64_file *f)
-{
-	return engines[f->engine];
-}
-
 static struct nat64_net4 net4(const struct prefix4 *p)
 {
 	return (struct nat64_net4){.addr = p->addr.s_addr, .len = p->len};

@@ -53,4 +53,3 @@ unsigned nat64_conf_load(struct conf *c, struct nat64_file *out);
 /* The same of 'path'; mistakes go to stderr. */
 unsigned nat64_conf_read(const char *path, struct nat64_file *out);
 void nat64_conf_free(struct nat64_file *);
-const char *nat64_conf_engine(const struct nat64_file *); /* "auto", "ebpf" or "tun" */

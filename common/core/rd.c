@@ -1,6 +1,5 @@
 /* rd.c - bounded big-endian reader and writer. */
 #include "common/core/rd.h"
-#include <assert.h>
 #include <string.h>
 
 struct rd rd_init(const void *buf, size_t size)
@@ -125,11 +124,4 @@ void wr_u32(struct wr *w, uint32_t v)
 void wr_addr6(struct wr *w, const struct in6_addr *a)
 {
 	wr_bytes(w, a, sizeof(*a));
-}
-
-void wr_set_u16(struct wr *w, size_t off, uint16_t v)
-{
-	assert(off + 2 <= wr_off(w));
-	w->start[off] = (uint8_t)(v >> 8);
-	w->start[off + 1] = (uint8_t)v;
 }

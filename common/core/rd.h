@@ -47,7 +47,6 @@ void wr_u32(struct wr *, uint32_t);
 void wr_addr6(struct wr *, const struct in6_addr *);
 void wr_bytes(struct wr *, const void *, size_t n);
 void wr_zero(struct wr *, size_t n);
-void wr_set_u16(struct wr *, size_t off, uint16_t); /* overwrites what is written already */
 static inline size_t wr_off(const struct wr *w)
 {
 	return (size_t)(w->p - w->start);

@@ -75,7 +75,7 @@ static void on_key_gone(struct tunnel_set *set, const struct key *key, const str
 	bpf_map_delete_elem(ebpf_map_fd(set, key->table), &key->local);
 }
 
-int ebpf_info_put(struct tunnel_set *set, const struct entry *e)
+static int info_put(struct tunnel_set *set, const struct entry *e)
 {
 	int fd = bpf_map__fd(set->bpf->maps.infos);
 
@@ -130,7 +130,7 @@ static bool same_routes(
 /* Another path MTU. */
 static struct entry *on_path(struct tunnel_set *set, struct entry *e)
 {
-	ebpf_info_put(set, e);
+	info_put(set, e);
 	routes_put(set, e);
 	return e;
 }
@@ -145,7 +145,7 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 		return rc;
 	rc = old ? 0 : stats_start(set, e->number);
 	if (rc >= 0)
-		rc = ebpf_info_put(set, e);
+		rc = info_put(set, e);
 	/* They lead to the device: a handover does not change them. */
 	if (rc >= 0 && !(old && !old->incomplete && same_routes(set, e, old)))
 		rc = routes_put(set, e);
@@ -153,7 +153,7 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 		return 0;
 	book_release(&set->book, e);
 	if (old)
-		ebpf_info_put(set, old);
+		info_put(set, old);
 	else
 		ebpf_info_drop(set, e->number);
 	return rc;
@@ -274,9 +274,10 @@ static int tc_attach(
 	return rc < 0 && rc != -EEXIST ? rc : bpf_tc_attach(&hook, &opts);
 }
 
-static void tc_detach(unsigned ifindex, enum bpf_tc_attach_point where)
+static void tc_detach(unsigned ifindex)
 {
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
 	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
 	if (ifindex)
@@ -310,7 +311,7 @@ static void ebpf_detach(struct tunnel_set *set, unsigned ifindex)
 	for (unsigned i = 0; i < set->n_links; i++) {
 		if (set->links[i] != ifindex)
 			continue;
-		tc_detach(ifindex, BPF_TC_INGRESS);
+		tc_detach(ifindex);
 		set->links[i] = 0; /* a place for another */
 	}
 }
@@ -492,7 +493,7 @@ static void ebpf_close(struct tunnel_set *set, bool keep)
 		return;
 	if (!keep) {
 		for (unsigned i = 0; i < set->n_links; i++)
-			tc_detach(set->links[i], BPF_TC_INGRESS);
+			tc_detach(set->links[i]);
 		tunnel_dev_delete(&set->dev); /* with its routes */
 	}
 	set_free(set);

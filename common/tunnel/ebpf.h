@@ -26,7 +26,6 @@ struct tunnel_set {
 };
 
 int ebpf_map_fd(const struct tunnel_set *, enum key_table);
-int ebpf_info_put(struct tunnel_set *, const struct entry *); /* 0 or -errno */
 void ebpf_info_drop(struct tunnel_set *, uint32_t number);
 struct net_route ebpf_route_of(const struct tunnel_set *, const struct key *); /* without MTU */
 

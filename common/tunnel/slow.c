@@ -52,19 +52,19 @@ static struct in6_addr in6_of(const struct ip6 *a)
 /* --- sending --- */
 
 union control {
-	char buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+	char buf[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	struct cmsghdr align;
 };
 
-static void add_control(struct msghdr *msg, int type, const void *value, size_t size)
+static void add_pktinfo(struct msghdr *msg, const struct in6_pktinfo *from)
 {
-	struct cmsghdr *cm = (struct cmsghdr *)((char *)msg->msg_control + msg->msg_controllen);
+	struct cmsghdr *cm = msg->msg_control;
 
 	cm->cmsg_level = IPPROTO_IPV6;
-	cm->cmsg_type = type;
-	cm->cmsg_len = CMSG_LEN(size);
-	memcpy(CMSG_DATA(cm), value, size);
-	msg->msg_controllen += CMSG_SPACE(size);
+	cm->cmsg_type = IPV6_PKTINFO;
+	cm->cmsg_len = CMSG_LEN(sizeof(*from));
+	memcpy(CMSG_DATA(cm), from, sizeof(*from));
+	msg->msg_controllen = CMSG_SPACE(sizeof(*from));
 }
 
 static bool may_send_error(struct slow *s)
@@ -101,7 +101,7 @@ void slow_error(struct slow *s, const struct map_info *info, const struct quote_
 		s->counts[TUNNEL_COUNT_icmp_limited]++;
 		return;
 	}
-	add_control(&msg, IPV6_PKTINFO, &from, sizeof(from));
+	add_pktinfo(&msg, &from);
 	if (sendmsg(s->icmp, &msg, 0) >= 0)
 		s->counts[TUNNEL_COUNT_icmp_relayed]++;
 }
@@ -124,7 +124,7 @@ static bool send_part(struct slow *s, const struct map_info *info, struct ip6_hd
 
 	head->ip6_plen = htons((uint16_t)(frag_size + n));
 	if (info->oif)
-		add_control(&msg, IPV6_PKTINFO, &from, sizeof(from));
+		add_pktinfo(&msg, &from);
 	return sendmsg(s->out, &msg, 0) >= 0;
 }
 

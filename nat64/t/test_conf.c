@@ -108,7 +108,6 @@ static void everything_is_read(void **state)
 	assert_int_equal(f.nat64.eams[2].side, NAT64_IPV4_HOST);
 	assert_non_null(f.nat64.table);
 	assert_memory_equal(c->lens4, "\40\34", 2);
-	assert_string_equal(nat64_conf_engine(&f), "ebpf");
 	assert_int_equal(f.engine, NAT64_ENGINE_EBPF);
 	assert_int_equal(f.n_interfaces, 2);
 	assert_string_equal(f.interfaces[1], "eth1");

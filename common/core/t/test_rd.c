@@ -111,8 +111,6 @@ static void writer_writes_all_of_a_field_or_nothing(void **state)
 	wr_u8(&w, 5); /* full stays full */
 	assert_int_equal(wr_off(&w), 2);
 	assert_memory_equal(buf, ((uint8_t[]){1, 2, 9, 9}), 4);
-	wr_set_u16(&w, 0, 0x0a0b);
-	assert_memory_equal(buf, ((uint8_t[]){0x0a, 0x0b, 9, 9}), 4);
 }
 
 int main(void)
