@@ -164,6 +164,22 @@ static void an_advertisement_has_to_fit(void **state) /* s11.4.3 */
 	assert_int_equal(d.mr->mps.preferred_until, d.now + 14400000);
 }
 
+static void before_the_first_registration_nothing_counts(void **state) /* s11.4.3 */
+{
+	struct mr_event ev;
+
+	(void)state;
+	carrier(0, true);
+	ra(0, 1, 0xa1, LINK_A); /* the update leaves, and nobody has answered */
+	ev = answer_event(0, 86400, 14400);
+	ev.icmp6.dst = last_bu()->src;
+	step(&ev);
+	assert_int_equal(mr_counter(d.mr, MR_C_mpa_ignored), 1);
+	assert_true(d.mr->mps.valid_until == UINT64_MAX);
+	assert_int_equal(d.mr->mps.n_prefix, 0);
+	assert_int_equal(solicitations(), 0);
+}
+
 static void only_the_answer_to_the_last_solicitation_counts_and_once(void **state)
 {
 	struct mr_event ev;
@@ -308,6 +324,7 @@ int main(void)
 		TEST(it_is_repeated_with_doubling_waits_until_answered),
 		TEST(identifiers_are_random),
 		TEST(an_advertisement_has_to_fit),
+		TEST(before_the_first_registration_nothing_counts),
 		TEST(only_the_answer_to_the_last_solicitation_counts_and_once),
 		TEST(one_that_comes_unasked_is_only_a_reason_to_ask),
 		TEST(updates_ask_for_no_more_than_the_home_prefix_has_left),
