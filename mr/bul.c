@@ -133,6 +133,7 @@ void bul_move(struct mr *mr, const struct in6_addr *coa, unsigned uplink)
 		bul_put_tunnel(mr);
 		return;
 	}
+	mr_control_moved(mr);
 	bool alive = b->live && !mr->control.hb.silent; /* it still forwards to where we were */
 
 	if (!mr->conf->n_has || (b->state == BUL_DISCOVERY && !alive)) {
@@ -241,12 +242,12 @@ void bul_revoked(struct mr *mr, uint64_t wait_ms)
 	b->send_at = mr->now + wait_ms;
 }
 
-bool bul_delete_at(struct mr *mr, unsigned ha, uint16_t *seq, uint64_t *at)
+bool bul_update_at(struct mr *mr, unsigned ha, bool closing, uint16_t *seq, uint64_t *at)
 {
 	*at = mr->active < 0 ? mr->now + 1000 : bul_next_slot(&mr->bul);
 	if (*at > mr->now)
 		return false;
-	bul_put_update(mr, ha, true);
+	bul_put_update(mr, ha, closing);
 	*seq = mr->bul.seq;
 	return true;
 }

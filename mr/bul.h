@@ -11,8 +11,7 @@
 /* bul.c */
 void bul_begin(struct mr *, enum bul_state); /* back-off anew; numbers sent before don't count */
 void bul_start(struct mr *, enum bul_state); /* and sends */
-void bul_unbind(struct mr *);
-void bul_new_round(struct bul *); /* every home agent may be asked again */
+void bul_new_round(struct bul *);            /* every home agent may be asked again */
 void bul_closing_timeout(struct mr *);
 
 /* bul_send.c */

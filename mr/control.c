@@ -1,6 +1,7 @@
 /* control.c - what home agents say of their own accord: revocation (RFC 5846 s10), Home Agent
- * Switch (RFC 5142 s6), and the binding that a former home agent still holds (s6.1: a
- * de-registration is the switch's acknowledgement).
+ * Switch (RFC 5142 s6), and the binding that a former home agent still holds: it is kept there
+ * until another one has accepted, then deleted (s6.1: a de-registration is the switch's
+ * acknowledgement).
  *
  * Unprotected as they are, these messages count only if they come from the home agent that holds
  * the live binding, by type 2 routing header to our home address, and a switch leads to none but
@@ -156,24 +157,68 @@ static void receive_switch(struct mr *mr, const struct mh_env *e, unsigned ha)
 
 /* --- the binding left behind --- */
 
+/* Nobody else has the binding yet, and who has it is no longer in the list. */
+static bool is_kept(const struct mr *mr)
+{
+	const struct bul *b = &mr->bul;
+
+	return b->live && b->bound_ha >= mr->conf->n_has && b->bound_ha < mr->n_known &&
+	       b->ha != b->bound_ha && b->state != BUL_REFUSED && b->state != BUL_REVOKED &&
+	       b->state != BUL_CLOSING && b->state != BUL_HOME;
+}
+
 static void left_due(struct mr *mr)
 {
 	struct mr_control *c = &mr->control;
+	bool first = !c->left.sent;
 	uint16_t seq;
 
 	/* A new registration there takes its place. */
-	if (c->left.ends <= mr->now || mr->bul.ha == c->left.ha) {
+	if (c->left.ends <= mr->now || mr->bul.ha == c->left.ha || (c->left.keep && !is_kept(mr))) {
 		c->left.active = false;
 		return;
 	}
-	if (!bul_delete_at(mr, c->left.ha, &seq, &c->left.at))
+	if (!bul_update_at(mr, c->left.ha, !c->left.keep, &seq, &c->left.at))
 		return;
-	if (!c->left.sent)
+	if (first) {
 		c->left.first_seq = seq;
+		c->left.sent_at = mr->now;
+	}
+	if (first && c->left.keep)
+		bul_put_tunnel(mr);
 	c->left.sent = true;
 	c->left.seq = seq;
 	c->left.at = mr->now + c->left.wait_ms;
 	c->left.wait_ms = mr_min(2 * c->left.wait_ms, LEFT_MAX_MS);
+}
+
+static void begin_left(struct mr *mr, bool keep, unsigned ha, uint64_t ends)
+{
+	struct mr_control *c = &mr->control;
+
+	c->left.active = true;
+	c->left.keep = keep;
+	c->left.sent = false;
+	c->left.ha = ha;
+	c->left.ends = ends;
+	c->left.wait_ms = LEFT_FIRST_MS;
+	left_due(mr);
+}
+
+/* It has taken where we are, or has no binding of ours any more. */
+static void receive_kept(struct mr *mr, const struct mh_ba *ba)
+{
+	uint64_t from = mr->control.left.sent_at;
+	struct bul *b = &mr->bul;
+
+	if (ba->status >= 128 || ba->lifetime_s == 0) {
+		bul_unbind(mr);
+		return;
+	}
+	b->lifetime_s = (uint32_t)mr_min(ba->lifetime_s, mr->conf->lifetime_s);
+	b->ends = from + b->lifetime_s * 1000ull;
+	b->refresh_at = from + b->lifetime_s * 750ull;
+	b->bound_coa = b->coa;
 }
 
 static bool receive_left(struct mr *mr, const struct mh_env *e, unsigned ha)
@@ -186,7 +231,10 @@ static bool receive_left(struct mr *mr, const struct mh_env *e, unsigned ha)
 		(uint16_t)(e->m.ba.seq - c->left.first_seq) > span)
 		return false;
 	c->left.active = false;
-	mr_note(mr, NOTE_MR_LEFT, "home agent %s: %s", addr6_str(&mr->conf->has[ha], text),
+	if (c->left.keep)
+		receive_kept(mr, &e->m.ba);
+	mr_note(mr, c->left.keep && mr->bul.live ? NOTE_MR_REFRESHED : NOTE_MR_LEFT,
+		"home agent %s: %s", addr6_str(&mr->conf->has[ha], text),
 		mh_status_str(e->m.ba.status))
 		->status = e->m.ba.status;
 	return true;
@@ -200,16 +248,16 @@ void mr_control_bound(struct mr *mr, bool was_live, unsigned old_ha, uint64_t ol
 
 	c->revoked.until = 0;
 	mr_heartbeat_bound(mr);
-	if (c->left.active && c->left.ha == mr->bul.bound_ha)
+	if (c->left.keep || c->left.ha == mr->bul.bound_ha)
 		c->left.active = false;
-	if (!was_live || old_ha == mr->bul.bound_ha)
-		return;
-	c->left.active = true;
-	c->left.sent = false;
-	c->left.ha = old_ha;
-	c->left.ends = old_ends;
-	c->left.wait_ms = LEFT_FIRST_MS;
-	left_due(mr);
+	if (was_live && old_ha != mr->bul.bound_ha)
+		begin_left(mr, false, old_ha, old_ends);
+}
+
+void mr_control_moved(struct mr *mr)
+{
+	if (is_kept(mr))
+		begin_left(mr, true, mr->bul.bound_ha, mr->bul.ends);
 }
 
 bool mr_control_receive(struct mr *mr, const struct mh_env *e)
@@ -240,10 +288,17 @@ bool mr_control_receive(struct mr *mr, const struct mh_env *e)
 	return true;
 }
 
+static uint64_t refresh_kept_at(const struct mr *mr)
+{
+	return is_kept(mr) && !mr->control.left.active ? mr->bul.refresh_at : UINT64_MAX;
+}
+
 void mr_control_tick(struct mr *mr)
 {
 	if (mr->control.left.active && mr->control.left.at <= mr->now)
 		left_due(mr);
+	else if (refresh_kept_at(mr) <= mr->now)
+		begin_left(mr, true, mr->bul.bound_ha, mr->bul.ends);
 	if (mr->control.hb.at <= mr->now)
 		mr_heartbeat_tick(mr);
 }
@@ -252,5 +307,5 @@ uint64_t mr_control_deadline(const struct mr *mr)
 {
 	const struct mr_control *c = &mr->control;
 
-	return mr_min(c->hb.at, c->left.active ? c->left.at : UINT64_MAX);
+	return mr_min(c->hb.at, c->left.active ? c->left.at : refresh_kept_at(mr));
 }

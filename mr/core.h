@@ -45,7 +45,7 @@ struct link {
 	unsigned dad_failures;
 	bool has_current; /* care-of address configured; in READY and SUSPECT always */
 	struct attachment current;
-	bool has_old; /* left behind, still accepted until old_until */
+	bool has_old; /* left behind, still accepted until old_until; UINT64_MAX: until a move */
 	struct attachment old;
 	uint64_t old_until;
 	bool has_candidate; /* SUSPECT after a weak hint: taken at candidate_at */
@@ -164,11 +164,13 @@ struct mr_control {
 		uint64_t off_until;  /* ms; it does not know heartbeats */
 		uint64_t deaf_until; /* ms; a restart was acted upon: no further one before */
 	} hb;
-	struct { /* the binding that a former home agent still holds: to be deleted */
+	struct { /* the binding that a former home agent still holds */
 		bool active;
+		bool keep; /* until another one has accepted; else it is to be deleted */
 		unsigned ha;
 		uint16_t first_seq, seq; /* sent so far; first_seq only after one was */
 		bool sent;
+		uint64_t sent_at;           /* ms; the first of these */
 		uint64_t at, wait_ms, ends; /* ms; next update, its timer, end of the binding */
 	} left;
 	struct { /* the last revocation: its indication may come again */
@@ -262,6 +264,8 @@ void link_hint(struct mr *, struct link *, bool strong, const char *cause);
 void link_ra(struct mr *, struct link *, const struct ndp_msg *, const uint8_t mac[6]);
 void link_na(struct mr *, struct link *, const struct ndp_msg *, const uint8_t mac[6]);
 void link_dad_failed(struct mr *, struct link *, const struct in6_addr *);
+/* An address that an earlier run had there, or one of this run that is told of late. */
+void link_left(struct mr *, struct link *, const struct in6_addr *);
 void link_neigh_failed(struct mr *, struct link *, const struct in6_addr *);
 void link_close(struct mr *, struct link *);  /* takes its addresses and route back */
 void link_source(struct mr *, struct link *); /* what could not be sent before, now can */
@@ -301,15 +305,17 @@ static inline bool bul_has_holder(const struct mr *mr)
 uint64_t bul_deadline(const struct mr *);
 const char *bul_state_str(enum bul_state);
 void bul_again(struct mr *);                     /* the home agent may have lost the binding */
+void bul_unbind(struct mr *);                    /* no home agent holds it any more */
 void bul_switch(struct mr *, unsigned ha);       /* register there; the binding stays till then */
 void bul_revoked(struct mr *, uint64_t wait_ms); /* stop using it, don't try before that time */
-/* A de-registration for home agent 'ha', which is not the one in use; its number in '*seq'.  False:
- * it can't be sent before '*at' (MAX_UPDATE_RATE, or no uplink). */
-bool bul_delete_at(struct mr *, unsigned ha, uint16_t *seq, uint64_t *at);
+/* An update, or a de-registration, for home agent 'ha', which is not the one in use; its number in
+ * '*seq'.  False: it can't be sent before '*at' (MAX_UPDATE_RATE, or no uplink). */
+bool bul_update_at(struct mr *, unsigned ha, bool closing, uint16_t *seq, uint64_t *at);
 
 /* control.c */
 void mr_control_init(struct mr *);
 void mr_control_bound(struct mr *, bool was_live, unsigned old_ha, uint64_t old_ends);
+void mr_control_moved(struct mr *); /* before the home agents of the list are told */
 bool mr_control_receive(struct mr *, const struct mh_env *); /* true: it was one of control's */
 void mr_control_tick(struct mr *);
 uint64_t mr_control_deadline(const struct mr *);

@@ -55,6 +55,19 @@ static void restore(struct mr_edge *e)
 	keep(e);
 }
 
+/* Rules of home agents that nothing goes on with any more. */
+static void forget_former(struct mr_edge *e)
+{
+	int r;
+
+	if (!e->former || mr_holds_former(e->mr))
+		return;
+	e->former = false;
+	r = policy_agents(e->net, e->file);
+	if (r < 0)
+		log_warn("reload: rules of former home agents: %s", strerror(-r));
+}
+
 void mr_edge_run(struct mr_edge *e, const struct mr_event *ev)
 {
 	uint64_t at;
@@ -66,6 +79,7 @@ void mr_edge_run(struct mr_edge *e, const struct mr_event *ev)
 	for (unsigned i = 0; i < e->out.n; i++)
 		mr_edge_do(e, &e->out.v[i]);
 	mr_edge_finish(e);
+	forget_former(e);
 	mr_tell_due(e);
 	at = mr_deadline(e->mr);
 	if (at != UINT64_MAX)
@@ -207,6 +221,11 @@ static void on_addr(void *arg, const struct net_addr *a)
 		return;
 	if (addr6_is_link_local(&a->addr)) {
 		on_link_local(e, (unsigned)i, a);
+	} else if (a->ours && !a->gone && !a->dad_failed &&
+		   !addr6_eq(&a->addr, &e->file->core.hoa)) {
+		struct mr_event ev = {.type = MR_EV_LEFT, .uplink = (unsigned)i, .addr = a->addr};
+
+		mr_edge_run(e, &ev);
 	} else if (a->dad_failed) {
 		struct mr_event ev = {.type = MR_EV_ADDR, .uplink = (unsigned)i, .addr = a->addr};
 

@@ -64,6 +64,7 @@ static int change(struct mr_edge *e, struct mr_file *file)
 	*e->file = *file; /* at its old place, which others know */
 	ev.type = MR_EV_RELOAD;
 	ev.reload.conf = &e->file->core;
+	e->former = true;
 	mr_edge_run(e, &ev);
 	protect_rekey(e->protect, e->file->rekey_s);
 	mr_edge_tell_interfaces(e->file);

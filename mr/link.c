@@ -351,12 +351,14 @@ void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 		k->outdone++;
 	if (l->has_old && addr6_eq(&l->old.coa, &a.coa)) {
 		l->has_old = false; /* before leave() drops it: still configured */
-		a.verified = true;
+		a.verified |= l->old_until != UINT64_MAX; /* by this run; else it stays as it is */
 	}
 	if (l->has_current && addr6_eq(&l->current.coa, &a.coa))
 		a.verified = true; /* configured already */
 	else
 		leave(mr, l);
+	if (l->has_old) /* of an earlier run: left only now */
+		l->old_until = mr_min(l->old_until, mr->now + LINK_OLD_MS);
 	a.seen = mr->now;
 	l->current = a;
 	l->has_current = true;
@@ -455,6 +457,20 @@ void link_neigh_failed(struct mr *mr, struct link *l, const struct in6_addr *add
 {
 	if (l->state == LINK_READY && addr6_eq(addr, &l->current.router))
 		link_hint(mr, l, true, "unreachable router");
+}
+
+void link_left(struct mr *mr, struct link *l, const struct in6_addr *addr)
+{
+	if ((l->has_current && addr6_eq(addr, &l->current.coa)) ||
+		(l->has_old && addr6_eq(addr, &l->old.coa)))
+		return;
+	if (l->has_current || l->has_old) {
+		drop_coa(mr, l, addr);
+		return;
+	}
+	l->old = (struct attachment){.coa = *addr};
+	l->has_old = true;
+	l->old_until = UINT64_MAX;
 }
 
 void link_dad_failed(struct mr *mr, struct link *l, const struct in6_addr *addr)

@@ -187,6 +187,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 		l->lladdr = ev->addr;
 		link_source(mr, l);
 		break;
+	case MR_EV_LEFT: link_left(mr, l, &ev->addr); break;
 	case MR_EV_ADDR: link_dad_failed(mr, l, &ev->addr); break;
 	case MR_EV_NEIGH: link_neigh_failed(mr, l, &ev->addr); break;
 	case MR_EV_MH:

@@ -119,6 +119,7 @@ enum mr_event_type {
 	MR_EV_MIGRATED, /* NOTIFY_PEERS of an interface that is no uplink: may be the whole guest */
 	MR_EV_ND,       /* router or neighbour advertisement */
 	MR_EV_SOURCE,   /* the uplink has a link-local address to send from: addr */
+	MR_EV_LEFT,     /* a care-of address of an earlier run is there: addr */
 	MR_EV_ADDR,     /* duplicate address detection of a care-of address failed */
 	MR_EV_NEIGH,    /* the kernel could not reach the default router */
 	MR_EV_MH,
@@ -133,7 +134,7 @@ enum mr_event_type {
 };
 struct mr_event {
 	enum mr_event_type type;
-	unsigned uplink; /* index into conf->uplinks: LINK, ND, SOURCE, ADDR, NEIGH, REHOME */
+	unsigned uplink; /* index into conf->uplinks: LINK, ND, SOURCE, LEFT, ADDR, NEIGH, REHOME */
 	union {
 		struct {
 			bool running, notify_peers;
@@ -143,7 +144,7 @@ struct mr_event {
 			uint8_t mac[6];
 			struct ndp_msg msg;
 		} nd;
-		struct in6_addr addr; /* SOURCE, ADDR, NEIGH */
+		struct in6_addr addr; /* SOURCE, LEFT, ADDR, NEIGH */
 		struct mh_env mh;
 		struct icmp6_msg icmp6;
 		struct quote_update error;
@@ -241,6 +242,8 @@ bool mr_bound(const struct mr *, uint64_t now); /* a binding is granted and not 
  * "start"); '*known': the link had been visited (or configured) before; '*cause': static text of
  * the hint that led to it. */
 struct in6_addr mr_care_of(const struct mr *, unsigned *uplink, bool *known, const char **cause);
+/* Something goes on with a home agent that is no longer in the list. */
+bool mr_holds_former(const struct mr *);
 uint64_t mr_counter(const struct mr *, enum mr_counter);
 const uint64_t *mr_rejects(const struct mr *);    /* ba_rejected by status, 256 of them */
 json_t *mr_show(const struct mr *, uint64_t now); /* schema: doc/control.md; NULL: no memory */

@@ -150,7 +150,8 @@ static struct net_rule *add_addresses(
 	return v;
 }
 
-static int sweep(struct net *net, const struct mr_file *f, const struct rules *rules)
+static int sweep(struct net *net, const struct mr_file *f, const struct rules *rules, uint32_t lo,
+	uint32_t hi)
 {
 	struct ifaddrs *all;
 	struct net_rule *v;
@@ -160,7 +161,7 @@ static int sweep(struct net *net, const struct mr_file *f, const struct rules *r
 	if (getifaddrs(&all) < 0)
 		return -errno;
 	v = add_addresses(f, rules, all, &n);
-	r = v ? net_rule_sweep(net, PRIO_AT_HOME, PRIO_SPOOFED, v, n) : -ENOMEM;
+	r = v ? net_rule_sweep(net, lo, hi, v, n) : -ENOMEM;
 	free(v);
 	freeifaddrs(all);
 	return r;
@@ -181,7 +182,15 @@ int policy_put(struct net *net, const struct mr_file *f)
 		r = net_rule_put(net, &rules.v[i]);
 	if (r == 0)
 		r = net_sysctl6(NULL, "fwmark_reflect", "1");
-	return r == 0 ? sweep(net, f, &rules) : r;
+	return r == 0 ? sweep(net, f, &rules, PRIO_AT_HOME, PRIO_SPOOFED) : r;
+}
+
+int policy_agents(struct net *net, const struct mr_file *f)
+{
+	struct rules rules = {0};
+
+	make_rules(&rules, f);
+	return sweep(net, f, &rules, PRIO_OUTER, PRIO_OUTER);
 }
 
 static bool has_rule(const struct rules *rules, const struct net_rule *r)
@@ -242,7 +251,7 @@ int policy_change(struct net *net, const struct mr_file *was, const struct mr_fi
 		r = put_unreachable(net, *p, MAIN_TABLE);
 	for (unsigned i = 0; i < new.n &&r == 0; i++)
 		r = net_rule_put(net, &new.v[i]);
-	/* Home agents that were left may hold the binding yet; their rules do no harm. */
+	/* Home agents that were left may hold the binding yet: policy_agents(). */
 	for (unsigned i = 0; i < old.n && r == 0; i++)
 		if (old.v[i].priority != PRIO_OUTER && !has_rule(&new, &old.v[i]))
 			r = net_rule_drop(net, &old.v[i]);

@@ -25,6 +25,8 @@ int policy_put(struct net *, const struct mr_file *);
 /* From one configuration to the next: what is new comes before what is no more goes.  0 or -errno:
  * the other way round it is undone. */
 int policy_change(struct net *, const struct mr_file *was, const struct mr_file *now);
+/* Removes the rules of home agents that are not in the list.  0 or -errno. */
+int policy_agents(struct net *, const struct mr_file *);
 /* Own address 'addr' at the mobile network's 'interface'.  0 or -errno. */
 int policy_inside_put(struct net *, const char *interface, const struct in6_addr *addr);
 int policy_inside_drop(struct net *, const char *interface, const struct in6_addr *addr);

@@ -53,6 +53,16 @@ unsigned mr_take_agents(struct mr *mr, const struct in6_addr *v, unsigned n)
 	return n_own;
 }
 
+bool mr_holds_former(const struct mr *mr)
+{
+	const struct mr_control *c = &mr->control;
+	const struct bul *b = &mr->bul;
+	unsigned n = mr->conf->n_has;
+
+	return (b->live && b->bound_ha >= n) || (b->state == BUL_CLOSING && b->ha >= n) ||
+	       (c->left.active && c->left.ha >= n);
+}
+
 /* True: the one that is being registered with is not in the list any more. */
 static bool take_configured(struct mr *mr, const struct mr_conf *to)
 {

@@ -133,6 +133,18 @@ def test_a_link_visited_before_is_recognized_on_return(away):
         moved_to(a, coa, mark)
 
 
+def test_what_a_killed_run_had_at_another_site_goes(away):
+    a = away().start().bound()
+    a.mr.stop(signal.SIGKILL)
+    mark = a.site.mark()
+    a.site.router = SITE_B
+    a.mr.start()
+    moved_to(a, AT_B, mark)
+    node = a.net["mr"]
+    wait_for(lambda: AT_A not in node.out("ip -6 addr show dev eth0"), 10, "its address is gone")
+    assert AT_A not in node.out("ip -6 rule") and AT_B in node.out("ip -6 rule")
+
+
 def test_a_silent_router_is_noticed_by_checks(away):
     """No event, no RA: the router's check finds the silence (router_check_ms)."""
     a = away(router_check_ms=200).start().bound()

@@ -175,6 +175,25 @@ def test_the_uplink_in_use_is_taken_away(lab):
     lab.probe.wait_flowing()
 
 
+def test_nobody_of_the_new_list_answers(lab):
+    """RFC 6275 s11.7.1: the home agent that holds the binding is told of moves until another one has accepted,
+    and what let packets to it by the tunnel goes when nothing goes on with it any more."""
+    other = "2001:db8:b::99"
+    lab.reload(uplinks=[{"interface": "eth0", "preference": 5}, {"interface": "eth2"}], home_agents=[HA, other])
+    wait_for(lambda: [u["state"] for u in lab.mr.status()["uplinks"]] == ["ready", "ready"], 10, "both")
+    lab.reload(home_agents=[other])
+    lab.reload(uplinks=[{"interface": "eth0"}, {"interface": "eth2", "preference": 5}])
+    wait_for(lambda: lab.binding()["care_of"].startswith("2001:db8:b:"), 10, "the former one is told of the move")
+    lab.probe.wait_flowing()
+    assert lab.mr.status()["state"] == "registering"
+    assert {other, HA} <= set(lab.net["mr"].out("ip -6 rule").split())
+    lab.reload(home_agents=[HA])
+    lab.mr.wait_bound()
+    wait_for(lambda: other not in lab.net["mr"].out("ip -6 rule"), 10, "the other one's rule has gone")
+    assert HA in lab.net["mr"].out("ip -6 rule").split()
+    lab.probe.wait_flowing()
+
+
 @pytest.mark.parametrize("how", ["nemoctl", "SIGHUP"])
 def test_a_file_that_is_wrong_changes_nothing_and_says_why(lab, how):
     """File, line, key and reason; what only a restart changes is named."""

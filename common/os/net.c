@@ -93,6 +93,14 @@ bool net_addr6(struct in6_addr *out, const struct nl_addr *a)
 	return true;
 }
 
+/* libnl 3.7 has no place for it. */
+static void read_addr_proto(struct net *net, struct nlmsghdr *h)
+{
+	struct nlattr *a = nlmsg_find_attr(h, sizeof(struct ifaddrmsg), IFA_PROTO);
+
+	net->addr_proto = a ? nla_get_u8(a) : 0;
+}
+
 static void on_addr(struct nl_object *o, void *arg)
 {
 	struct rtnl_addr *ra = (struct rtnl_addr *)o;
@@ -107,6 +115,7 @@ static void on_addr(struct nl_object *o, void *arg)
 	a.optimistic = (flags & IFA_F_TENTATIVE) && (flags & IFA_F_OPTIMISTIC);
 	a.tentative = (flags & IFA_F_TENTATIVE) && !a.optimistic;
 	a.dad_failed = flags & IFA_F_DADFAILED;
+	a.ours = net->addr_proto == NET_PROTO;
 	net->on.addr(net->on.arg, &a);
 }
 
@@ -153,7 +162,10 @@ static int on_message(struct nl_msg *msg, void *arg)
 	case RTM_NEWLINK:
 	case RTM_DELLINK: on_link(arg, nlmsg_hdr(msg)); break;
 	case RTM_NEWADDR:
-	case RTM_DELADDR: nl_msg_parse(msg, on_addr, arg); break;
+	case RTM_DELADDR:
+		read_addr_proto(arg, nlmsg_hdr(msg));
+		nl_msg_parse(msg, on_addr, arg);
+		break;
 	case RTM_NEWNEIGH: /* RTM_DELNEIGH only means that garbage was collected */
 		nl_msg_parse(msg, on_neigh, arg);
 		break;

@@ -26,6 +26,7 @@ struct net_addr {
 	bool tentative;  /* DAD runs and the address can't be used */
 	bool optimistic; /* DAD runs meanwhile, RFC 4429 */
 	bool dad_failed, gone;
+	bool ours; /* of NET_PROTO: this run's or an earlier one's (Linux 5.18) */
 };
 struct net_neigh {
 	unsigned ifindex;

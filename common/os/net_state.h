@@ -10,7 +10,8 @@ struct net {
 	sd_event_source *source;     /* owned */
 	struct nl_addr *addr[3];     /* owned: those of the object under construction */
 	struct net_handlers on;
-	int refused; /* -errno of the request under way */
+	int refused;        /* -errno of the request under way */
+	uint8_t addr_proto; /* of the address being read */
 };
 
 /* libnl's result as 0 or -errno: the kernel's own if it has refused. */

@@ -287,6 +287,60 @@ static void the_address_left_behind_is_kept_for_three_seconds(void **state) /* R
 	assert_true(addr6_is_any(&last(MR_DO_TUNNEL_PUT)->a.tunnel.old_local));
 }
 
+static struct in6_addr own_address(const char *prefix)
+{
+	struct prefix6 p = P(prefix);
+	uint8_t iid[8], mac[6];
+
+	memcpy(mac, OWN_MAC, sizeof(mac));
+	mac[4] = 0; /* of uplink 0 */
+	addr6_eui64(mac, iid);
+	return addr6_join(&p, iid);
+}
+
+static void left_over(struct in6_addr addr)
+{
+	struct mr_event ev = {.type = MR_EV_LEFT, .addr = addr};
+
+	step(&ev);
+}
+
+/* Of a run that was killed: it may have moved meanwhile, or not. */
+static void addresses_of_an_earlier_run_go_after_the_first_move(void **state)
+{
+	struct in6_addr at_a = own_address(LINK_A), other = A("2001:db8:c::9");
+
+	(void)state;
+	left_over(at_a);
+	left_over(other); /* a second one */
+	assert_int_equal(count(MR_DO_COA_DROP), 1);
+	assert_true(addr6_eq(&last(MR_DO_COA_DROP)->a.addr, &other));
+	carrier(0, true);
+	run(10000); /* nobody is known here yet: it may be in use */
+	assert_int_equal(count(MR_DO_COA_DROP), 1);
+	ra(0, 2, 0xb1, LINK_B);
+	ack(0, 0, last_seq(), 600);
+	assert_true(addr6_eq(&last(MR_DO_TUNNEL_PUT)->a.tunnel.old_local, &at_a));
+	run(2999);
+	assert_int_equal(count(MR_DO_COA_DROP), 1);
+	run(1);
+	assert_int_equal(count(MR_DO_COA_DROP), 2);
+	assert_true(addr6_eq(&last(MR_DO_COA_DROP)->a.addr, &at_a));
+	left_over(d.mr->links[0].current.coa); /* told of late */
+	run(10000);
+	assert_int_equal(count(MR_DO_COA_DROP), 2);
+}
+
+static void the_address_of_an_earlier_run_goes_on_where_it_is_right(void **state)
+{
+	(void)state;
+	left_over(own_address(LINK_A));
+	arrive_at_a();
+	assert_false(nth(MR_DO_COA_PUT, 0)->a.verified); /* the kernel leaves it as it is */
+	run(10000);
+	assert_int_equal(count(MR_DO_COA_DROP), 0);
+}
+
 static void back_within_three_seconds_the_address_is_still_there(void **state) /* RFC 6059 s5.8 */
 {
 	(void)state;
@@ -544,6 +598,8 @@ int main(void)
 		DRIVE_TEST(answers_that_prove_nothing_are_ignored),
 		DRIVE_TEST(a_duplicate_address_is_replaced_and_registered),
 		DRIVE_TEST(the_address_left_behind_is_kept_for_three_seconds),
+		DRIVE_TEST(addresses_of_an_earlier_run_go_after_the_first_move),
+		DRIVE_TEST(the_address_of_an_earlier_run_goes_on_where_it_is_right),
 		DRIVE_TEST(back_within_three_seconds_the_address_is_still_there),
 		DRIVE_TEST_CONF(without_detection_every_address_is_good_at_once),
 		DRIVE_TEST(loss_of_the_carrier_ends_and_its_return_restores),

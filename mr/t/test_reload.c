@@ -161,17 +161,90 @@ static void a_home_agent_that_is_no_longer_in_the_list_is_left(void **state)
 	run(400); /* its answer is lost */
 	assert_int_equal(asked(), 1);
 	assert_true(addr6_eq(&d.mr->has[d.mr->bul.bound_ha], &gone));
-	move_to_b(); /* not back to who holds the binding (RFC 6275 s11.4.1): it is none of ours */
-	run(2000);
+	move_to_b(); /* not back to who holds the binding (RFC 6275 s11.4.1), who is only told */
+	assert_true(addr6_eq(&nth(MR_DO_SEND_MH, 2)->a.mh.dst, &gone));
+	run(900);
 	assert_int_not_equal(asked(), 0);
-	forget();
-	run(1000);
-	d.now += 2000;
 	ack(asked(), 0, last_seq(), 600);
 	assert_false(addr6_eq(&last(MR_DO_TUNNEL_PUT)->a.tunnel.remote, &gone));
 	run(3000);
 	assert_true(addr6_eq(&last_bu()->dst, &gone));
 	assert_int_equal(last_bu()->m.bu.lifetime_s, 0);
+}
+
+/* Acknowledges what was sent to the first home agent, as long as 'ms' go by. */
+static void only_the_first_answers(uint64_t ms)
+{
+	for (uint64_t end = d.now + ms; d.now < end; run(10)) {
+		unsigned n = d.n;
+
+		for (unsigned i = 0; i < n; i++)
+			if (d.did[i].a.type == MR_DO_SEND_MH &&
+				addr6_eq(&d.did[i].a.mh.dst, &d.has[0]))
+				ack(0, 0, d.did[i].a.mh.m.bu.seq, 60);
+		assert_int_equal(count(MR_DO_TUNNEL_DROP), 0);
+		forget();
+	}
+}
+
+/* RFC 6275 s11.7.1, s11.7.2: the tunnel leads to who holds the binding; so that one is told of
+ * moves, and the binding is refreshed, until another one has accepted. */
+static void while_nobody_of_the_new_list_answers_the_old_one_is_told(void **state)
+{
+	struct prefix6 b = P(LINK_B);
+
+	(void)state;
+	d.conf.lifetime_s = 60;
+	drive_new();
+	bind_at_a();
+	edit();
+	next->has[0] = d.has[1];
+	to.n_has = 1;
+	reload();
+	only_the_first_answers(300000); /* five lifetimes */
+	assert_true(mr_bound(d.mr, d.now));
+	migrated(0);
+	ra(0, 2, 0xb1, LINK_B);
+	assert_int_equal(nth(MR_DO_SEND_MH, 0)->a.mh.dst.s6_addr[15], 1);
+	assert_true(prefix6_has(&b, &nth(MR_DO_SEND_MH, 0)->a.mh.m.o.alt_coa));
+	assert_int_equal(nth(MR_DO_SEND_MH, 0)->a.mh.m.bu.lifetime_s, 60);
+	assert_int_equal(last(MR_DO_TUNNEL_PUT)->a.tunnel.remote.s6_addr[15], 1);
+	assert_true(prefix6_has(&b, &last(MR_DO_TUNNEL_PUT)->a.tunnel.local));
+	run(1500); /* that one got lost */
+	assert_true(updates() > 2);
+	only_the_first_answers(300000);
+	assert_true(mr_bound(d.mr, d.now));
+	while (!count(MR_DO_SEND_MH) || asked() != 1)
+		run(1000);
+	ack(1, 0, last_seq(), 60);
+	assert_int_equal(last(MR_DO_TUNNEL_PUT)->a.tunnel.remote.s6_addr[15], 2);
+	run(2000);
+	assert_int_equal(asked(), 0); /* and now it is left */
+	assert_int_equal(last_bu()->m.bu.lifetime_s, 0);
+	ack(0, 0, last_seq(), 0);
+	run(45000);
+	assert_int_equal(asked(), 1);
+}
+
+/* It has lost the binding, or would not have us any more. */
+static void the_old_one_may_refuse(void **state)
+{
+	(void)state;
+	bind_at_a();
+	edit();
+	next->has[0] = d.has[1];
+	to.n_has = 1;
+	reload();
+	run(2000);
+	forget();
+	move_to_b();
+	ack(0, MH_ST_PROHIBITED, nth(MR_DO_SEND_MH, 0)->a.mh.m.bu.seq, 0);
+	assert_false(mr_bound(d.mr, d.now));
+	assert_int_equal(count(MR_DO_TUNNEL_DROP), 1);
+	assert_true(says(NOTE_MR_LEFT, "prohibited"));
+	forget();
+	run(600000);
+	assert_int_equal(asked(), 1);
 }
 
 static void an_uplink_that_comes_is_looked_at_and_one_that_goes_is_given_up(void **state)
@@ -383,6 +456,8 @@ int main(void)
 		DRIVE_TEST_CONF(a_network_in_implicit_mode_is_the_tunnels_only),
 		DRIVE_TEST(a_lifetime_a_mode_and_keys_are_told_at_once),
 		DRIVE_TEST(a_home_agent_that_is_no_longer_in_the_list_is_left),
+		DRIVE_TEST_CONF(while_nobody_of_the_new_list_answers_the_old_one_is_told),
+		DRIVE_TEST(the_old_one_may_refuse),
 		DRIVE_TEST(an_uplink_that_comes_is_looked_at_and_one_that_goes_is_given_up),
 		DRIVE_TEST(the_only_uplink_may_go_and_come_again),
 		DRIVE_TEST_CONF(preferences_decide_at_once),
