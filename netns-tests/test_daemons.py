@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -600,6 +601,33 @@ def test_the_control_socket_is_for_root_and_two_groups(program, net):
     stranger = nemoctl("1", "stats")
     assert stranger.returncode != 0 and "not permitted" in stranger.stderr
     assert nemoctl("mail", "stats").returncode == 0
+
+
+def test_who_may_only_look_keeps_nobody_else_out(net):
+    """A monitoring system that leaves its connections open takes 48 places, of 64."""
+    d = daemon(net, "nemo-ha", control_readers="games").start()
+    look = """
+import socket, sys
+n, held = 0, []
+for _ in range(60):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    s.setblocking(True)
+    try:
+        s.sendall(b'{"cmd":"help"}\\n')
+        n += b'"ok":true' in s.recv(64)
+    except OSError:  # refused
+        pass
+    held.append(s)
+print(n, flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+            ["setpriv", "--reuid=1", "--regid=1", "--groups=games", sys.executable, "-c", look, d.control],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout.readline() == "48\n"
+        assert d.ask("status")["daemon"] == "nemo-ha"
+        reader.stdin.close()
 
 
 @pytest.mark.parametrize("program", ALL)

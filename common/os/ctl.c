@@ -15,6 +15,7 @@
 #include "common/os/log.h"
 
 #define MAX_CLIENTS 64
+#define MAX_READERS 48         /* of them: who may only look does not keep the others out */
 #define REQUEST_MAX (64 << 10) /* octets of a line */
 #define BACKLOG_MAX (1 << 20)  /* octets not yet read by a monitor */
 #define STALL_S     10
@@ -46,7 +47,7 @@ struct ctl {
 	const struct ctl_cmd *cmds;
 	void *arg;
 	struct client *clients; /* owned */
-	unsigned n_clients, n_monitors;
+	unsigned n_clients, n_readers, n_monitors;
 	bool short_told; /* nothing was accepted since, for want of descriptors */
 };
 
@@ -56,6 +57,7 @@ static void client_free(struct client *c)
 
 	DL_DELETE(ctl->clients, c);
 	ctl->n_clients--;
+	ctl->n_readers -= c->reader;
 	ctl->n_monitors -= c->monitor;
 	sd_event_source_disable_unref(c->io);
 	sd_event_source_disable_unref(c->stalled);
@@ -308,6 +310,7 @@ static void client_new(struct ctl *ctl, int fd, bool reader)
 	if (r >= 0) {
 		DL_APPEND(ctl->clients, c);
 		ctl->n_clients++;
+		ctl->n_readers += reader;
 		return;
 	}
 	log_warn("control: client refused: %s", strerror(-r));
@@ -338,7 +341,8 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	ctl->short_told = false;
 	enum right may = peer_right(ctl, client);
 
-	if (may != NOTHING && ctl->n_clients < MAX_CLIENTS) {
+	if ((may == ALL && ctl->n_clients < MAX_CLIENTS) ||
+		(may == LOOK && ctl->n_clients < MAX_CLIENTS && ctl->n_readers < MAX_READERS)) {
 		client_new(ctl, client, may == LOOK);
 		return 0;
 	}
