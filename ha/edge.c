@@ -418,7 +418,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, struct ha_file *file, bo
 	r = ha_keep_open(e, flush);
 	if (r < 0)
 		return r;
-	r = net_open(&e->net, NULL, NULL);
+	r = ha_links_open(e);
 	if (r < 0)
 		return r;
 	r = net_sysctl6("all", "forwarding", "1");
@@ -472,6 +472,7 @@ void ha_edge_close(struct ha_edge *e, bool keep)
 	if (e->net && !keep)
 		aggregate_routes(e, net_route_drop);
 	net_close(e->net);
+	free(e->ifindexes);
 	ha_free(e->ha);
 	free(e);
 }

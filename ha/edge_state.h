@@ -1,5 +1,5 @@
 /* edge_state.h - between the parts of the edge: edge.c (events in, actions out, start and stop),
- * edge_keep.c (the state file), edge_cmd.c (commands); nobody else's. */
+ * edge_keep.c (the state file), edge_cmd.c (commands), edge_links.c (interfaces); nobody else's. */
 #pragma once
 #include "common/os/mhio.h"
 #include "common/os/net.h"
@@ -28,7 +28,8 @@ struct ha_edge {
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;
 	sd_event_source *timer;
-	uint64_t started; /* ms */
+	unsigned *ifindexes; /* of 'interfaces', owned; 0: not there now */
+	uint64_t started;    /* ms */
 	struct ha_out out;
 };
 
@@ -53,3 +54,7 @@ void ha_keep_of(struct ha_edge *, struct ha *old, enum store_how);
 void ha_keep_own(struct ha_edge *); /* the same of the home agent's own */
 /* Takes over what an earlier run knew and puts the kernel's state right.  0 or -errno. */
 int ha_keep_restore(struct ha_edge *);
+
+/* edge_links.c */
+/* Opens e->net and listens for interfaces that go and come again.  0 or -errno. */
+int ha_links_open(struct ha_edge *);

@@ -267,6 +267,8 @@ void link_dad_failed(struct mr *, struct link *, const struct in6_addr *);
 /* An address that an earlier run had there, or one of this run that is told of late. */
 void link_left(struct mr *, struct link *, const struct in6_addr *);
 void link_neigh_failed(struct mr *, struct link *, const struct in6_addr *);
+/* Somebody removed the uplink's care-of address 'addr', or (::) its default route: put again. */
+void link_undone(struct mr *, struct link *, const struct in6_addr *addr);
 void link_close(struct mr *, struct link *);  /* takes its addresses and route back */
 void link_source(struct mr *, struct link *); /* what could not be sent before, now can */
 void link_tick(struct mr *, struct link *);

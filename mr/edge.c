@@ -219,6 +219,7 @@ static void on_addr(void *arg, const struct net_addr *a)
 		on_inside_addr(e, a);
 	if (i < 0)
 		return;
+	mr_undone_addr(e, (unsigned)i, a);
 	if (addr6_is_link_local(&a->addr)) {
 		on_link_local(e, (unsigned)i, a);
 	} else if (a->ours && !a->gone && !a->dad_failed &&
@@ -446,6 +447,8 @@ static int open_kernel(struct mr_edge *e)
 	if (r == 0)
 		r = policy_put(e->net, e->file); /* before anything could leak */
 	if (r == 0)
+		r = mr_undone_open(e);
+	if (r == 0)
 		r = net_sysctl6("all", "forwarding", "1");
 	if (r == 0)
 		r = nd_open(&e->nd, e->event, false, on_nd, e);
@@ -524,6 +527,7 @@ void mr_edge_close(struct mr_edge *e)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	sd_event_source_disable_unref(e->watch);
+	mr_undone_close(e);
 	if (e->later.timer)
 		mr_tell_release(e);
 	sd_event_source_disable_unref(e->later.timer);

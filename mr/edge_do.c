@@ -32,19 +32,25 @@ static int send_nd(struct mr_edge *e, const struct mr_action *a)
 
 static int put_coa(struct mr_edge *e, const struct mr_action *a)
 {
-	const struct uplink *u = &e->uplinks[a->uplink];
+	struct uplink *u = &e->uplinks[a->uplink];
 	uint32_t flags = IFA_F_NOPREFIXROUTE | (a->verified ? IFA_F_NODAD : IFA_F_OPTIMISTIC);
 	int r = net_addr_put(e->net, u->ifindex, &a->addr, 128, flags);
 
 	e->coa_us = mr_now_us();
+	u->coa = a->addr;
+	u->coa_gone = r < 0;
 	return r < 0 ? r : sig_local_put(mhio_sig(e->io), &a->addr);
 }
 
 static int drop_coa(struct mr_edge *e, const struct mr_action *a)
 {
+	struct uplink *u = &e->uplinks[a->uplink];
+
+	if (addr6_eq(&a->addr, &u->coa))
+		u->coa = in6addr_any;
 	sig_local_drop(mhio_sig(e->io), &a->addr);
 	policy_coa_drop(e->net, &a->addr);
-	return net_addr_drop(e->net, e->uplinks[a->uplink].ifindex, &a->addr, 128);
+	return net_addr_drop(e->net, u->ifindex, &a->addr, 128);
 }
 
 static int put_router(struct mr_edge *e, const struct mr_action *a)

@@ -1,6 +1,6 @@
 /* edge_state.h - between the parts of the edge: edge.c (events in, start and stop), edge_do.c
  * (actions out), edge_phases.c (what a handover's phases took), edge_tell.c (notes), edge_cmd.c
- * (commands), edge_reload.c; nobody else's. */
+ * (commands), edge_reload.c, edge_undone.c (what others take away); nobody else's. */
 #pragma once
 #include "common/os/mhio.h"
 #include "common/os/nd.h"
@@ -20,6 +20,8 @@ struct uplink {
 	uint32_t carrier_downs; /* as last told */
 	bool routed;            /* its default route has been put by this run */
 	bool was_inside;        /* before a reload: rules about its addresses may be left */
+	struct in6_addr coa;    /* care-of address put last; :: = none */
+	bool undone, coa_gone;  /* somebody removed its default route, or that address */
 };
 
 #define MR_LATER 32
@@ -52,6 +54,9 @@ struct mr_edge {
 	struct tunnel_set *tunnels;
 	struct uplink uplinks[MR_MAX_UPLINKS];
 	sd_event_source *timer, *watch;
+	struct undone *undone;
+	sd_event_source *undone_timer;    /* what was removed is put again */
+	uint64_t told_routes, told_rules; /* that they were removed, ms; 0: never */
 	struct later later;
 	struct handovers handovers;
 	uint64_t watch_rx;      /* packets received through the tunnel when the watch began */
@@ -70,6 +75,12 @@ void mr_edge_do(struct mr_edge *, struct mr_action *);       /* failures are log
 void mr_edge_finish(struct mr_edge *); /* what can wait until the step's packets have gone */
 void mr_edge_tell_interfaces(const struct mr_file *); /* which are not there, or small */
 extern const struct ctl_cmd mr_commands[];
+
+/* edge_undone.c */
+int mr_undone_open(struct mr_edge *); /* 0 or -errno */
+/* An address of an uplink is gone; or it has a link-local one again. */
+void mr_undone_addr(struct mr_edge *, unsigned uplink, const struct net_addr *);
+void mr_undone_close(struct mr_edge *);
 
 /* edge_phases.c */
 uint64_t mr_now_us(void); /* CLOCK_BOOTTIME */

@@ -331,11 +331,31 @@ void link_put_router(struct mr *mr, const struct link *l)
 	act->mtu = l->current.mtu;
 }
 
+static void put_coa(struct mr *mr, const struct link *l)
+{
+	struct mr_action *act = mr_action(mr, MR_DO_COA_PUT);
+
+	act->uplink = l->index;
+	act->addr = l->current.coa;
+	act->verified = l->current.verified;
+}
+
+void link_undone(struct mr *mr, struct link *l, const struct in6_addr *addr)
+{
+	bool route = addr6_is_any(addr);
+
+	if ((l->state != LINK_READY && l->state != LINK_SUSPECT) || l->current.home ||
+		(!route && !addr6_eq(addr, &l->current.coa)))
+		return;
+	if (!route)
+		put_coa(mr, l);
+	link_put_router(mr, l); /* it may have gone with the address */
+}
+
 void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 {
 	struct attachment a = *to;
 	struct attachment *k = link_known_find(l, &a);
-	struct mr_action *act;
 
 	l->from_known = k && (!addr6_is_any(&k->coa) || k->router_until == UINT64_MAX);
 	a.outdone = k ? k->outdone : 0;
@@ -366,12 +386,8 @@ void link_adopt(struct mr *mr, struct link *l, const struct attachment *to)
 	link_expect_ra(mr, l);
 	known_put(l, &a);
 
-	if (!a.home) {
-		act = mr_action(mr, MR_DO_COA_PUT);
-		act->uplink = l->index;
-		act->addr = a.coa;
-		act->verified = a.verified;
-	}
+	if (!a.home)
+		put_coa(mr, l);
 	link_put_router(mr, l);
 	l->strong = false;
 	link_enter(mr, l, LINK_READY);

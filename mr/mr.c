@@ -190,6 +190,7 @@ void mr_step(struct mr *mr, const struct mr_event *ev, uint64_t now, struct mr_o
 	case MR_EV_LEFT: link_left(mr, l, &ev->addr); break;
 	case MR_EV_ADDR: link_dad_failed(mr, l, &ev->addr); break;
 	case MR_EV_NEIGH: link_neigh_failed(mr, l, &ev->addr); break;
+	case MR_EV_UNDONE: link_undone(mr, l, &ev->addr); break;
 	case MR_EV_MH:
 		if (!mr_control_receive(mr, &ev->mh))
 			bul_receive(mr, &ev->mh);

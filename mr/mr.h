@@ -122,6 +122,7 @@ enum mr_event_type {
 	MR_EV_LEFT,     /* a care-of address of an earlier run is there: addr */
 	MR_EV_ADDR,     /* duplicate address detection of a care-of address failed */
 	MR_EV_NEIGH,    /* the kernel could not reach the default router */
+	MR_EV_UNDONE,   /* somebody removed the care-of address addr, or the default route: :: */
 	MR_EV_MH,
 	MR_EV_ICMP6,
 	MR_EV_ERROR,  /* an ICMPv6 error about an update; protection may have sent that */
@@ -134,7 +135,8 @@ enum mr_event_type {
 };
 struct mr_event {
 	enum mr_event_type type;
-	unsigned uplink; /* index into conf->uplinks: LINK, ND, SOURCE, LEFT, ADDR, NEIGH, REHOME */
+	/* index into conf->uplinks: LINK, ND, SOURCE, LEFT, ADDR, NEIGH, UNDONE, REHOME */
+	unsigned uplink;
 	union {
 		struct {
 			bool running, notify_peers;
@@ -144,7 +146,7 @@ struct mr_event {
 			uint8_t mac[6];
 			struct ndp_msg msg;
 		} nd;
-		struct in6_addr addr; /* SOURCE, LEFT, ADDR, NEIGH */
+		struct in6_addr addr; /* SOURCE, LEFT, ADDR, NEIGH, UNDONE */
 		struct mh_env mh;
 		struct icmp6_msg icmp6;
 		struct quote_update error;

@@ -167,19 +167,28 @@ static int sweep(struct net *net, const struct mr_file *f, const struct rules *r
 	return r;
 }
 
+/* The routes and rules that need no more than the configuration. */
+static int put_all(struct net *net, const struct mr_file *f, const struct rules *rules)
+{
+	int r = put_unreachable(net, (struct prefix6){0}, f->table);
+	const struct prefix6 *p;
+
+	for (unsigned i = 0; r == 0 && (p = mr_behind(&f->core, i)); i++)
+		r = put_unreachable(net, *p, MAIN_TABLE);
+	for (unsigned i = 0; i < rules->n && r == 0; i++)
+		r = net_rule_put(net, &rules->v[i]);
+	return r;
+}
+
 int policy_put(struct net *net, const struct mr_file *f)
 {
 	struct rules rules = {0};
-	const struct prefix6 *p;
-	int r = put_unreachable(net, (struct prefix6){0}, f->table);
+	int r;
 
+	make_rules(&rules, f);
+	r = put_all(net, f, &rules);
 	if (r == 0 && f->core.return_home) /* a run that was killed at home left them */
 		r = drop_home_routes(net, f, f->core.home_prefix);
-	make_rules(&rules, f);
-	for (unsigned i = 0; r == 0 && (p = mr_behind(&f->core, i)); i++)
-		r = put_unreachable(net, *p, MAIN_TABLE);
-	for (unsigned i = 0; i < rules.n && r == 0; i++)
-		r = net_rule_put(net, &rules.v[i]);
 	if (r == 0)
 		r = net_sysctl6(NULL, "fwmark_reflect", "1");
 	return r == 0 ? sweep(net, f, &rules, PRIO_AT_HOME, PRIO_SPOOFED) : r;
@@ -191,6 +200,44 @@ int policy_agents(struct net *net, const struct mr_file *f)
 
 	make_rules(&rules, f);
 	return sweep(net, f, &rules, PRIO_OUTER, PRIO_OUTER);
+}
+
+int policy_restore(struct net *net, const struct mr_file *f)
+{
+	struct rules rules = {0};
+	struct ifaddrs *all;
+	struct net_rule *v;
+	unsigned n;
+	int r;
+
+	make_rules(&rules, f);
+	r = put_all(net, f, &rules);
+	if (r < 0)
+		return r;
+	if (getifaddrs(&all) < 0)
+		return -errno;
+	v = add_addresses(f, &rules, all, &n);
+	r = v ? 0 : -ENOMEM;
+	for (unsigned i = rules.n; v && i < n && r == 0; i++)
+		if (!addr6_is_link_local(&v[i].from.addr))
+			r = net_rule_put(net, &v[i]);
+	free(v);
+	freeifaddrs(all);
+	return r;
+}
+
+bool policy_wants(const struct mr_file *f, const struct net_route *r)
+{
+	const struct prefix6 *p;
+
+	if (r->type != NET_UNREACHABLE)
+		return false;
+	if (r->table == f->table && r->dst.len == 0)
+		return true;
+	for (unsigned i = 0; r->table == MAIN_TABLE && (p = mr_behind(&f->core, i)); i++)
+		if (prefix6_eq(p, &r->dst))
+			return true;
+	return false;
 }
 
 static bool has_rule(const struct rules *rules, const struct net_rule *r)

@@ -22,6 +22,11 @@
 /* Puts the rules, then removes those that an earlier configuration left, but for those about
  * addresses that this host still has.  Idempotent; 0 or -errno. */
 int policy_put(struct net *, const struct mr_file *);
+/* Somebody deleted some of them: puts those that are missing, but for those at home.  0 or -errno.
+ */
+int policy_restore(struct net *, const struct mr_file *);
+/* Was this route, which is gone, one of policy_put()'s? */
+bool policy_wants(const struct mr_file *, const struct net_route *);
 /* From one configuration to the next: what is new comes before what is no more goes.  0 or -errno:
  * the other way round it is undone. */
 int policy_change(struct net *, const struct mr_file *was, const struct mr_file *now);

@@ -466,6 +466,11 @@ int net_proxy_sweep(struct net *net, unsigned ifindex)
 	return e;
 }
 
+bool net_is_own(const struct net *net, uint32_t port)
+{
+	return nl_socket_get_local_port(net->req) == port;
+}
+
 int net_link_find(struct net *net, const char *name, struct rtnl_link **out)
 {
 	int e = rtnl_link_get_kernel(net->req, 0, name, out); /* has an error handler of its own */

@@ -111,6 +111,7 @@ struct rtnl_link;
 int net_request(struct net *, int made, struct nl_msg *msg);
 /* The request of net_route_put(), to be added to.  0 or libnl's error, for net_request(). */
 int net_route_make(struct net *, const struct net_route *, struct nl_msg **);
+bool net_is_own(const struct net *, uint32_t port);  /* does it ask the kernel from there? */
 int net_link_delete(struct net *, unsigned ifindex); /* 0 or -errno */
 /* 0 and '*out', for rtnl_link_put(); -ENODEV: there is none; or another -errno. */
 int net_link_find(struct net *, const char *name, struct rtnl_link **out);

@@ -17,7 +17,9 @@
 #include <uthash.h>
 #include "common/core/addr.h"
 #include "common/os/bpf/sig_map.h"
+#include "common/os/log.h"
 #include "common/os/sig.h"
+#include "common/os/undone.h"
 #include "common/wire/ip6.h"
 #include "sig.skel.h"
 
@@ -58,6 +60,7 @@ struct sig {
 	struct link links[MAX_LINKS];
 	/* SIG_BPF */
 	struct sig_bpf *bpf;
+	struct undone *undone; /* owned */
 	struct ring {
 		struct sig *sig;
 		struct ring_buffer *buf; /* owned */
@@ -121,8 +124,47 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
+static int bpf_attach(struct sig *sig, struct link *link)
+{
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)link->ifindex, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+		.prog_fd = bpf_program__fd(sig->bpf->progs.sig_capture), .flags = BPF_TC_F_REPLACE);
+	int rc = bpf_tc_hook_create(&hook);
+
+	return rc < 0 && rc != -EEXIST ? rc : bpf_tc_attach(&hook, &opts);
+}
+
+/* Somebody removed tc programs: ours, too? */
+static void on_programs(void *arg, unsigned ifindex)
+{
+	DECLARE_LIBBPF_OPTS(
+		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	struct sig *sig = arg;
+	char name[IFNAMSIZ];
+
+	for (struct link *link = sig->links; link < sig->links + sig->n_links; link++) {
+		DECLARE_LIBBPF_OPTS(
+			bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+		int rc;
+
+		if (link->ifindex != ifindex || bpf_tc_query(&hook, &opts) == 0)
+			continue;
+		rc = bpf_attach(sig, link);
+		if (rc >= 0)
+			log_warn("signalling capture: somebody removed it at %s, it is back",
+				if_indextoname(ifindex, name) ? name : "an interface");
+		else if (rc != -ENODEV)
+			log_err("signalling capture: somebody removed it at %s, and it can't be "
+				"put again: %s",
+				if_indextoname(ifindex, name) ? name : "an interface",
+				strerror(-rc));
+	}
+}
+
 static int bpf_open(struct sig *sig, bool ha)
 {
+	const struct undone_handlers undone = {.programs = on_programs, .arg = sig};
 	int rc;
 
 	libbpf_set_print(quiet);
@@ -135,19 +177,10 @@ static int bpf_open(struct sig *sig, bool ha)
 	}
 	rc = sig_bpf__load(sig->bpf);
 	if (rc >= 0)
+		rc = undone_open(&sig->undone, sig->event, &undone);
+	if (rc >= 0)
 		rc = ring_open(sig, &sig->ring, sig->bpf->maps.ring, SD_EVENT_PRIORITY_NORMAL);
 	return rc < 0 || !ha ? rc : ring_open(sig, &sig->crowd, sig->bpf->maps.crowd, CROWD);
-}
-
-static int bpf_attach(struct sig *sig, struct link *link)
-{
-	DECLARE_LIBBPF_OPTS(
-		bpf_tc_hook, hook, .ifindex = (int)link->ifindex, .attach_point = BPF_TC_INGRESS);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
-		.prog_fd = bpf_program__fd(sig->bpf->progs.sig_capture), .flags = BPF_TC_F_REPLACE);
-	int rc = bpf_tc_hook_create(&hook);
-
-	return rc < 0 && rc != -EEXIST ? rc : bpf_tc_attach(&hook, &opts);
 }
 
 static void bpf_detach(struct link *link)
@@ -584,6 +617,7 @@ void sig_close(struct sig *sig)
 		else
 			packet_detach(&sig->links[i]);
 	}
+	undone_close(sig->undone);
 	ring_close(&sig->ring);
 	ring_close(&sig->crowd);
 	sig_bpf__destroy(sig->bpf);

@@ -284,6 +284,15 @@ static void tc_detach(unsigned ifindex)
 		bpf_tc_detach(&hook, &opts);
 }
 
+/* Of the program that is there, this engine's by its place; 0: none. */
+static unsigned prog_id(unsigned ifindex, enum bpf_tc_attach_point where)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
+}
+
 static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 {
 	char name[IFNAMSIZ];
@@ -314,6 +323,37 @@ static void ebpf_detach(struct tunnel_set *set, unsigned ifindex)
 		tc_detach(ifindex);
 		set->links[i] = 0; /* a place for another */
 	}
+}
+
+/* --- what others undo --- */
+
+static void on_programs(struct tunnel_set *set, unsigned ifindex)
+{
+	bool dev = ifindex == set->dev.ifindex, ours = dev || ifindex == slow_ifindex(set->slow);
+	enum bpf_tc_attach_point where = dev ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+	char name[IFNAMSIZ];
+	int rc;
+
+	for (unsigned i = 0; i < set->n_links; i++)
+		ours |= set->links[i] == ifindex;
+	if (!ours || prog_id(ifindex, where))
+		return;
+	rc = tc_attach(
+		ifindex, where, dev ? set->bpf->progs.tunnel_encap : set->bpf->progs.tunnel_decap);
+	if (rc >= 0)
+		log_warn("tunnel: somebody removed the program at %s, it is back",
+			if_indextoname(ifindex, name) ? name : "an interface");
+	else if (rc != -ENODEV)
+		log_err("tunnel: somebody removed the program at %s, and it can't be put again: %s",
+			if_indextoname(ifindex, name) ? name : "an interface", strerror(-rc));
+}
+
+static int watch(struct tunnel_set *set, const struct tunnel_conf *conf)
+{
+	const struct tunnel_watch_handlers on = {set, &set->book, routes_put, on_programs};
+
+	return conf->event ? tunnel_watch_open(&set->watch, conf->event, &set->dev, set->table, &on)
+			   : 0;
 }
 
 /* --- open and close --- */
@@ -354,15 +394,6 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-static unsigned egress_prog_id(unsigned ifindex)
-{
-	DECLARE_LIBBPF_OPTS(
-		bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-
-	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
-}
-
 static void size_maps(struct tunnel_bpf *bpf, enum tunnel_role role)
 {
 	bool ha = role == TUNNEL_HA;
@@ -379,7 +410,7 @@ static void size_maps(struct tunnel_bpf *bpf, enum tunnel_role role)
 /* Loads the programs, on the maps of an earlier run if they fit.  '*fresh': they did not. */
 static int load(struct tunnel_set *set, bool *fresh)
 {
-	unsigned old = egress_prog_id(set->dev.ifindex);
+	unsigned old = prog_id(set->dev.ifindex, BPF_TC_EGRESS);
 	struct bpf_map *map;
 	int rc;
 
@@ -411,6 +442,7 @@ static int load(struct tunnel_set *set, bool *fresh)
 
 static void set_free(struct tunnel_set *set)
 {
+	tunnel_watch_close(set->watch);
 	path_close(set->path);
 	book_free(&set->book);
 	net_close(set->dev.net);
@@ -447,6 +479,8 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	if (rc >= 0 && set->slow)
 		rc = tc_attach(
 			slow_ifindex(set->slow), BPF_TC_INGRESS, set->bpf->progs.tunnel_decap);
+	if (rc >= 0)
+		rc = watch(set, conf);
 	if (rc < 0)
 		snprintf(why, WHY_SIZE, "starting on %s: %s", conf->dev, strerror(-rc));
 	return rc;

@@ -7,6 +7,7 @@
 #include "common/tunnel/dev.h"
 #include "common/tunnel/path.h"
 #include "common/tunnel/tunnel.h"
+#include "common/tunnel/watch.h"
 #include "tunnel.skel.h"
 
 struct tunnel_set {
@@ -21,8 +22,9 @@ struct tunnel_set {
 	int n_cpus;
 	unsigned n_links;
 	unsigned links[TUNNEL_MAX_LINKS];
-	struct path *path; /* NULL: no user space */
-	struct slow *slow; /* of 'path' */
+	struct path *path;          /* NULL: no user space */
+	struct slow *slow;          /* of 'path' */
+	struct tunnel_watch *watch; /* NULL: no event loop */
 };
 
 int ebpf_map_fd(const struct tunnel_set *, enum key_table);

@@ -34,6 +34,7 @@
 #include "common/tunnel/dev.h"
 #include "common/tunnel/ip6tnl_nft.h"
 #include "common/tunnel/path.h"
+#include "common/tunnel/watch.h"
 
 #define WHY_SIZE  256
 #define HOP_LIMIT 64 /* RFC 2473 s6.3 */
@@ -45,8 +46,9 @@ struct tunnel_set {
 	uint32_t table;
 	struct book book;
 	struct ip6tnl_sets sets;
-	struct path *path;    /* NULL: no user space */
-	unsigned encap_limit; /* 0: none */
+	struct path *path;          /* NULL: no user space */
+	struct tunnel_watch *watch; /* NULL: no event loop */
+	unsigned encap_limit;       /* 0: none */
 };
 
 /* --- keys and routes --- */
@@ -525,6 +527,7 @@ static int begin(struct tunnel_set *set)
 
 static void set_free(struct tunnel_set *set)
 {
+	tunnel_watch_close(set->watch);
 	path_close(set->path);
 	book_free(&set->book);
 	ip6tnl_nft_close(set->sets.nft);
@@ -548,6 +551,14 @@ static int open_path(struct tunnel_set *set, const struct tunnel_conf *conf, cha
 			 "encap_limit every packet goes through user space, which is slow; engine "
 			 "ebpf does not need it");
 	return rc;
+}
+
+static int watch(struct tunnel_set *set, const struct tunnel_conf *conf)
+{
+	const struct tunnel_watch_handlers on = {set, &set->book, routes_put, NULL};
+
+	return conf->event ? tunnel_watch_open(&set->watch, conf->event, &set->dev, set->table, &on)
+			   : 0;
 }
 
 static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *why)
@@ -585,7 +596,10 @@ static int start(struct tunnel_set *set, const struct tunnel_conf *conf, char *w
 	}
 	ip6tnl_nft_whole(set->sets.nft);
 	look_again(set);
-	return 0;
+	rc = watch(set, conf);
+	if (rc < 0)
+		snprintf(why, WHY_SIZE, "rtnetlink: %s", strerror(-rc));
+	return rc;
 }
 
 static int ip6tnl_open(struct tunnel_set **out, const struct tunnel_conf *conf, char *why)

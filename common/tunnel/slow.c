@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/tunnel/slow.h"
+#include "common/tunnel/watch.h"
 #include "common/wire/ip6.h"
 
 #define WHY_SIZE     256
@@ -214,15 +215,17 @@ static int on_tap(sd_event_source *src, int fd, uint32_t revents, void *arg)
 {
 	struct slow *s = arg;
 	size_t missing = s->kind == SLOW_TUN ? ETH_HLEN : 0; /* octets before the IPv6 header */
-	ssize_t n;
+	ssize_t n = 0;
 
-	(void)src, (void)revents;
+	(void)revents;
 	for (int i = 0; i < BATCH; i++) {
 		n = read(fd, s->buf + missing, sizeof(s->buf) - missing);
 		if (n < 0)
 			break;
 		on_handed(s, s->buf, (size_t)n + missing);
 	}
+	if (n < 0 && errno == EBADFD) /* it would be readable for ever */
+		tunnel_watch_end(sd_event_source_get_event(src), "for slow packets", "deleted");
 	return 0;
 }
 

@@ -102,7 +102,7 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 {
 	static const enum mr_event_type types[] = {MR_EV_LINK, MR_EV_MIGRATED, MR_EV_ND, MR_EV_ND,
 		MR_EV_MH, MR_EV_MH, MR_EV_REHOME, MR_EV_SOURCE, MR_EV_ADDR, MR_EV_NEIGH,
-		MR_EV_ICMP6, MR_EV_ERROR, MR_EV_LEFT};
+		MR_EV_ICMP6, MR_EV_ERROR, MR_EV_LEFT, MR_EV_UNDONE};
 
 	memset(ev, 0, sizeof(*ev));
 	ev->type = types[(b[0] & 0x7f) % (sizeof(types) / sizeof(types[0]))];
@@ -158,6 +158,8 @@ static void make_event(const uint8_t *b, struct mr_event *ev)
 		}
 	} else if (ev->type == MR_EV_LEFT) {
 		ev->addr = f.mr->links[ev->uplink].known[b[2] % LINK_MAX_KNOWN].coa;
+	} else if (ev->type == MR_EV_UNDONE && (b[0] & 0x80)) {
+		ev->addr = f.mr->links[ev->uplink].current.coa;
 	} else if (ev->type == MR_EV_ADDR || ev->type == MR_EV_NEIGH) {
 		const struct attachment *a = &f.mr->links[ev->uplink].current;
 

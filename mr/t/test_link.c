@@ -499,6 +499,34 @@ static void an_unreachable_router_is_a_strong_hint(void **state) /* RFC 6275 s11
 	assert_at(LINK_B);
 }
 
+static void what_others_remove_is_put_again(void **state)
+{
+	struct mr_event ev = {.type = MR_EV_UNDONE};
+	struct in6_addr coa;
+
+	(void)state;
+	carrier(0, true);
+	ra(0, 1, 0xa1, LINK_A);
+	coa = last(MR_DO_COA_PUT)->a.addr;
+	run(5000);
+	forget();
+	step(&ev); /* the default route */
+	assert_int_equal(count(MR_DO_ROUTER_PUT), 1);
+	assert_int_equal(count(MR_DO_COA_PUT), 0);
+	ev.addr = coa;
+	step(&ev);
+	assert_int_equal(count(MR_DO_ROUTER_PUT), 2);
+	assert_memory_equal(&last(MR_DO_COA_PUT)->a.addr, &ev.addr, sizeof(ev.addr));
+	assert_int_equal(count(MR_DO_SEND_MH) + hints(), 0);
+	ev.addr.s6_addr[15] ^= 1; /* not the one in use */
+	step(&ev);
+	carrier(0, false);
+	ev.addr = coa; /* it went with the uplink */
+	step(&ev);
+	assert_int_equal(count(MR_DO_ROUTER_PUT), 2);
+	assert_int_equal(count(MR_DO_COA_PUT), 1);
+}
+
 static void no_deadline_is_in_the_past_when_the_router_withdraws_after_a_hint(void **state)
 { /* drive.h looks: a deadline that stays due makes the edge spin */
 	struct mr_event ev = ra_event(0, 1, 0xa1, LINK_A, 0);
@@ -608,6 +636,7 @@ int main(void)
 		DRIVE_TEST_CONF(a_silent_router_is_found_out_in_one_and_a_half_seconds),
 		DRIVE_TEST(the_end_of_the_routers_lifetime_is_a_hint),
 		DRIVE_TEST(an_unreachable_router_is_a_strong_hint),
+		DRIVE_TEST(what_others_remove_is_put_again),
 		DRIVE_TEST(no_deadline_is_in_the_past_when_the_router_withdraws_after_a_hint),
 		DRIVE_TEST_CONF(the_preferred_uplink_is_used_and_returned_to),
 		DRIVE_TEST_CONF(all_uplinks_may_ask_around_in_one_tick),
