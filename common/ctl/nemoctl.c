@@ -15,6 +15,7 @@
 #include "common/ctl/show.h"
 #include "common/ctl/tenant.h"
 #include "common/ctl/text.h"
+#include "common/ctl/why.h"
 #include "common/os/daemon.h"
 
 #define RUN_DIR "/run/nemo"
@@ -140,6 +141,11 @@ static const struct command commands[] = {
 		.help = "without a command: every daemon in one table",
 		.keys = "daemon name address state care_of engine protection uptime_s",
 		.show = show_summary},
+	{.name = "why",
+		.args = "[ROUTER]",
+		.cmd = "why",
+		.max = 1,
+		.help = "what is not well, with all or one router, and what to do about it"},
 	{.name = "ha bindings",
 		.args = "",
 		.kind = HA,
@@ -510,13 +516,16 @@ static int on_daemons(const struct command *c, char **args)
 			fprintf(stderr, "  -s %s  (%s)\n", g.peers.v[i].path, g.peers.v[i].name);
 		return EXIT_USAGE;
 	}
-	if (!c->show)
+	if (strcmp(c->cmd, "monitor") == 0)
 		return monitor();
-	doc = collect(c, args, &code);
+	doc = strcmp(c->cmd, "why") == 0 ? why_look(&g.peers, args[0], &code)
+					 : collect(c, args, &code);
 	if (g.keep)
 		kept.did = "stopping, binding and tunnel stay";
 	if (g.json)
 		print_json(doc);
+	else if (!c->show)
+		why_print(doc);
 	else if (json_array_size(doc))
 		c->show(&kept, doc, g.peers.n > 1);
 	json_decref(doc);
