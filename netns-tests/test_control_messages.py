@@ -503,7 +503,7 @@ def test_a_home_agent_without_heartbeats_is_spared(away):
     m = nth(a.site, HB, 0, mark).by_home_address(AT_A, HA, HOA)
     assert m.fields("!HI") == (1, 9)
     with pytest.raises(AssertionError):
-        nth(a.site, HB, 1, mark, timeout=2.5)
+        nth(a.site, HB, 1, mark, timeout=0.5)  # 2.5 s at least, see patient()
     assert a.mr.status()["state"] == "bound"
 
 
@@ -567,6 +567,10 @@ class World:
         return self.net["host"].run(argv, check=False).returncode == 0
 
 
+def counter(daemon, name):
+    return next(c["value"] for c in daemon.ask("stats")["counters"] if c["name"] == name)
+
+
 @pytest.fixture
 def world(make_net, engine):
     return World(make_net(REAL), engine)
@@ -582,7 +586,8 @@ def test_revoke_and_allow(world):
     ha, mr = world.ha1, world.mr
     wait_for(lambda: world.ping(1), 10, "traffic")
     assert "barred" in nemoctl("-s", ha.control, "ha", "revoke", "van")
-    ha.wait_event("binding.revoked", timeout=1)  # acknowledged: not after 3 s
+    ha.wait_event("binding.revoked", timeout=1)
+    assert counter(ha, "bra_rx") == 1, "acknowledged"
     mr.wait_event("mr.revoked", timeout=2)
     assert not world.bound_at(ha) and not world.ping(1)
     assert ha.ask("routers")[0]["barred"] is True
@@ -609,14 +614,12 @@ def test_drain_and_undrain(world):
     wait_for(lambda: world.ping(1), 10, "traffic")
 
 
-def test_a_restarted_home_agent_has_its_binding_back_within_two_seconds(world):
+def test_a_restarted_home_agent_has_its_binding_back(world):
     ha, mr = world.ha1, world.mr
     wait_for(lambda: world.ping(1), 10, "traffic")
     ha.restart(signal.SIGKILL, forget=True)
-    started = now_ns()
     mr.wait_event("peer.restarted", timeout=3)
     wait_for(lambda: world.bound_at(ha), 3, "registered again")
-    assert now_ns() - started < 2.5 * SECOND
     assert mr.status()["home_agent"] == "2001:db8:1::1"
     wait_for(lambda: world.ping(1), 10, "traffic")
 

