@@ -16,7 +16,7 @@ from lib import ROOT
 from lib.daemon import BUILD, Daemon, libconfig_file
 from lib.mipv6 import socket_in
 from lib.sealed import HOA, HOA2, NET, PAIR, PSK, counters, key_file, packed
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("TLS and its files decide, whatever the kernel")
 
@@ -33,7 +33,7 @@ def commands():
 
 
 def sh(directory, script):
-    subprocess.run(["sh", "-ec", script], cwd=directory, check=True, capture_output=True, timeout=120)
+    subprocess.run(["sh", "-ec", script], cwd=directory, check=True, capture_output=True, timeout=patient(120))
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +238,7 @@ def test_a_router_that_says_something_else_gets_no_keys(make_net, made):
 
     def answer(octets):
         with socket_in(net["mr"], socket.AF_INET6, socket.SOCK_STREAM) as s:
-            s.settimeout(5)
+            s.settimeout(patient(5))
             s.connect(("2001:db8:a::1", 7439))
             with tls.wrap_socket(s) as t:
                 if octets:
@@ -285,5 +285,5 @@ def test_files_that_don_t_fit_together_are_refused(made, tmp_path, wrong, words)
     path = tmp_path / "nemo.conf"
     path.write_text(libconfig_file(conf))
     done = subprocess.run([os.path.join(BUILD, "nemo-mr"), "-t", "-c", str(path)],
-                          capture_output=True, text=True, timeout=10)
+                          capture_output=True, text=True, timeout=patient(10))
     assert done.returncode == 1 and words in done.stderr, done.stderr

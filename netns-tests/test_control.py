@@ -23,7 +23,7 @@ from lib.control import (  # noqa: F401 (with fixtures)
 from lib.daemon import ControlError, Daemon
 from lib.prom import promtool, samples, value
 from lib.topo import Link, Node, Radvd, Topology
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("a socket and JSON: no kernel takes part")
 
@@ -227,7 +227,7 @@ def test_monitor(fake, ctl, tmp_path):
             )
             for daemon, text in (a, "one"), (b, "two"), (a, "three"):
                 daemon.publish({**EVENT, "text": f"van is at {text}"})
-                ready, _, _ = select.select([proc.stdout], [], [], 10)
+                ready, _, _ = select.select([proc.stdout], [], [], patient(10))
                 assert ready, "no event printed"
                 line = proc.stdout.readline()
                 assert line.startswith(first) and text in line
@@ -419,12 +419,12 @@ def test_live_answers_are_as_documented(make_net, engine):
         assert not mistakes([status["last_handover"]], known["nemo-mr handovers"])
 
     done = subprocess.run(
-        [NEMOCTL, "-s", ha.control, "-s", mr.control], capture_output=True, text=True, timeout=30
+        [NEMOCTL, "-s", ha.control, "-s", mr.control], capture_output=True, text=True, timeout=patient(30)
     )
     assert "1 of 2 routers bound" in done.stdout and status["care_of"] in done.stdout
 
     done = subprocess.run(
-        [NEMOCTL, "-s", ha.control, "-s", mr.control, "metrics"], capture_output=True, text=True, timeout=30
+        [NEMOCTL, "-s", ha.control, "-s", mr.control, "metrics"], capture_output=True, text=True, timeout=patient(30)
     )
     promtool("check", "metrics", text=done.stdout)
     found, helps = samples(done.stdout)

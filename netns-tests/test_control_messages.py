@@ -27,7 +27,7 @@ from lib.mipv6 import BE, BU, ba, chain, checksum, raw_mh, rh2, silent, tshark
 from lib.sealed import PAIR, tls_pair
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import now_ns
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("the protocol cores decide, whatever the kernel")
 
@@ -577,7 +577,7 @@ def world(make_net, engine):
 
 
 def nemoctl(*args, code=0):
-    done = subprocess.run([NEMOCTL, *args], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([NEMOCTL, *args], capture_output=True, text=True, timeout=patient(30))
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 

@@ -20,7 +20,7 @@ from lib import ROOT
 from lib.control import mistakes, schemas
 from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
 from lib.topo import Link, Node, Radvd, Topology, stop
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("manners and files: no kernel takes part")
 
@@ -58,7 +58,7 @@ CONF = {
 def run(program, *args, **how):
     """A command that ends by itself; outside of any namespace of ours it must change nothing."""
     return subprocess.run(
-        [os.path.join(BUILD, program), *args], capture_output=True, text=True, timeout=10, **how)
+        [os.path.join(BUILD, program), *args], capture_output=True, text=True, timeout=patient(10), **how)
 
 
 def conf_file(tmp_path, conf):
@@ -94,7 +94,7 @@ def fails_to_start(net, program, conf, tmp_path, **env):
         own["state_file"] = str(tmp_path / "other.state")
     path = conf_file(tmp_path, {**own, **conf})
     done = net[node_of(program)].run(
-        [os.path.join(BUILD, program), "-c", path], check=False, timeout=20,
+        [os.path.join(BUILD, program), "-c", path], check=False, timeout=patient(20),
         env={**os.environ, **env})
     return done.returncode, done.stderr + done.stdout
 
@@ -306,7 +306,7 @@ def test_ready_means_that_the_control_socket_answers(program, net):
         f.write(d.conf)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(d.control + ".n")
-        notify.settimeout(10)
+        notify.settimeout(patient(10))
         d.proc = d.node.popen(
             [os.path.join(BUILD, program), "-c", d.conf_path], stderr=subprocess.DEVNULL,
             env={**os.environ, "NOTIFY_SOCKET": d.control + ".n"})
@@ -318,7 +318,7 @@ def test_ready_means_that_the_control_socket_answers(program, net):
         d.proc.send_signal(signal.SIGTERM)
         rest = notify.recv(4096).decode()
         assert "STOPPING=1" in rest
-        assert d.proc.wait(10) == 0
+        assert d.proc.wait(patient(10)) == 0
     assert not os.path.exists(d.control), "the socket goes with the daemon"
 
 
@@ -502,7 +502,7 @@ def test_nemoctl_monitor_follows_a_registration(net):
         assert not mistakes(e, schemas()["any event"])
         assert e["daemon"] == "nemo-ha" and e["name"] == "MR-1"
     assert ha.stop() == 0
-    assert proc.wait(5) == 3, "it ends with the last daemon"
+    assert proc.wait(patient(5)) == 3, "it ends with the last daemon"
     stop(proc)
 
 
@@ -572,7 +572,7 @@ def test_all_goes_on_as_another_user(net):
              "sysctls")
     for d in mr, ha:
         d.proc.send_signal(signal.SIGTERM)
-        assert d.proc.wait(15) == 0
+        assert d.proc.wait(patient(15)) == 0
         assert not any(w in d.log().lower() for w in ("not permitted", "denied", " err:")), d.log()
     for n in net["mr"], net["ha"]:
         assert "nemo0" not in n.out("ip -br link")
@@ -590,7 +590,7 @@ def test_the_control_socket_is_for_root_and_two_groups(program, net):
     def nemoctl(groups, *command):
         return subprocess.run(
             ["setpriv", "--reuid=1", "--regid=1", f"--groups={groups}", NEMOCTL, "-s", d.control,
-             *command], capture_output=True, text=True, timeout=10)
+             *command], capture_output=True, text=True, timeout=patient(10))
 
     assert nemoctl("games", "stats").returncode == 0
     refused = nemoctl("games", *change)

@@ -21,7 +21,7 @@ from scapy.layers import inet6 as s6
 from lib.daemon import Daemon
 from lib.mipv6 import ALL_NODES, TUNNEL, UNSPECIFIED, Wire, bu, echo, in_tunnel, mac_of
 from lib.topo import Link, Node, Radvd, Topology
-from lib.wait import PATIENCE, wait_for
+from lib.wait import PATIENCE, patient, wait_for
 
 HA, GATEWAY, COA = "2001:db8:ffff::1", "2001:db8:ffff::fe", "2001:db8:a::2"
 HOST, AT_HOME = "2001:db8:d::9", "2001:db8:d::ff"
@@ -143,7 +143,7 @@ class Home:
         data = request[s6.ICMPv6EchoRequest]
         reply = s6.ICMPv6EchoReply(id=data.id, seq=data.seq, data=data.data)
         self.wire.send(in_tunnel(COA, HA, s6.IPv6(src=hoa, dst=HOST) / reply))
-        assert ping.wait(10) == 0
+        assert ping.wait(patient(10)) == 0
 
     def close(self):
         self.ha.stop(signal.SIGKILL)

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from lib import ROOT
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("scripts")
 LIBVIRT = os.path.join(ROOT, "conf", "libvirt")
@@ -41,7 +41,7 @@ def virsh(tmp_path):
 
     def run(script, *args):
         path = os.path.join(LIBVIRT, script)
-        done = subprocess.run([path, *args], env=env, capture_output=True, text=True, timeout=20)
+        done = subprocess.run([path, *args], env=env, capture_output=True, text=True, timeout=patient(20))
         return done, lambda: said.read_text().splitlines() if said.exists() else []
 
     return run
@@ -129,12 +129,12 @@ def test_qemu_machines_move_together(machine, tmp_path):
         args.append(f"{name},{machine(name)},{uri}")
     script = os.path.join(ROOT, "conf", "qemu", "nemo_migrate.py")
     wait_for(lambda: len(list(tmp_path.glob("*.incoming"))) == 2, 20, "both wait")
-    done = subprocess.run([script, *args], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([script, *args], capture_output=True, text=True, timeout=patient(60))
     assert done.returncode == 0, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["router", "web"]
-    again = subprocess.run([script, *args], capture_output=True, text=True, timeout=60)
+    again = subprocess.run([script, *args], capture_output=True, text=True, timeout=patient(60))
     assert again.returncode == 1 and "nemo_migrate: " in again.stderr and "router, web moved already" in again.stderr
-    usage = subprocess.run([script, "router"], capture_output=True, text=True, timeout=20)
+    usage = subprocess.run([script, "router"], capture_output=True, text=True, timeout=patient(20))
     assert usage.returncode == 2 and "QMP_SOCKET" in usage.stderr
 
 
@@ -165,6 +165,6 @@ def test_an_interrupted_migration_is_taken_back(tmp_path, end):
     mover = subprocess.Popen([script, f"router,{tmp_path}/qmp,unix:/x"], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: said.count("query-migrate") > 2, 20, "a migration under way")
     mover.send_signal(end)
-    assert "interrupted" in mover.communicate(timeout=20)[1] and mover.returncode == 1
+    assert "interrupted" in mover.communicate(timeout=patient(20))[1] and mover.returncode == 1
     server.join(20)
     assert "migrate_cancel" in said

@@ -22,7 +22,7 @@ from lib.mipv6 import Wire, mac_of, socket_in
 from lib.sealed import (
     HA, HOA, NET, PAIR, PROTOCOL, PSK, counters, key_file, pair, tls_pair,
 )
-from lib.wait import PATIENCE, wait_for
+from lib.wait import PATIENCE, patient, wait_for
 from test_returning import World, topology as home_topology
 
 
@@ -247,7 +247,7 @@ def test_a_hello_may_name_four_identities(make_net, others, taken):
     tls_pair(net, start_mr=False)
     net["mr"].batch(["addr add 2001:db8:a::9/64 dev eth0 nodad"])
     with socket_in(net["mr"], socket.AF_INET6, socket.SOCK_STREAM) as s:
-        s.settimeout(5)
+        s.settimeout(patient(5))
         s.connect(("2001:db8:a::1", 7439))
         s.sendall(client_hello([b"x%d" % i for i in range(others)] + [b"blue"], PSK))
         record = s.recv(6)
@@ -266,7 +266,7 @@ def test_the_key_port_survives_anything(make_net):
 
     def dial():
         s = socket_in(net["mr"], socket.AF_INET6, socket.SOCK_STREAM)
-        s.settimeout(5)
+        s.settimeout(patient(5))
         s.connect(address)
         return s
 
@@ -300,7 +300,7 @@ def test_two_home_addresses_can_t_have_one_identity(tmp_path):
         "routers": [{"name": f"MR-{n}", "home_address": f"2001:db8:d::{n}", "tenant": "red",
                      "keys": str(keys)} for n in (1, 2)]}))
     done = subprocess.run([os.path.join(BUILD, "nemo-ha"), "-t", "-c", str(path)],
-                          capture_output=True, text=True, timeout=10)
+                          capture_output=True, text=True, timeout=patient(10))
     assert done.returncode == 1 and "psk identity: used before" in done.stderr
     assert PSK.hex() not in done.stderr
 
@@ -318,10 +318,10 @@ def test_who_says_nothing_of_protection_gets_esp(program, conf, tmp_path):
     path = tmp_path / "nemo.conf"
     path.write_text(libconfig_file(conf))
     argv = [os.path.join(BUILD, program), "-t", "-c", str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=10)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=patient(10))
     assert done.returncode == 1 and 'protection = "esp" needs a key file' in done.stderr
     path.write_text(libconfig_file({**conf, "protection": "none"}))
-    assert subprocess.run(argv, capture_output=True, timeout=10).returncode == 0
+    assert subprocess.run(argv, capture_output=True, timeout=patient(10)).returncode == 0
 
 
 def test_coming_home_with_keys_by_tls(make_net, engine):

@@ -14,7 +14,7 @@ import pytest
 from lib import ROOT
 from lib.control import HA, MR, NAT64, NEMOCTL, ctl, fake, named  # noqa: F401 (with fixtures)
 from lib.prom import promtool, samples, value
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("text and HTTP: no kernel takes part")
 
@@ -88,7 +88,7 @@ def test_summary_leaves_the_routers_out(three, ctl):  # noqa: F811
 class OverUnix(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(patient(20))
         self.sock.connect(self.host)
 
 
@@ -137,7 +137,7 @@ def test_http(three, tmp_path, family):
         host = "::1" if family == "ipv6" else "127.0.0.1"
         port = free_port(host)
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        connection = http.client.HTTPConnection(host, port, timeout=20)
+        connection = http.client.HTTPConnection(host, port, timeout=patient(20))
     server = serve(tmp_path, where)
     try:
         listening(connection, server)
@@ -155,7 +155,7 @@ def test_http(three, tmp_path, family):
         assert get(connection, "/metrics")[0] == 200
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(10) == 0
+        assert server.wait(patient(10)) == 0
     assert not os.path.exists(where)
 
 
@@ -163,14 +163,14 @@ def test_http_is_for_this_host_only_unless_told(tmp_path):
     own = str(tmp_path / "metrics.sock")  # would be taken for a daemon's
     for where, word in ("0.0.0.0:0", "--anywhere"), ("[::]:0", "--anywhere"), ("x", "neither"), (own, "another name"):
         server = serve(tmp_path, where)
-        assert server.wait(10) == 1 and word in server.stderr.read().decode()
+        assert server.wait(patient(10)) == 1 and word in server.stderr.read().decode()
     port = free_port("127.0.0.1")
     server = serve(tmp_path, f"0.0.0.0:{port}", "--anywhere")
     try:
-        listening(http.client.HTTPConnection("127.0.0.1", port, timeout=20), server)
+        listening(http.client.HTTPConnection("127.0.0.1", port, timeout=patient(20)), server)
     finally:
         server.terminate()
-        assert server.wait(10) == 0
+        assert server.wait(patient(10)) == 0
 
 
 def test_alert_rules_use_metrics_that_exist(three, ctl):  # noqa: F811

@@ -25,7 +25,7 @@ from lib.mipv6 import socket_in
 from lib.pairs import octets
 from lib.siit import Reference
 from lib.topo import Link, Net, Node, Topology
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 pytestmark = pytest.mark.novm("thousands of packets one by one; that the programs load and translate "
                               "there is in test_nat64.py")
@@ -356,7 +356,7 @@ class Ebpf:
 
     def close(self):
         self.proc.stdin.close()
-        self.proc.wait(10)
+        self.proc.wait(patient(10))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from lib.mipv6 import Wire, mac_of
 from lib.sealed import counters, key_file
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, UdpProbe, now_ns
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 HA, CLIENT, HOST = "2001:db8:ffff::1", "2001:db8:c::2", "2001:db8:d:1::2"
 HOA, NET = "2001:db8:d::1", "2001:db8:d:1::/64"
@@ -244,7 +244,7 @@ def test_what_payload_can_t_do_is_refused(program, tmp_path):
         path = tmp_path / "nemo.conf"
         path.write_text(libconfig_file({**CONFS[program], "payload": "esp", **more}).replace("@", str(keys)))
         return subprocess.run([os.path.join(BUILD, program), "-t", "-c", str(path)],
-                              capture_output=True, text=True, timeout=10)
+                              capture_output=True, text=True, timeout=patient(10))
 
     assert 'needs engine = "ip6tnl"' in check(engine="ebpf").stderr
     assert 'needs protection = "esp"' in check(protection="auth-option").stderr

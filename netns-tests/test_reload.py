@@ -24,7 +24,7 @@ from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
 from lib.sealed import counters, key_file
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, TcpTransfer, UdpProbe, now_ns
-from lib.wait import IN_VM, wait_for
+from lib.wait import IN_VM, patient, wait_for
 
 HA, HA2, HOA = "2001:db8:a::1", "2001:db8:b::1", "2001:db8:d::1"
 NET1, NET2 = "2001:db8:d:1::/64", "2001:db8:d:2::/64"
@@ -213,7 +213,7 @@ def test_a_file_that_is_wrong_changes_nothing_and_says_why(lab, how):
         lab.own = own
         if how == "nemoctl":
             done = subprocess.run([os.path.join(BUILD, "nemoctl"), "-s", lab.mr.control, "mr", "reload"],
-                                  capture_output=True, text=True, timeout=20)
+                                  capture_output=True, text=True, timeout=patient(20))
             assert done.returncode == 1 and why in done.stderr and lab.mr.conf_path in done.stderr, done
         else:
             n = len(lab.mr.log())
@@ -280,7 +280,7 @@ def test_systemd_is_told_of_the_beginning_and_the_end(lab, tmp_path):
     notify = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(notify)
-        s.settimeout(10)
+        s.settimeout(patient(10))
         lab.mr.stop()
         lab.mr.proc = lab.net["mr"].popen(
             [os.path.join(BUILD, "nemo-mr"), "-c", lab.mr.conf_path],

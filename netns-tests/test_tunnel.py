@@ -25,7 +25,7 @@ from lib.capture import LeakCheck
 from lib.daemon import Daemon
 from lib.mipv6 import TUNNEL, Wire, echo, hao, in_tunnel, mac_of, rh2
 from lib.topo import Link, Net, Node, Radvd, Topology, stop
-from lib.wait import PATIENCE, wait_for
+from lib.wait import PATIENCE, patient, wait_for
 
 HA, CLIENT = "2001:db8:ffff::1", "2001:db8:c::2"
 TENANTS = {1: "red", 2: "blue", 3: "red", 4: "green"}
@@ -248,7 +248,8 @@ def test_every_size_up_to_the_tunnels_mtu_passes(lab):
 
 
 def iperf(lab, *options, client="client"):
-    """One TCP transfer between a node and host1; bits per second as received."""
+    """One TCP transfer between a node and host1: octets of it, and those received."""
+    size = 64 << 20 >> PATIENCE // 2
     wires = [lab.client, lab.at_ha, lab.at_mr, *lab.host.values()]
     server = lab.net["host1"].popen(["iperf3", "-s", "-1", "--forceflush"], stdout=-1, stderr=-3)
     try:
@@ -256,26 +257,28 @@ def iperf(lab, *options, client="client"):
         for wire in wires:
             wire.listen(False)
         out = lab.net[client].out(
-            ["iperf3", "-6", "-c", host(1), "-J", "-n", f"{64 >> PATIENCE // 2}M", "--connect-timeout", "2000",
-             *options], timeout=10 * PATIENCE)
+            ["iperf3", "-6", "-c", host(1), "-J", "-n", str(size), "--connect-timeout", str(int(patient(2000))),
+             *options], timeout=60)
     finally:
         for wire in wires:
             wire.listen(True)
         stop(server)
     end = json.loads(out)["end"]
-    return end["sum_received"]["bits_per_second"] if "sum_received" in end else 0
+    return size, end["sum_received"]["bytes"] if "sum_received" in end else 0
 
 
 @pytest.mark.parametrize("options", [(), ("-R",)], ids=["to the network", "from the network"])
 def test_tcp_bulk_with_segmentation_offload(lab, options):
-    """Full-size segments both ways; GSO packets that broke would bring it to a crawl."""
-    assert iperf(lab, *options) > 50e6 / PATIENCE
+    """Full-size segments both ways; GSO packets that broke would bring it to a crawl, and it would not end."""
+    size, received = iperf(lab, *options)
+    assert received > size / 2  # the last may still be on its way
 
 
 @pytest.mark.parametrize("options", [(), ("-R",)], ids=["to host1", "from host1"])
 def test_tcp_bulk_between_two_mobile_networks(lab, options):
     """Out of one tunnel and into the other at the home agent, in whole GSO packets."""
-    assert iperf(lab, *options, client="host3") > 50e6 / PATIENCE
+    size, received = iperf(lab, *options, client="host3")
+    assert received > size / 2  # the last may still be on its way
 
 
 def test_large_udp_datagrams_pass_in_inner_fragments(lab):

@@ -10,6 +10,7 @@ import pytest
 
 from lib import ROOT
 from lib.daemon import BUILD
+from lib.wait import patient
 
 pytestmark = pytest.mark.novm("files: no kernel takes part")
 
@@ -30,7 +31,7 @@ def test_units_are_shut_as_far_as_they_can_be(path, tmp_path):
     unit, text = as_installed(path, tmp_path)
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=patient(60),
     )  # fmt: skip
     exposure = float(re.search(r"Overall exposure level for \S+: (\S+) ", done.stdout)[1])
     assert exposure <= MAX_EXPOSURE, done.stdout
@@ -44,7 +45,7 @@ def test_units_are_right(tmp_path):
     """systemd-analyze verify finds no unknown setting; programs that are not installed don't count."""
     units = [str(as_installed(path, tmp_path)[0]) for path in UNITS]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=60
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=patient(60)
     )
     names = "|".join(os.path.basename(u) for u in UNITS)
     told = [l for l in done.stderr.splitlines() if re.search(names, l) and "is not executable" not in l]
@@ -59,7 +60,7 @@ def complete(*words):
         f"COMP_WORDS=({line} {'' if words[-1] else repr('')}); COMP_CWORD={len(words) - 1}; "
         f"_nemo {words[0]} {words[-1] or repr('')} {words[-2]}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
-    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=patient(30))
     assert not done.stderr, done.stderr
     return set(done.stdout.split())
 
@@ -79,13 +80,13 @@ def test_completion():
 def test_every_setting_is_in_the_manual(tmp_path):
     for program in PROGRAMS[:3]:
         page = tmp_path / f"{program}.conf.5"
-        subprocess.run(["make", "-s", f"build/man/{page.name}"], cwd=ROOT, check=True, timeout=60)
+        subprocess.run(["make", "-s", f"build/man/{page.name}"], cwd=ROOT, check=True, timeout=patient(60))
         text = open(os.path.join(ROOT, "build", "man", page.name)).read()
         table = subprocess.run([os.path.join(BUILD, program), "--config-help"], capture_output=True, text=True)
         keys = [line.split()[0] for line in table.stdout.splitlines()[1:]]
         assert keys and all(f"\\fB{key}\\fR (" in text for key in keys)
         done = subprocess.run(
-            ["groff", "-man", "-Tutf8", "-ww", "-z"], input=text, capture_output=True, text=True, timeout=60
+            ["groff", "-man", "-Tutf8", "-ww", "-z"], input=text, capture_output=True, text=True, timeout=patient(60)
         )
         assert not done.stderr, done.stderr
 

@@ -17,6 +17,7 @@ from scapy.layers import inet6 as s6
 from scapy.utils import wrpcap
 
 from lib.daemon import BUILD
+from lib.wait import patient
 
 pytestmark = pytest.mark.novm("no kernel takes part")
 
@@ -572,7 +573,7 @@ def icmp6_from_tshark(r):
 
 def wire(lines, *args):
     result = subprocess.run([WIRE, *args], input="".join(line + "\n" for line in lines), text=True,
-                            capture_output=True, timeout=60, check=True)
+                            capture_output=True, timeout=patient(60), check=True)
     out = result.stdout.splitlines()
     assert len(out) == len(lines), result.stderr
     return out
@@ -599,7 +600,7 @@ def rows(packets, tmp_path_factory):
     args = ["tshark", "-r", pcap, "-n", "-T", "fields", "-E", "separator=/t", "-E", "aggregator=,"]
     for field in FIELDS:
         args += ["-e", field]
-    result = subprocess.run(args, text=True, capture_output=True, timeout=120, check=True)
+    result = subprocess.run(args, text=True, capture_output=True, timeout=patient(120), check=True)
     lines = result.stdout.split("\n")[:-1]
     assert len(lines) == len(packets), result.stderr
     return dict(zip(packets, map(Row, lines)))

@@ -12,6 +12,7 @@ import pytest
 
 from . import ROOT
 from .daemon import BUILD
+from .wait import patient
 
 NEMOCTL = os.path.join(BUILD, "nemoctl")
 
@@ -334,7 +335,7 @@ def fake(tmp_path):
 def ctl(tmp_path):
     def run(*args, code=0):
         done = subprocess.run(
-            [NEMOCTL, "--run", str(tmp_path), *args], capture_output=True, text=True, timeout=30
+            [NEMOCTL, "--run", str(tmp_path), *args], capture_output=True, text=True, timeout=patient(30)
         )
         assert done.returncode == code, f"exit {done.returncode}: {done.stdout}{done.stderr}"
         return done.stderr if code else done.stdout

@@ -121,7 +121,7 @@ class Engine:
     def leave(self):
         """The process ends and leaves everything installed."""
         self.proc.stdin.close()
-        assert self.proc.wait(10) == 0
+        assert self.proc.wait(patient(10)) == 0
 
 
 class Box:

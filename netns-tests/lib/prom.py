@@ -5,13 +5,14 @@ import re
 import subprocess
 
 from .daemon import BUILD
+from .wait import patient
 
 PROMTOOL = os.path.join(BUILD, "promtool")
 SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
 
 
 def promtool(*args, text=""):
-    done = subprocess.run([PROMTOOL, *args], input=text, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([PROMTOOL, *args], input=text, capture_output=True, text=True, timeout=patient(300))
     assert done.returncode == 0 and not done.stderr.strip(), done.stdout + done.stderr
 
 

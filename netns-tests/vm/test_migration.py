@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from lib.topo import Net, Node, Topology
 from lib.traffic import TcpTransfer
-from lib.wait import wait_for
+from lib.wait import patient, wait_for
 
 from vm import drill
 from vm import lab as labs
@@ -57,7 +57,7 @@ def test_broken_configuration_is_told_on_the_console(tmp_path):
 def carries_on(lab, loops, transfers):
     for family, loop in loops.items():
         loop.send_signal(signal.SIGTERM)
-        http = json.loads(loop.communicate(timeout=60)[0])
+        http = json.loads(loop.communicate(timeout=patient(60))[0])
         assert http["lost"] == 0 and http["requests"] > 5, (family, http)
     for family, transfer in transfers.items():
         tcp = transfer.stop()
