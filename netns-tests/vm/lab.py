@@ -189,12 +189,12 @@ class Lab:
         mappings = [{"ipv4": SERVICE4, "ipv6": self.address}]
         self.nat = Daemon(net, "nat", "nemo-nat64", {**NAT_CONF, "mappings": mappings}).start()
 
-    def start(self, timeout=120):
+    def start(self, timeout=80):
         self.service.start()
         self.router.start()
         return self.wait_ready(timeout)
 
-    def wait_ready(self, timeout=120):
+    def wait_ready(self, timeout=80):
         """The router is registered, and the service answers over both families."""
         wait_for(self.bound, timeout, lambda: "the router registers\n" + self.router.console())
         for node, address in (("client", self.address), ("client4", SERVICE4)):

@@ -18,7 +18,7 @@ ok() { echo "ok: $1"; }
 check() { local what=$1; shift; if "$@"; then ok "$what"; else fail "$what"; fi; }
 wait_for() # SECONDS COMMAND...
 {
-	local end=$((SECONDS + $1)); shift
+	local end=$((SECONDS + 3 * $1)); shift
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || return 1
 		read -rt 1 <> <(:) # asking costs more than waiting, on an emulated processor

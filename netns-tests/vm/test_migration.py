@@ -42,7 +42,7 @@ def console_of(tmp_path, files, want):
             guest.seed = str(tmp_path / "seed")
             seed_disk(guest.seed, files)
         guest.start()
-        wait_for(lambda: want in guest.console(), 120, lambda: f"{want!r}\n{guest.console()}")
+        wait_for(lambda: want in guest.console(), 80, lambda: f"{want!r}\n{guest.console()}")
         return guest.console()
 
 

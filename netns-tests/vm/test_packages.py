@@ -133,7 +133,7 @@ def test_packages_live_under_systemd(disk):
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait_for(lambda: qemu.poll() is not None, 420, lambda: f"the end\n{console.read_text()}")
+        wait_for(lambda: qemu.poll() is not None, 150, lambda: f"the end\n{console.read_text()}")
     finally:
         qemu.kill()
         qemu.wait()
