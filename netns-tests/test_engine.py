@@ -279,7 +279,7 @@ def test_into_the_network(mr):
 
 def test_old_local_address_is_accepted(mr):
     """While the home agent has not heard yet, it still sends to the old care-of address."""
-    mr.net["box"].batch(["addr add 2001:db8:f::11/64 dev wan"])
+    mr.net["box"].add_address("2001:db8:f::11/64", "wan")
     mr.engine.do(MR_PUT.replace(f" {BOX} ", " 2001:db8:f::11 ") + f" old {BOX}")
     for i, dst in enumerate((BOX, "2001:db8:f::11")):
         mr.right.send(tunnel(inner("2001:db8:77::1", CLIENT, f"late {i}"), src=HA, dst=dst))

@@ -98,7 +98,7 @@ def test_a_care_of_address_is_not_given_up_at_once(ha):
 
 def test_unreachable_is_relayed_by_a_router(mr):
     """To the mobile network's node, and not from the care-of address, which means nothing there."""
-    mr.net["box"].batch([f"addr add {HOA}/128 dev nemo0"])
+    mr.net["box"].add_address(f"{HOA}/128", "nemo0")
     outer = outer_of(mr, IPv6(src=CLIENT, dst="2001:db8:77::1") / payload("lost"), "lost")
     mr.right.send(error(outer, ICMPv6DestUnreach, code=0))
     got = mr.left.receive(lambda p: ICMPv6DestUnreach in p)

@@ -204,9 +204,9 @@ def test_other_bindings_do_not_wait_for_it(make_home):
 @pytest.mark.parametrize("how", ["advertisement", "detection of its own", "a real host"])
 def test_a_home_address_in_use_gets_134(make_home, how):
     """RFC 6275 s10.3.1."""
-    home = make_home()
+    home = make_home(dad_ms=3000)
     if how == "a real host":
-        home.net["host"].batch([f"addr add {HOA}/64 dev eth0 nodad"])
+        home.net["host"].add_address(f"{HOA}/64", "eth0")
     at_link = home.link.mark()
     mark = home.send(home.update())
     home.link.wait("the detection's solicitation", at_link, icmp=135, src=UNSPECIFIED)

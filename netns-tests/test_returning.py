@@ -289,7 +289,7 @@ def test_a_restart_at_home_takes_the_binding_of_the_earlier_run_back(make_world)
 def test_a_home_address_in_use_at_home_is_given_up(make_world):
     """RFC 6275 s11.5.5: with no binding left it is tested."""
     world = make_world(start="none")
-    world.net["peer"].batch([f"addr add {HOA}/128 dev eth0 nodad"])
+    world.net["peer"].add_address(f"{HOA}/128", "eth0")
     world.net.move(("fabric:mr", "home"))
     world.mr.wait_event("mr.dad_failed", 10)
     assert HOA not in world.net["mr"].out("ip -6 addr show dev eth0")

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
-from .wait import patient
+from .wait import patient, wait_for
 
 PREFIX = "nemo-"
 RUN = "/run/netns"
@@ -191,6 +191,13 @@ class Namespace:
             done = _ip(f"-{family}", "-batch", "-", batch="\n".join(lines) + "\n")
         if done.returncode:
             raise RuntimeError(f"{self.name}: {done.stderr.strip()}\n" + "\n".join(lines))
+
+
+    def add_address(self, address, dev):
+        """As `ip addr add`, and it is in use: the kernel's worker that sees to that may be late."""
+        self.batch([f"addr add {address} dev {dev} nodad"])
+        local = f"local {address.partition('/')[0]} "
+        wait_for(lambda: local in self.out("ip -6 route show table local"), 5, f"{self.name}: {local}")
 
 
 def _words(command):

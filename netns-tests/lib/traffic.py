@@ -11,7 +11,7 @@ import time
 
 from .daemon import BUILD
 from .topo import stop
-from .wait import patient, wait_for
+from .wait import PATIENCE, patient, wait_for
 
 PROBE = os.path.join(BUILD, "tools", "probe")
 MS = 1_000_000
@@ -61,9 +61,10 @@ class Server:
 
 
 class UdpProbe:
-    """A datagram every 'interval_us' from a node to a Server, which echoes it."""
+    """A datagram every 'interval_us' from a node to a Server, which echoes it.  An emulated machine would do
+    nothing else if it had one every millisecond."""
 
-    def __init__(self, net, node, address, server, interval_us=1000):
+    def __init__(self, net, node, address, server, interval_us=1000 * PATIENCE):
         self.server, self.interval_us = server, interval_us
         self.record = os.path.join(net.dir, f"probe-{node}-{server.node}-{now_ns()}")
         self.proc = net[node].popen(
@@ -140,7 +141,7 @@ class Flow:
 class TcpTransfer:
     """A paced, echoed and checked TCP transfer until stop(), which says if it was broken."""
 
-    def __init__(self, net, node, address, server, kbps=20000):
+    def __init__(self, net, node, address, server, kbps=20000 // PATIENCE**2):
         self.proc = net[node].popen(
             [PROBE, "tcp", address, str(server.port), str(kbps)],
             sysfs=False,
@@ -159,7 +160,7 @@ class TcpTransfer:
         """{"sent", "received", "broken", "corrupt", "error"}"""
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
-        out, _ = self.proc.communicate(timeout=patient(30))
+        out, _ = self.proc.communicate(timeout=patient(60))
         try:
             return json.loads(out.removeprefix(b"flowing\n"))
         except ValueError:

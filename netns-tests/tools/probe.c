@@ -34,7 +34,7 @@
 #define BATCH     64
 #define RECORDS   64
 #define NS        1000000000ULL
-#define DRAIN_MS  10000 /* how long the echo of a TCP transfer may take to come back */
+#define DRAIN_MS  60000 /* how long the echo of a TCP transfer may take to come back */
 
 struct datagram {
 	uint64_t seq, sent;
