@@ -141,7 +141,7 @@ struct ha { /* the binding cache and what it needs; private to its core */
 struct ha_action *ha_action(struct ha_out *, enum ha_action_type); /* next one, zeroed */
 void ha_note(struct ha_out *, enum note_type, const struct ha_peer *, const struct in6_addr *hoa,
 	int status, const char *text);
-struct ha_peer *ha_peer_find(const struct ha *, const struct in6_addr *hoa);
+struct ha_peer *ha_peer_find(const struct ha *, const struct in6_addr *hoa); /* NULL: none */
 void ha_unbind(struct ha *, struct ha_peer *, enum binding_state to, uint64_t now, struct ha_out *);
 
 /* keep.c: its record in the state file is no longer true. */

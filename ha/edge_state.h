@@ -36,7 +36,7 @@ struct ha_edge {
 /* One step, what it asks for, and the timer. */
 void ha_edge_run(struct ha_edge *, const struct ha_event *);
 void ha_edge_do(struct ha_edge *);    /* performs e->out */
-int ha_edge_routes(struct ha_edge *); /* begins to listen to the routing daemon */
+int ha_edge_routes(struct ha_edge *); /* begins to listen to the routing daemon; 0 or -errno */
 /* home_routes of routers that were in 'was' and are no more go, those of all others are there. */
 void ha_home_routes_changed(struct ha_edge *, const struct ha_file *was);
 /* Key exchange, if some router of 'f' is to have keys by it and there is none yet.  0, or -errno

@@ -18,7 +18,8 @@ struct homeio_handlers {
 int homeio_open(struct homeio **, sd_event *, const char *ifname, const struct ha *ha,
 	const struct homeio_handlers *);
 int homeio_do(struct homeio *, const struct ha_action *); /* an HA_DO_HOME; 0 or -errno */
-/* Makes the kernel answer solicitations for an anycast address there; ends with homeio_close(). */
+/* Makes the kernel answer solicitations for an anycast address there; ends with homeio_close().  0
+ * or -errno. */
 int homeio_anycast(struct homeio *, const struct in6_addr *);
 unsigned homeio_ifindex(const struct homeio *);        /* 0: no such interface now */
 void homeio_serve(struct homeio *, const struct ha *); /* another one, borrowed, from now on */

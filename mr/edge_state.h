@@ -83,12 +83,12 @@ void mr_undone_addr(struct mr_edge *, unsigned uplink, const struct net_addr *);
 void mr_undone_close(struct mr_edge *);
 
 /* edge_phases.c */
-uint64_t mr_now_us(void); /* CLOCK_BOOTTIME */
-int mr_phases_open(struct mr_edge *);
+uint64_t mr_now_us(void);                                   /* CLOCK_BOOTTIME */
+int mr_phases_open(struct mr_edge *);                       /* 0 or -errno */
 void mr_phases_note(struct mr_edge *, const struct note *); /* begins a handover, or marks one */
 
 /* edge_tell.c */
-int mr_tell_open(struct mr_edge *);
+int mr_tell_open(struct mr_edge *);                  /* 0 or -errno */
 void mr_tell(struct mr_edge *, const struct note *); /* at the end of this step, or of the move */
 void mr_tell_due(struct mr_edge *);                  /* a step ends */
 void mr_tell_release(struct mr_edge *);              /* tells what waits */

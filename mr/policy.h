@@ -46,7 +46,7 @@ struct policy_home { /* the home link */
 };
 /* Removes what the kernel learned of the home link before it was told not to. */
 void policy_home_forget(struct net *, const struct mr_file *, unsigned ifindex);
-/* Neighbours on the home link are reached directly by this host. */
+/* Neighbours on the home link are reached directly by this host.  0 or -errno. */
 int policy_home_link(struct net *, const struct policy_home *);
 /* At home, de-registered: the networks' traffic takes the home link.  Idempotent; 0 or -errno. */
 int policy_home_put(struct net *, const struct mr_file *, const struct policy_home *);

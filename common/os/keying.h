@@ -48,7 +48,7 @@ int keying_open(struct keying **, sd_event *, const struct in6_addr *ha, unsigne
  * 'files' is borrowed.  0, or -errno after a line in the log. */
 int keying_certify(struct keying *, const struct certs_files *files);
 /* Who may ask for keys of which home address (home agent: psk line, certificate's identity), or who
- * we are and who the home agent is (router).  Copied. */
+ * we are and who the home agent is (router).  Copied.  0 or -ENOMEM. */
 int keying_add(struct keying *, const struct keys *, const struct in6_addr *hoa);
 void keying_drop(struct keying *, const struct in6_addr *hoa); /* nobody may ask for its keys */
 /* A router's wish: asks 'ha' from 'coa', unless it does so already or did a moment ago. */

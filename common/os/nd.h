@@ -17,7 +17,7 @@ int nd_open(struct nd **, sd_event *, bool home, nd_rx_fn *, void *arg);
 int nd_join(struct nd *, unsigned ifindex, const struct in6_addr *addr);
 int nd_leave(struct nd *, unsigned ifindex, const struct in6_addr *addr);
 /* Makes 'addr' an anycast address of this router on an interface, until nd_close(): the kernel
- * answers solicitations for it. */
+ * answers solicitations for it.  0 or -errno. */
 int nd_join_anycast(struct nd *, unsigned ifindex, const struct in6_addr *addr);
 /* Sends 'm' out of 'ifindex' to 'mac', or to its multicast group's address if mac is NULL (a
  * multicast dst).  0 or -errno. */

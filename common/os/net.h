@@ -1,6 +1,7 @@
 /* net.h - rtnetlink for the daemons (libnl): link and address events, and idempotent changes of
  * addresses, routes, rules and neighbours.  Everything installed carries protocol NET_PROTO, so
- * that `ip -6 route show proto nemo` lists it and a restart finds it. */
+ * that `ip -6 route show proto nemo` lists it and a restart finds it.  An int that says nothing
+ * else is 0 or -errno, the kernel's own. */
 #pragma once
 #include <net/if.h>
 #include <stdbool.h>
@@ -46,12 +47,14 @@ struct net_handlers { /* any may be NULL: the kernel is not asked to tell of tha
 };
 
 struct net;
-int net_open(struct net **, sd_event *, const struct net_handlers *); /* 0 or -errno */
+/* Without an event loop (NULL), requests and net_dump() only. */
+int net_open(struct net **, sd_event *, const struct net_handlers *);
 int net_dump(struct net *); /* calls link() and addr() for everything there is */
 void net_close(struct net *);
 
 int net_addr_put(struct net *, unsigned ifindex, const struct in6_addr *, uint8_t len,
 	uint32_t flags); /* IFA_F_* */
+/* 0 also if it was not there. */
 int net_addr_drop(struct net *, unsigned ifindex, const struct in6_addr *, uint8_t len);
 int net_neigh_put(struct net *, unsigned ifindex, const struct in6_addr *,
 	const uint8_t mac[6]); /* STALE, is a router */
@@ -84,7 +87,7 @@ int net_route_keep(struct net *, const struct net_route *);
 int net_route_drop(struct net *, const struct net_route *); /* 0 also if it was not there */
 
 /* Tells of every unicast route of others (not NET_PROTO) in the main table that leads to a gateway
- * on interface 'oif'; those to several are left out.  0 or -errno. */
+ * on interface 'oif'; those to several are left out. */
 typedef void net_route_fn(void *arg, const struct prefix6 *dst, const struct in6_addr *via);
 int net_routes(struct net *, unsigned oif, net_route_fn *, void *arg);
 /* The same of our own ones in a table, with or without a gateway (then via is ::). */

@@ -335,12 +335,9 @@ void protect_drop(struct protect *p, const struct in6_addr *ha, const struct in6
 int protect_add_any(struct protect *p, const struct in6_addr *hoa, const char *name,
 	enum sec_mode mode, const struct keys *k)
 {
-	int r = 0;
-
 	note_mode(p, mode);
-	if (mode == SEC_ESP)
-		r = keying_add(p->keying, k, hoa);
-	return r < 0 ? r : sec_add_any(p->sec, hoa, name, mode, k);
+	sec_add_any(p->sec, hoa, name, mode, k);
+	return mode == SEC_ESP ? keying_add(p->keying, k, hoa) : 0;
 }
 
 int protect_change_any(struct protect *p, const struct in6_addr *hoa, const struct keys *k)

@@ -77,7 +77,7 @@ int protect_add(struct protect *, const struct in6_addr *ha, const struct in6_ad
  */
 void protect_drop(
 	struct protect *, const struct in6_addr *ha, const struct in6_addr *hoa, enum sec_mode);
-/* sec_add_any(): the home agents are to be found. */
+/* sec_add_any(), and the key exchange's.  0 or -ENOMEM. */
 int protect_add_any(struct protect *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
 /* sec_change_any(), and the key exchange's.  0, or -errno after a line in the log. */

@@ -27,10 +27,10 @@ struct sig_counters {
 
 /* 0 or -errno; 'why' (256 octets) tells what failed. */
 int sig_open(struct sig **, enum sig_mode, sd_event *, sig_rx_fn *, void *arg, char *why);
-int sig_attach(struct sig *, unsigned ifindex); /* idempotent */
+int sig_attach(struct sig *, unsigned ifindex); /* idempotent; 0 or -errno */
 void sig_detach(struct sig *, unsigned ifindex);
 /* Only packets to these addresses are taken: what is forwarded stays untouched. */
-int sig_local_put(struct sig *, const struct in6_addr *);  /* idempotent */
+int sig_local_put(struct sig *, const struct in6_addr *);  /* idempotent; 0 or -errno */
 int sig_local_drop(struct sig *, const struct in6_addr *); /* 0 also if it was not there */
 /* A home agent's: what names this home address does not wait behind what names none of these, a
  * router's usual rate provided (sig_map.h).  Engine ip6tnl's way has one queue for all.  0 or

@@ -30,7 +30,7 @@ struct payload_secret { /* of one connection */
 /* The association to the home agent; its seq, seen and replay are of no use here.  0 or -EIO. */
 int payload_to_ha(const struct payload_secret *, const struct in6_addr *ha,
 	const struct in6_addr *hoa, struct esp_sa *out);
-/* The one to the router at 'coa' that Binding Update 'seq' is answered with. */
+/* The one to the router at 'coa' that Binding Update 'seq' is answered with.  0 or -EIO. */
 int payload_to_mr(const struct payload_secret *, const struct in6_addr *ha,
 	const struct in6_addr *coa, uint16_t seq, struct esp_sa *out);
 /* The sender's guard, a home agent's: may an association of number 'seq' be made?  Once only, and

@@ -108,7 +108,7 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 	return 0;
 }
 
-int sec_add_any(struct sec *s, const struct in6_addr *hoa, const char *name, enum sec_mode mode,
+void sec_add_any(struct sec *s, const struct in6_addr *hoa, const char *name, enum sec_mode mode,
 	const struct keys *k)
 {
 	s->any.there = true;
@@ -116,7 +116,6 @@ int sec_add_any(struct sec *s, const struct in6_addr *hoa, const char *name, enu
 	s->any.mode = mode;
 	s->any.keys = *k;
 	memcpy(s->any.name, name, strnlen(name, MH_MAX_ID));
-	return 0;
 }
 
 void sec_change_any(struct sec *s, const struct keys *k)

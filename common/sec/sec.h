@@ -95,7 +95,7 @@ struct sec *sec_new(bool home_agent, enum sec_mode strangers, const struct sec_h
 int sec_add(struct sec *, const struct in6_addr *ha, const struct in6_addr *hoa, const char *name,
 	enum sec_mode, const struct keys *);
 /* At a mobile router: the same for every home agent that it will write to, found later. */
-int sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum sec_mode,
+void sec_add_any(struct sec *, const struct in6_addr *hoa, const char *name, enum sec_mode,
 	const struct keys *);
 
 /* At a mobile router: other secrets, the mechanism being the same.  What was negotiated with the

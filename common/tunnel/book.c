@@ -318,7 +318,7 @@ void book_strike(struct book *b, struct entry *e)
 	free(e);
 }
 
-int book_audit(const struct book *b, tunnel_seen_fn *seen, void *arg)
+void book_audit(const struct book *b, tunnel_seen_fn *seen, void *arg)
 {
 	const struct entry *e;
 
@@ -328,7 +328,6 @@ int book_audit(const struct book *b, tunnel_seen_fn *seen, void *arg)
 		memcpy(&id, &e->info.id, sizeof(id));
 		seen(arg, &id);
 	}
-	return 0;
 }
 
 void book_free(struct book *b)

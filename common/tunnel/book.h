@@ -90,5 +90,5 @@ void book_release(struct book *, const struct entry *e); /* no longer wants them
 /* Enters 'e' (owned from now on) and strikes 'old' (NULL: none), which is freed. */
 void book_enter(struct book *, struct entry *e, struct entry *old);
 void book_strike(struct book *, struct entry *); /* and frees it */
-int book_audit(const struct book *, tunnel_seen_fn *, void *arg);
+void book_audit(const struct book *, tunnel_seen_fn *, void *arg);
 void book_free(struct book *); /* calls nobody */

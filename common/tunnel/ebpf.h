@@ -27,7 +27,7 @@ struct tunnel_set {
 	struct tunnel_watch *watch; /* NULL: no event loop */
 };
 
-int ebpf_map_fd(const struct tunnel_set *, enum key_table);
+int ebpf_map_fd(const struct tunnel_set *, enum key_table); /* borrowed */
 void ebpf_info_drop(struct tunnel_set *, uint32_t number);
 struct net_route ebpf_route_of(const struct tunnel_set *, const struct key *); /* without MTU */
 

@@ -1,5 +1,5 @@
 /* ip6tnl_nft.h - the nftables side of the ip6tnl engine: its table of checks, changed in batches,
- * and read back.  Private to that engine. */
+ * and read back.  Private to that engine.  An int is 0 or -errno. */
 #pragma once
 #include <jansson.h>
 #include "common/tunnel/book.h"
@@ -23,7 +23,7 @@ const char *ip6tnl_nft_error(struct ip6tnl_nft *); /* of the last run, in words;
  * device's egress. */
 void ip6tnl_nft_add(struct ip6tnl_nft *, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-int ip6tnl_nft_run(struct ip6tnl_nft *); /* carries the batch out, all or nothing; 0 or -errno */
+int ip6tnl_nft_run(struct ip6tnl_nft *);      /* carries the batch out, all or nothing */
 void ip6tnl_nft_discard(struct ip6tnl_nft *); /* forgets the batch */
 int ip6tnl_nft_counters(struct ip6tnl_nft *, struct tunnel_counters *);
 /* Reads the counter DIRECTION_NUMBER of a tunnel. */

@@ -85,11 +85,11 @@ int tunnel_sweep(const struct tunnel_engine *engine, struct tunnel_set *set,
 	tunnel_wanted_fn *wanted, void *arg)
 {
 	struct sweep s = {.wanted = wanted, .arg = arg};
-	int r;
+	int r = 0;
 
 	do {
 		s.n = 0;
-		r = engine->audit(set, sweep_seen, &s);
+		engine->audit(set, sweep_seen, &s);
 		for (unsigned i = 0; i < s.n && r == 0; i++)
 			r = engine->drop(set, &s.drop[i]);
 	} while (r == 0 && s.n == SWEEP_BATCH);
