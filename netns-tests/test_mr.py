@@ -150,7 +150,7 @@ def test_a_fatal_answer_stops_registration_until_the_operator_acts(away, status)
     a.site.home_agent = reject(status)
     a.start()
     a.mr.wait_event("mr.refused", 5, status=status)
-    assert a.mr.status()["state"] == "refused"
+    assert a.mr.status()["state"] == "refused" and f"(status {status}): " in a.mr.log()
     assert len(a.site.updates()) == 1
     a.site.advertise()
     a.talk(echo(HOST, CLIENT))
