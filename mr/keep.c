@@ -14,7 +14,7 @@ void mr_keep(const struct mr *mr, struct mr_kept *out)
 	memset(out, 0, sizeof(*out));
 	out->restart = mr->control.restart;
 	out->seq = b->seq | (SEQ_AHEAD - 1);
-	if (!b->live || b->bound_ha >= mr->conf->n_has)
+	if (!b->live || b->bound_ha >= mr->n_known)
 		return;
 	out->live = true;
 	out->ha = mr->conf->has[b->bound_ha];
@@ -27,20 +27,25 @@ void mr_keep(const struct mr *mr, struct mr_kept *out)
 void mr_restore(struct mr *mr, const struct mr_kept *k, bool same_boot, int64_t wall, uint64_t now)
 {
 	int64_t ends = (int64_t)k->ends + (same_boot ? 0 : k->wall - wall);
+	unsigned n = mr->conf->n_has, ha = mr_find_agent(mr->has, n, &k->ha);
 	struct bul *b = &mr->bul;
 
 	b->seq = k->seq;
 	if (!k->live || k->lifetime_s > MAX_LIFETIME_S || ends <= (int64_t)now ||
 		ends - (int64_t)now > k->lifetime_s * INT64_C(1000))
 		return;
-	for (unsigned i = 0; i < mr->conf->n_has; i++) {
-		if (!addr6_eq(&mr->conf->has[i], &k->ha))
-			continue;
-		b->live = b->tunnel = true;
-		b->ha = b->bound_ha = i;
-		b->bound_coa = k->coa;
-		b->ends = (uint64_t)ends;
-		b->lifetime_s = k->lifetime_s;
+	if (!n) /* to be looked for */
 		return;
+	if (ha == n) { /* no longer in the list: it keeps the binding until another one has it */
+		mr->has[n] = k->ha;
+		mr->n_known = n + 1;
+	} else {
+		b->ha = ha;
 	}
+	b->live = b->tunnel = true;
+	b->bound_ha = ha;
+	b->bound_coa = k->coa;
+	b->ends = (uint64_t)ends;
+	b->refresh_at = now;
+	b->lifetime_s = k->lifetime_s;
 }

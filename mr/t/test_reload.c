@@ -226,6 +226,33 @@ static void while_nobody_of_the_new_list_answers_the_old_one_is_told(void **stat
 	assert_int_equal(asked(), 1);
 }
 
+/* The file was changed before a restart, not before a reload. */
+static void a_later_run_with_a_new_list_goes_on_with_the_old_one(void **state)
+{
+	struct prefix6 b = P(LINK_B);
+	struct mr_kept kept;
+
+	(void)state;
+	bind_at_a();
+	mr_keep(d.mr, &kept);
+	drive_teardown(NULL);
+	d.conf.has = &d.has[1];
+	drive_new();
+	mr_adopt(d.mr, d.now);
+	mr_restore(d.mr, &kept, true, 0, d.now);
+	mr_keep(d.mr, &kept);
+	assert_true(kept.live && addr6_eq(&kept.ha, &d.has[0]));
+	forget();
+	carrier(0, true);
+	ra(0, 2, 0xb1, LINK_B); /* it has moved, too */
+	assert_int_equal(nth(MR_DO_SEND_MH, 0)->a.mh.dst.s6_addr[15], 1);
+	assert_true(prefix6_has(&b, &nth(MR_DO_SEND_MH, 0)->a.mh.m.o.alt_coa));
+	assert_int_equal(asked(), 1);
+	assert_int_equal(last(MR_DO_TUNNEL_PUT)->a.tunnel.remote.s6_addr[15], 1);
+	only_the_first_answers(700000); /* longer than a lifetime */
+	assert_true(mr_bound(d.mr, d.now));
+}
+
 /* It has lost the binding, or would not have us any more. */
 static void the_old_one_may_refuse(void **state)
 {
@@ -457,6 +484,7 @@ int main(void)
 		DRIVE_TEST(a_lifetime_a_mode_and_keys_are_told_at_once),
 		DRIVE_TEST(a_home_agent_that_is_no_longer_in_the_list_is_left),
 		DRIVE_TEST_CONF(while_nobody_of_the_new_list_answers_the_old_one_is_told),
+		DRIVE_TEST(a_later_run_with_a_new_list_goes_on_with_the_old_one),
 		DRIVE_TEST(the_old_one_may_refuse),
 		DRIVE_TEST(an_uplink_that_comes_is_looked_at_and_one_that_goes_is_given_up),
 		DRIVE_TEST(the_only_uplink_may_go_and_come_again),
