@@ -182,13 +182,14 @@ static int check_care_of_place(struct bu *u)
 
 	if (u->dereg)
 		return PASS;
-	if (addr6_eq(&u->coa, &c->address) || ha_peer_find(u->ha, &u->coa))
+	if (addr6_eq(&u->coa, &c->address))
 		return MH_ST_INVALID_COA;
 	for (unsigned i = 0; i < u->ha->n_own; i++)
 		if (addr6_eq(&u->ha->own[i], &u->coa))
 			return MH_ST_INVALID_COA;
+	/* Every home address is in a home prefix, or in a network of the table (conf_check.c). */
 	if (table_find(&u->ha->table, &u->coa))
-		return check_nesting(u);
+		return ha_peer_find(u->ha, &u->coa) ? MH_ST_INVALID_COA : check_nesting(u);
 	return any_has(c->home, c->n_home, &u->coa) ||
 			       any_has(c->aggregates, c->n_aggregates, &u->coa)
 		       ? MH_ST_INVALID_COA

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -307,6 +308,21 @@ static int open_protection(struct ha_edge *e)
 	return r;
 }
 
+static int put_homes(struct ha_edge *e)
+{
+	const struct ha_conf *c = &e->file->core;
+	struct in6_addr *hoas = calloc(c->n_routers + 1, sizeof(*hoas));
+	int r;
+
+	if (!hoas)
+		return -ENOMEM;
+	for (unsigned i = 0; i < c->n_routers; i++)
+		hoas[i] = c->routers[i].hoa;
+	r = sig_homes_put(mhio_sig(e->io), hoas, c->n_routers);
+	free(hoas);
+	return r;
+}
+
 static int open_signalling(struct ha_edge *e)
 {
 	enum sig_mode mode = e->engine == &tunnel_ip6tnl ? SIG_PACKET : SIG_BPF_HA;
@@ -328,8 +344,8 @@ static int open_signalling(struct ha_edge *e)
 
 		r = sig_local_put(mhio_sig(e->io), &anycast);
 	}
-	for (unsigned i = 0; i < e->file->core.n_routers && r == 0; i++)
-		r = sig_home_put(mhio_sig(e->io), &e->file->core.routers[i].hoa);
+	if (r == 0)
+		r = put_homes(e);
 	if (r == 0)
 		mhio_on_icmp6(e->io, on_icmp6);
 	if (r == 0)
@@ -378,6 +394,42 @@ int ha_edge_routes(struct ha_edge *e)
 	return routeio_open(&e->routes, e->event, &e->file->core, DEV_NAME, on_event, e);
 }
 
+struct keeping {
+	struct ha_edge *e;
+	bool forget;
+	int r;
+};
+
+static void *open_keep(void *arg)
+{
+	struct keeping *k = arg;
+
+	k->r = ha_keep_open(k->e, k->forget);
+	return NULL;
+}
+
+/* What an earlier run left: the state file, which is read on another processor, and tunnels. */
+static int open_state(struct ha_edge *e, unsigned mtu, bool forget)
+{
+	struct keeping keep = {.e = e, .forget = forget};
+	pthread_t reader;
+	int r, alone = pthread_create(&reader, NULL, open_keep, &keep);
+
+	if (alone)
+		open_keep(&keep);
+	r = open_tunnels(e, mtu);
+	if (!alone)
+		pthread_join(reader, NULL);
+	if (keep.r < 0) { /* then what the kernel has of an earlier run is to stay there */
+		if (e->engine)
+			e->engine->close(e->tunnels, true);
+		e->engine = NULL;
+		net_close(e->net);
+		e->net = NULL;
+	}
+	return keep.r < 0 ? keep.r : r;
+}
+
 int ha_edge_open(struct ha_edge **out, sd_event *event, struct ha_file *file, bool flush)
 {
 	struct ha_edge *e = calloc(1, sizeof(*e));
@@ -415,9 +467,6 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, struct ha_file *file, bo
 	r = daemon_lock(DEV_NAME);
 	if (r < 0)
 		return r;
-	r = ha_keep_open(e, flush);
-	if (r < 0)
-		return r;
 	r = ha_links_open(e);
 	if (r < 0)
 		return r;
@@ -427,7 +476,7 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, struct ha_file *file, bo
 	r = aggregate_routes(e, net_route_put);
 	if (r < 0)
 		return r;
-	r = open_tunnels(e, mtu);
+	r = open_state(e, mtu, flush);
 	if (r < 0)
 		return r;
 	r = open_protection(e);

@@ -112,6 +112,15 @@ static bool is_bound(void *arg, const struct in6_addr *id)
 	return ha_is_bound(e->ha, id);
 }
 
+/* What the kernel has besides has no lifetime any more that someone watches.  Each binding has its
+ * tunnel by now: if there are no more, there is nothing to look for. */
+static int sweep(struct ha_edge *e)
+{
+	if (e->engine->audit(e->tunnels, NULL, NULL) == ha_n_bound(e->ha))
+		return 0;
+	return tunnel_sweep(e->engine, e->tunnels, is_bound, e);
+}
+
 /* Routers are told that a restart lost nothing by telling them of none (RFC 5847 s3.2). */
 static void set_restart(struct ha_edge *e, bool lost, const struct ha_kept_agent *own)
 {
@@ -171,7 +180,6 @@ int ha_keep_restore(struct ha_edge *e)
 	if (lost || re.n[HA_RESTORED] || re.n[HA_RESTORED_EXPIRED] || re.n[HA_RESTORED_UNKNOWN])
 		tell(e, &re, lost);
 	ha_keep_own(e);
-	/* What the kernel has besides has no lifetime any more that someone watches. */
-	r = tunnel_sweep(e->engine, e->tunnels, is_bound, e);
+	r = sweep(e);
 	return r < 0 ? r : 0;
 }

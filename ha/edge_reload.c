@@ -49,7 +49,7 @@ static int change_protection(
 		r = protect_add(e->protect, &f->core.address, &m->hoa, m->name,
 			ha_conf_protection(f, m), &f->keys[i]);
 		if (r == 0)
-			r = sig_home_put(mhio_sig(e->io), &m->hoa);
+			r = sig_homes_put(mhio_sig(e->io), &m->hoa, 1);
 		f->refused[i] = r < 0;
 		failed = failed ? failed : r;
 	}

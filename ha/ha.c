@@ -62,6 +62,9 @@ struct ha *ha_new(const struct ha_conf *conf)
 		}
 		p->hoa = p->conf->hoa;
 		HASH_ADD(hh, ha->by_hoa, hoa, sizeof(p->hoa), p);
+		/* All at once, and so many that one of them has hardly more than one router. */
+		while (ha->by_hoa->hh.tbl->num_buckets < 2 * conf->n_routers)
+			HASH_EXPAND_BUCKETS(hh, ha->by_hoa->hh.tbl, oomed);
 	}
 	mpa_init(ha);
 	return ha;

@@ -1,5 +1,6 @@
 /* main.c - nemo-ha: home agent for mobile networks (RFC 3963). */
 #include <linux/capability.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/os/daemon.h"
@@ -86,6 +87,7 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	mallopt(M_ARENA_MAX, 1); /* what one thread has freed is there for another */
 	log_init(info.name, opts.debug ? LOG_DEBUG : LOG_INFO);
 	if (ha_conf_read(opts.conf, &file) > 0)
 		code = EXIT_FAILURE;

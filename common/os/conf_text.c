@@ -42,6 +42,22 @@ static const char *skip_word(const char *p)
 	return p;
 }
 
+/* What stands in place of blanks and comments from 'p' to 'end': their ends of lines, or a blank if
+ * it keeps two words apart: libconfig's scanner takes as long for one as for a word.  'before' is
+ * the character before them, NUL: none.  Returns where the next goes. */
+static char *put_blank(char *out, char before, const char *p, const char *end)
+{
+	static const char marks[] = "={}()[];,:"; /* and the NUL at the file's ends */
+	bool lines = memchr(p, '\n', (size_t)(end - p));
+
+	if (!lines && !strchr(marks, before) && !strchr(marks, *end))
+		*out++ = ' ';
+	for (; lines && p < end; p++)
+		if (*p == '\n')
+			*out++ = '\n';
+	return out;
+}
+
 /* libconfig 1.5 does two things to values that a reader of its results can't undo: it cuts
  * integers without the suffix L to 32 bits, and gives a string in a list the line of the token
  * after it.  So 'out' (room for twice 'in') gets the suffix where a number may need it, and
@@ -54,8 +70,12 @@ static const char *mend(char *in, char *out)
 
 	while (*p) {
 		end = skip_blank(p);
-		if (end == p)
-			end = *p == '"' ? skip_string(p) : skip_word(p);
+		if (end > p) {
+			out = put_blank(out, p > in ? p[-1] : '\0', p, end);
+			p = end;
+			continue;
+		}
+		end = *p == '"' ? skip_string(p) : skip_word(p);
 		if (!end || (unsigned char)*p > 127)
 			return p;
 		if (end == p)

@@ -17,17 +17,18 @@ static bool parse_mac(const char *s, uint8_t mac[6])
 
 static bool parse_enum(const struct conf_key *k, const char *s, int *out, char *why)
 {
-	int n = snprintf(why, CONF_WHY_SIZE, "\"%s\" is not one of", s);
+	int n;
 
 	for (int i = 0; k->choices[i]; i++) {
 		if (strcmp(k->choices[i], s) == 0) {
 			*out = i;
 			return true;
 		}
-		if (n >= 0 && n < CONF_WHY_SIZE)
-			n += snprintf(why + n, (size_t)(CONF_WHY_SIZE - n), "%s \"%s\"",
-				i ? "," : "", k->choices[i]);
 	}
+	n = snprintf(why, CONF_WHY_SIZE, "\"%s\" is not one of", s);
+	for (int i = 0; k->choices[i] && n >= 0 && n < CONF_WHY_SIZE; i++)
+		n += snprintf(why + n, (size_t)(CONF_WHY_SIZE - n), "%s \"%s\"", i ? "," : "",
+			k->choices[i]);
 	return false;
 }
 
@@ -63,6 +64,17 @@ static bool parse_prefix4(const char *s, struct prefix4 *out, char *why)
 	return false;
 }
 
+/* Words are made for a mistake only: a large file has 10^6 values. */
+static bool parse_address(int family, const char *s, void *dst, char *why)
+{
+	bool ok = inet_pton(family, s, dst) == 1;
+
+	if (!ok)
+		snprintf(why, CONF_WHY_SIZE, "\"%s\" is not an IPv%d address", s,
+			family == AF_INET6 ? 6 : 4);
+	return ok;
+}
+
 static bool has_control(const char *s)
 {
 	while (*s && !iscntrl((unsigned char)*s))
@@ -86,12 +98,8 @@ bool conf_parse(const struct conf_key *k, enum conf_type type, size_t size, cons
 			memcpy(dst, s, strlen(s) + 1);
 		return strlen(s) < size && (*s || !k->required) && !has_control(s);
 	case CONF_ADDR6:
-	case CONF_ADDR6S:
-		snprintf(why, CONF_WHY_SIZE, "\"%s\" is not an IPv6 address", s);
-		return inet_pton(AF_INET6, s, dst) == 1;
-	case CONF_ADDR4:
-		snprintf(why, CONF_WHY_SIZE, "\"%s\" is not an IPv4 address", s);
-		return inet_pton(AF_INET, s, dst) == 1;
+	case CONF_ADDR6S: return parse_address(AF_INET6, s, dst, why);
+	case CONF_ADDR4: return parse_address(AF_INET, s, dst, why);
 	case CONF_PREFIX6:
 	case CONF_PREFIX6S: return parse_prefix6(k, s, dst, why);
 	case CONF_PREFIX4:

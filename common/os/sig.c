@@ -509,16 +509,22 @@ void sig_home_drop(struct sig *sig, const struct in6_addr *hoa)
 		bpf_map_delete_elem(bpf_map__fd(sig->bpf->maps.homes), hoa);
 }
 
-int sig_home_put(struct sig *sig, const struct in6_addr *hoa)
+int sig_homes_put(struct sig *sig, const struct in6_addr *hoas, unsigned n)
 {
-	struct sig_home home = {0};
+	struct sig_home *homes;
+	__u32 done = n;
+	int r = 0;
 
-	if (sig->mode == SIG_PACKET)
+	if (sig->mode == SIG_PACKET || !n)
 		return 0; /* one queue: no program, no second one */
-	if (bpf_map_update_elem(bpf_map__fd(sig->bpf->maps.homes), hoa, &home, BPF_ANY) < 0)
-		return -errno;
+	homes = calloc(n, sizeof(*homes));
+	if (!homes)
+		return -ENOMEM;
+	if (bpf_map_update_batch(bpf_map__fd(sig->bpf->maps.homes), hoas, homes, &done, NULL) < 0)
+		r = -errno;
+	free(homes);
 	sig->bpf->bss->sorts = 1;
-	return 0;
+	return r;
 }
 
 /* The option stands at 8n + 6, so this is its place if nothing but padding comes before it. */

@@ -16,7 +16,7 @@ typedef void sig_rx_fn(void *arg, const void *pkt, size_t size, unsigned ifindex
 
 enum sig_mode {
 	SIG_BPF,    /* tc program + ring buffer; the kernel never sees the packet */
-	SIG_BPF_HA, /* the same with a second ring, for sig_home_put() */
+	SIG_BPF_HA, /* the same with a second ring, for sig_homes_put() */
 	SIG_PACKET, /* AF_PACKET socket, and an nftables rule that hides the packet from the kernel
 		     */
 };
@@ -32,10 +32,10 @@ void sig_detach(struct sig *, unsigned ifindex);
 /* Only packets to these addresses are taken: what is forwarded stays untouched. */
 int sig_local_put(struct sig *, const struct in6_addr *);  /* idempotent; 0 or -errno */
 int sig_local_drop(struct sig *, const struct in6_addr *); /* 0 also if it was not there */
-/* A home agent's: what names this home address does not wait behind what names none of these, a
- * router's usual rate provided (sig_map.h).  Engine ip6tnl's way has one queue for all.  0 or
+/* A home agent's: what names one of these 'n' home addresses does not wait behind what names none,
+ * a router's usual rate provided (sig_map.h).  Engine ip6tnl's way has one queue for all.  0 or
  * -errno. */
-int sig_home_put(struct sig *, const struct in6_addr *hoa);
+int sig_homes_put(struct sig *, const struct in6_addr *hoas, unsigned n);
 void sig_home_drop(struct sig *, const struct in6_addr *hoa); /* nobody we know any more */
 /* From now on packets with these headers are taken whatever follows, IPsec excepted: SIG_TAKE_*
  * (bpf/sig_map.h).  0 or -errno. */

@@ -1,6 +1,8 @@
 /* store.c - the state file: a header of one sector, then records in slots of 64, 128, 256 or 512
  * octets, each at a multiple of its size.  So none lies across a sector or a page: a write of it
  * happens or does not, and the sum tells if a disk did otherwise. */
+#define HASH_BLOOM 20 /* a key that is not there is mostly told without a look at others: 128 KB \
+		       */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -21,6 +23,7 @@
 #define MIN_SLOT 64
 #define N_SLOTS  4         /* sizes of slots that there are */
 #define CHUNK    (1 << 20) /* octets read at once: a multiple of SECTOR */
+#define NEAR     (1 << 15) /* and when each record is looked at again */
 
 struct header {
 	char magic[8];
@@ -316,10 +319,14 @@ int store_open(struct store **out, const char *path, bool tmpfs, enum store_stat
 
 /* --- records --- */
 
+static bool is_whole(const struct place *p, const struct record *r)
+{
+	return r->slot == p->slot && r->size <= r->slot - HEAD && sum_of(r) == r->sum;
+}
+
 static bool load(const struct store *s, const struct place *p, struct record *r)
 {
-	return pread(s->fd, r, p->slot, where(p)) == p->slot && r->slot == p->slot &&
-	       r->size <= r->slot - HEAD && sum_of(r) == r->sum;
+	return pread(s->fd, r, p->slot, where(p)) == p->slot && is_whole(p, r);
 }
 
 bool store_get(const struct store *s, const struct store_key *k, void *value, size_t size)
@@ -419,6 +426,9 @@ int store_put(struct store *s, const struct store_key *k, const void *value, siz
 
 int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
 {
+	uint8_t near[NEAR]; /* most records lie behind one another */
+	off_t at = 0;
+	ssize_t n = 0;
 	struct record r;
 	struct place *p, *next;
 
@@ -427,7 +437,14 @@ int store_each(struct store *s, uint8_t kind, store_fn *fn, void *arg)
 
 		if (p->key[2 * sizeof(k.a)] != kind)
 			continue;
-		if (!load(s, p, &r))
+		if (where(p) < at || where(p) + p->slot > at + n) {
+			at = where(p);
+			n = pread(s->fd, near, sizeof(near), at);
+		}
+		if (n < p->slot)
+			return -EIO;
+		memcpy(&r, near + (where(p) - at), p->slot);
+		if (!is_whole(p, &r))
 			return -EIO;
 		k.a = r.key.a;
 		k.b = r.key.b;

@@ -1,6 +1,8 @@
 /* sec.c - protection of the signalling: one table of peers, and per mode what goes out and what may
  * come in; the authentication option is in sec_auth.c.  Nothing is allocated and no state changes
  * before a message is known to be authentic. */
+#define HASH_BLOOM 20 /* a key that is not there is mostly told without a look at others: 128 KB \
+		       */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -87,14 +89,18 @@ static void add_negotiated(struct sec *s, struct peer *p, const struct keys *k)
 int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa, const char *name,
 	enum sec_mode mode, const struct keys *k)
 {
+	const struct pair id = {*ha, *hoa};
 	struct peer *p;
+	unsigned hash;
 
-	if (find(s, ha, hoa))
+	HASH_VALUE(&id, sizeof(id), hash);
+	HASH_FIND_BYHASHVALUE(hh, s->peers, &id, sizeof(id), hash, p);
+	if (p)
 		return -EEXIST;
 	p = OPENSSL_zalloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->id = (struct pair){*ha, *hoa};
+	p->id = id;
 	p->mode = mode;
 	p->name_size = (uint8_t)strnlen(name, MH_MAX_ID);
 	memcpy(p->name, name, p->name_size);
@@ -104,7 +110,7 @@ int sec_add(struct sec *s, const struct in6_addr *ha, const struct in6_addr *hoa
 		add_esp(s, p, k);
 	else if (mode == SEC_ESP)
 		add_negotiated(s, p, k);
-	HASH_ADD(hh, s->peers, id, sizeof(p->id), p);
+	HASH_ADD_BYHASHVALUE(hh, s->peers, id, sizeof(p->id), hash, p);
 	return 0;
 }
 

@@ -1,4 +1,7 @@
 /* book.c - tunnels and the keys they want, in hash tables. */
+#define HASH_BLOOM \
+	20 /* a key that is not there is mostly told without a look at others: 128 KB \
+	    */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +152,12 @@ bool book_has(const struct book *b, const struct key *key)
 
 static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 {
-	struct ref *ref = ref_find(b, key);
+	struct ref *ref;
+	unsigned hash;
 	int rc = 0;
 
+	HASH_VALUE(key, sizeof(*key), hash);
+	HASH_FIND_BYHASHVALUE(hh, b->refs, key, sizeof(*key), hash, ref);
 	if (ref && ref->number != e->number && key->table == KEY_ROUTES)
 		return -EEXIST;
 	if (!ref) {
@@ -159,7 +165,7 @@ static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 		if (!ref)
 			return -ENOMEM;
 		ref->key = *key;
-		HASH_ADD(hh, b->refs, key, sizeof(ref->key), ref);
+		HASH_ADD_BYHASHVALUE(hh, b->refs, key, sizeof(ref->key), hash, ref);
 	}
 	if (!(b->by_number && ref->n && ref->number == e->number))
 		rc = b->add(b->set, key, e, ref->n == 0);
@@ -232,11 +238,16 @@ void book_release(struct book *b, const struct entry *e)
 
 /* --- tunnels --- */
 
-struct entry *book_find(const struct book *b, const struct in6_addr *id)
+struct entry *book_find(struct book *b, const struct in6_addr *id)
 {
-	struct entry *e;
+	struct entry *e = b->found;
 
+	/* After a restart it is one after the other, in the order they were entered in. */
+	for (unsigned i = 0; e && i < 2; i++, e = e->hh.next)
+		if (memcmp(&e->info.id, id, sizeof(*id)) == 0)
+			return b->found = e;
 	HASH_FIND(hh, b->entries, id, sizeof(*id), e);
+	b->found = e;
 	return e;
 }
 
@@ -244,7 +255,9 @@ struct entry *book_number(const struct book *b, uint32_t number)
 {
 	struct entry *e;
 
-	HASH_FIND(numbered, b->numbered, &number, sizeof(number), e);
+	/* Numbers count up, so they are spread evenly without a hash, and the next one's place is
+	 * near the last one's. */
+	HASH_FIND_BYHASHVALUE(numbered, b->numbered, &number, sizeof(number), number, e);
 	return e;
 }
 
@@ -259,7 +272,7 @@ struct entry *entry_new(const struct map_info *info, uint32_t number, unsigned r
 	return e;
 }
 
-struct entry *book_entry(const struct book *b, const struct tunnel *t)
+struct entry *book_entry(struct book *b, const struct tunnel *t)
 {
 	struct map_info info = {
 		.id = ip6_of(&t->id),
@@ -308,26 +321,29 @@ void book_enter(struct book *b, struct entry *e, struct entry *old)
 	if (e->path > b->last_path)
 		b->last_path = e->path;
 	HASH_ADD(hh, b->entries, info.id, sizeof(e->info.id), e);
-	HASH_ADD(numbered, b->numbered, number, sizeof(e->number), e);
+	HASH_ADD_BYHASHVALUE(numbered, b->numbered, number, sizeof(e->number), e->number, e);
 }
 
 void book_strike(struct book *b, struct entry *e)
 {
+	if (b->found == e)
+		b->found = NULL;
 	HASH_DEL(b->entries, e);
 	HASH_DELETE(numbered, b->numbered, e);
 	free(e);
 }
 
-void book_audit(const struct book *b, tunnel_seen_fn *seen, void *arg)
+unsigned book_audit(const struct book *b, tunnel_seen_fn *seen, void *arg)
 {
 	const struct entry *e;
 
-	for (e = b->entries; e; e = e->hh.next) {
+	for (e = b->entries; e && seen; e = e->hh.next) {
 		struct in6_addr id;
 
 		memcpy(&id, &e->info.id, sizeof(id));
 		seen(arg, &id);
 	}
+	return HASH_COUNT(b->entries);
 }
 
 void book_free(struct book *b)

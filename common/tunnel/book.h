@@ -55,6 +55,7 @@ typedef void book_del_fn(struct tunnel_set *, const struct key *, const struct e
 struct book {
 	struct entry *entries;                /* owned, by info.id */
 	struct entry *numbered;               /* the same */
+	struct entry *found;                  /* last; NULL: none, or it has gone */
 	struct ref *refs;                     /* owned */
 	unsigned n_routes[129], n_inner[129]; /* KEY_ROUTES, KEY_INNER by prefix length */
 	uint32_t last_number, last_path;
@@ -66,9 +67,9 @@ struct book {
 };
 
 struct key key_prefix(enum key_table, const struct prefix6 *);
-struct prefix6 key_prefix6(const struct key *); /* of one that has a prefix */
-struct entry *book_find(const struct book *, const struct in6_addr *id); /* NULL: none */
-struct entry *book_number(const struct book *, uint32_t number);         /* NULL: none */
+struct prefix6 key_prefix6(const struct key *);                    /* of one that has a prefix */
+struct entry *book_find(struct book *, const struct in6_addr *id); /* NULL: none */
+struct entry *book_number(const struct book *, uint32_t number);   /* NULL: none */
 /* The tunnel behind which 'addr' is, by the longest of KEY_ROUTES' prefixes.  NULL: none. */
 struct entry *book_route(const struct book *, const struct in6_addr *addr);
 bool book_inner(const struct book *, const struct in6_addr *addr); /* in one of KEY_INNER's */
@@ -81,7 +82,7 @@ struct key key_remote(const struct ip6 *remote);
  * memory. */
 struct entry *entry_new(const struct map_info *, uint32_t number, unsigned room);
 /* The same from an engine's order; takes over the number of the tunnel it is to replace. */
-struct entry *book_entry(const struct book *, const struct tunnel *);
+struct entry *book_entry(struct book *, const struct tunnel *);
 bool entry_has(const struct entry *, const struct key *);    /* among its keys[] */
 bool entry_same(const struct entry *, const struct entry *); /* but for what the engine keeps */
 /* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel. */
@@ -90,5 +91,5 @@ void book_release(struct book *, const struct entry *e); /* no longer wants them
 /* Enters 'e' (owned from now on) and strikes 'old' (NULL: none), which is freed. */
 void book_enter(struct book *, struct entry *e, struct entry *old);
 void book_strike(struct book *, struct entry *); /* and frees it */
-void book_audit(const struct book *, tunnel_seen_fn *, void *arg);
+unsigned book_audit(const struct book *, tunnel_seen_fn *, void *arg);
 void book_free(struct book *); /* calls nobody */

@@ -256,9 +256,9 @@ static unsigned ebpf_inside(struct tunnel_set *set)
 	return set->slow ? slow_ifindex(set->slow) : set->dev.ifindex;
 }
 
-static void ebpf_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
+static unsigned ebpf_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 {
-	book_audit(&set->book, seen, arg);
+	return book_audit(&set->book, seen, arg);
 }
 
 /* --- programs --- */

@@ -96,12 +96,14 @@ static int fake_counters(struct tunnel_set *set, struct tunnel_counters *out)
 	return 0;
 }
 
-static void fake_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
+static unsigned fake_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 {
 	struct entry *e, *next;
 
 	HASH_ITER (hh, set->entries, e, next)
-		seen(arg, &e->tunnel.id);
+		if (seen)
+			seen(arg, &e->tunnel.id);
+	return HASH_COUNT(set->entries);
 }
 
 static void fake_close(struct tunnel_set *set, bool keep)

@@ -432,9 +432,9 @@ static int ip6tnl_counters(struct tunnel_set *set, struct tunnel_counters *out)
 	return rc;
 }
 
-static void ip6tnl_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
+static unsigned ip6tnl_audit(struct tunnel_set *set, tunnel_seen_fn *seen, void *arg)
 {
-	book_audit(&set->book, seen, arg);
+	return book_audit(&set->book, seen, arg);
 }
 
 /* --- open and close --- */

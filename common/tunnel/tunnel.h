@@ -89,8 +89,8 @@ struct tunnel_engine {    /* const, one per implementation; int results are 0 or
 	/* Once per tunnel, present or past, of which something was dropped: of what it sent, of
 	 * what was sent in its name (rx_outer_source), of what was on the way to it (tx_*). */
 	int (*refused)(struct tunnel_set *, tunnel_refused_fn *, void *);
-	void (*audit)(
-		struct tunnel_set *, tunnel_seen_fn *, void *); /* once per tunnel installed */
+	/* Once per tunnel installed, unless the function is NULL.  Returns how many there are. */
+	unsigned (*audit)(struct tunnel_set *, tunnel_seen_fn *, void *);
 	void (*close)(struct tunnel_set *, bool keep); /* keep: device, routes and tunnels stay and
 							* go on forwarding; accepts NULL */
 };

@@ -376,6 +376,15 @@ static void all_mistakes_come_at_once(void **state)
 		"4: dns[1]: \"b\" is not an IPv6 address\n");
 }
 
+static void words_and_lines_stay_what_they_are(void **state)
+{
+	(void)state;
+	check(ADDRESS "lifetime = 10 20\n", "2: syntax error\n");
+	check(ADDRESS "life/* */time = 10\n", "2: syntax error\n");
+	check(ADDRESS "/* \n\n */ name =\n # x\n\t\"a\"// \n;\n lifetimes = 5\n",
+		"8: lifetimes: unknown key; did you mean lifetime?\n");
+}
+
 static void syntax_errors_have_their_line(void **state)
 {
 	static const char nul[] = ADDRESS "\0lifetime = 1\n";
@@ -498,6 +507,7 @@ int main(void)
 		cmocka_unit_test(required_keys_are_missed),
 		cmocka_unit_test(list_elements_have_their_own_lines),
 		cmocka_unit_test(all_mistakes_come_at_once),
+		cmocka_unit_test(words_and_lines_stay_what_they_are),
 		cmocka_unit_test(syntax_errors_have_their_line),
 		cmocka_unit_test(what_is_not_ascii_has_its_places),
 		cmocka_unit_test(a_file_that_cant_be_read),
