@@ -1,8 +1,6 @@
 /* store.c - the state file: a header of one sector, then records in slots of 64, 128, 256 or 512
  * octets, each at a multiple of its size.  So none lies across a sector or a page: a write of it
  * happens or does not, and the sum tells if a disk did otherwise. */
-#define HASH_BLOOM 20 /* a key that is not there is mostly told without a look at others: 128 KB \
-		       */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -14,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+/* A filter of 128 KB: that a key is not there is mostly told without a look at others. */
+#define HASH_BLOOM 20
 #include <uthash.h>
 #include <zlib.h>
 #include "common/os/store.h"

@@ -1,8 +1,8 @@
 /* sec.c - protection of the signalling: one table of peers, and per mode what goes out and what may
  * come in; the authentication option is in sec_auth.c.  Nothing is allocated and no state changes
  * before a message is known to be authentic. */
-#define HASH_BLOOM 20 /* a key that is not there is mostly told without a look at others: 128 KB \
-		       */
+/* A filter of 128 KB: that a key is not there is mostly told without a look at others. */
+#define HASH_BLOOM 20
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* book.c - tunnels and the keys they want, in hash tables. */
-#define HASH_BLOOM \
-	20 /* a key that is not there is mostly told without a look at others: 128 KB \
-	    */
+/* A filter of 128 KB: that a key is not there is mostly told without a look at others. */
+#define HASH_BLOOM 20
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
