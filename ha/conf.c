@@ -127,7 +127,8 @@ const struct conf_key ha_conf_keys[] = {
 		.max = TUNNEL_MAX_LINKS,
 		.elem_size = IFNAMSIZ,
 		N(n_interfaces),
-		.help = "where registrations and tunnel packets come in"},
+		.help = "where registrations and tunnel packets come in; engine ebpf: of "
+			"Ethernet's kind"},
 	{.name = "home_prefixes",
 		KEY(CONF_PREFIX6S, core.home),
 		.elem_size = sizeof(struct prefix6),

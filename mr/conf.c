@@ -110,7 +110,7 @@ const struct conf_key mr_conf_keys[] = {
 		.elem_size = sizeof(struct mr_uplink_conf),
 		N(core.n_uplinks),
 		.sub = uplink_keys,
-		.help = "interfaces towards visited networks"},
+		.help = "interfaces towards visited networks, of Ethernet's kind"},
 	{.name = "networks",
 		.live = true,
 		KEY(CONF_GROUPS, core.networks),

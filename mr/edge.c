@@ -111,6 +111,12 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 	};
 	int r;
 
+	if (!net_is_ethernet(u->name)) {
+		log_err("uplink %s: not of Ethernet's kind: no router advertisements are taken "
+			"there",
+			u->name);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
 		r = net_sysctl6(u->name, sysctls[i].key, sysctls[i].value);
 		if (r < 0)

@@ -5,15 +5,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <net/if_arp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include "common/os/log.h"
+#include "common/os/net.h"
 #include "nat64/bpf/maps.h"
 #include "nat64/engine.h"
 #include "xlat.skel.h"
@@ -123,20 +121,6 @@ int nat64_bpf_prog(const struct nat64_bpf *b)
 
 /* --- interfaces --- */
 
-static bool is_ethernet(const char *name)
-{
-	struct ifreq ifr = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool yes;
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	yes = fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &ifr) == 0 &&
-	      ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER;
-	if (fd >= 0)
-		close(fd);
-	return yes;
-}
-
 static int attach(const struct nat64_bpf *b, struct link *link, unsigned ifindex, char *why)
 {
 	DECLARE_LIBBPF_OPTS(
@@ -145,7 +129,7 @@ static int attach(const struct nat64_bpf *b, struct link *link, unsigned ifindex
 		.prog_fd = nat64_bpf_prog(b), .flags = BPF_TC_F_REPLACE);
 	int rc;
 
-	if (!is_ethernet(link->name)) {
+	if (!net_is_ethernet(link->name)) {
 		snprintf(why, WHY_SIZE, "interface %s: not of Ethernet's kind", link->name);
 		return -EOPNOTSUPP;
 	}

@@ -345,6 +345,27 @@ def test_a_second_one_on_the_same_control_socket_is_refused(program, net, tmp_pa
     assert kernel_state(node) == before
 
 
+def without_ethernet(node):
+    """An interface without a link-layer header, as many a modem has one."""
+    node.batch(["tuntap add tun7 mode tun", "link set tun7 up"])
+    return "tun7"
+
+
+def test_a_home_agents_interface_has_to_be_of_ethernets_kind(net, tmp_path):
+    conf = {**CONF["nemo-ha"], "engine": "ebpf", "interfaces": [without_ethernet(net["ha"])]}
+    code, text = fails_to_start(net, "nemo-ha", conf, tmp_path)
+    assert code == 1 and "tun7 is not of Ethernet's kind" in text
+    assert "nemo0" not in net["ha"].out("ip -br link")
+
+
+def test_an_uplink_that_is_not_of_ethernets_kind_is_told(net):
+    daemon(net, "nemo-ha").start()
+    uplinks = [*CONF["nemo-mr"]["uplinks"], {"interface": without_ethernet(net["mr"])}]
+    mr = daemon(net, "nemo-mr", uplinks=uplinks).start()
+    mr.wait_bound()
+    assert "uplink tun7: not of Ethernet's kind" in mr.log()
+
+
 def test_a_home_agent_names_a_missing_interface(net, tmp_path):
     code, text = fails_to_start(net, "nemo-ha", {**CONF["nemo-ha"], "interfaces": ["eth0", "eth7"]}, tmp_path)
     assert code == 1 and "eth7" in text and "does not exist" in text

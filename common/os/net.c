@@ -8,6 +8,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netlink/msg.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
@@ -513,19 +514,33 @@ int net_sysctl6(const char *ifname, const char *key, const char *value)
 	return fclose(f) < 0 ? -errno : 0; /* it is written only now */
 }
 
-unsigned net_mtu(const char *ifname)
+static bool ask_interface(const char *ifname, unsigned long what, struct ifreq *out)
 {
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq r = {0};
-	unsigned mtu = 0;
+	bool ok = false;
 
 	if (fd < 0)
-		return 0;
+		return false;
 	if (strlen(ifname) < sizeof(r.ifr_name)) {
 		memcpy(r.ifr_name, ifname, strlen(ifname));
-		if (ioctl(fd, SIOCGIFMTU, &r) == 0)
-			mtu = (unsigned)r.ifr_mtu;
+		ok = ioctl(fd, what, &r) == 0;
 	}
 	close(fd);
-	return mtu;
+	*out = r;
+	return ok;
+}
+
+unsigned net_mtu(const char *ifname)
+{
+	struct ifreq r;
+
+	return ask_interface(ifname, SIOCGIFMTU, &r) ? (unsigned)r.ifr_mtu : 0;
+}
+
+bool net_is_ethernet(const char *ifname)
+{
+	struct ifreq r;
+
+	return ask_interface(ifname, SIOCGIFHWADDR, &r) && r.ifr_hwaddr.sa_family == ARPHRD_ETHER;
 }

@@ -121,6 +121,8 @@ int net_link_find(struct net *, const char *name, struct rtnl_link **out);
 
 /* MTU of an interface, octets; 0: there is none of that name. */
 unsigned net_mtu(const char *ifname);
+/* Do its packets have Ethernet's header?  Those of PPP, of many a modem, of a tunnel have none. */
+bool net_is_ethernet(const char *ifname);
 /* Writes /proc/sys/net/ipv6/conf/IFNAME/KEY, or /proc/sys/net/ipv6/KEY if ifname is NULL.  0 or
  * -errno. */
 int net_sysctl6(const char *ifname, const char *key, const char *value);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/os/log.h"
+#include "common/os/net.h"
 #include "common/tunnel/ebpf.h"
 
 #define WHY_SIZE      256
@@ -299,6 +300,12 @@ static int ebpf_attach(struct tunnel_set *set, unsigned ifindex)
 	unsigned i;
 	int rc;
 
+	if (if_indextoname(ifindex, name) && !net_is_ethernet(name)) {
+		log_err("engine ebpf: interface %s is not of Ethernet's kind, as the programs "
+			"need it; engine ip6tnl does not",
+			name);
+		return -EOPNOTSUPP;
+	}
 	/* Its own place, or that of an interface that is gone: a NIC may come and go at each move.
 	 */
 	for (i = 0; i < set->n_links && set->links[i] != ifindex; i++)
