@@ -271,6 +271,10 @@ def test_a_missing_file_and_a_syntax_error(program, tmp_path):
     outer = tmp_path / "outer.conf"
     outer.write_text(f'\n\n@include "{path}"\n')  # the mistake is in the other file
     assert f"{path}:2: " in run(program, "-t", "-c", str(outer)).stderr
+    path = conf_file(tmp_path, "\nnmae = 1;\n")
+    assert f"{path}:2: nmae: " in run(program, "-t", "-c", str(outer)).stderr
+    path = conf_file(tmp_path, "\ncontrol = 1;\n")
+    assert f"{path}:2: control: " in run(program, "-t", "-c", str(outer)).stderr
 
 
 def test_a_key_file_that_never_ends_does_not_hold_up_the_check(tmp_path):

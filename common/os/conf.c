@@ -204,6 +204,14 @@ static void unknown_key(
 		conf_error(c, config_setting_source_line(s), path, "unknown key");
 }
 
+/* From here on mistakes are of the file that has this setting: an included one, or as before. */
+static void in_file_of(struct conf *c, const config_setting_t *s, const char *before)
+{
+	const char *file = config_setting_source_file(s);
+
+	c->file = file ? file : before;
+}
+
 static void read_group(struct conf *, const struct conf_key *, const config_setting_t *group,
 	const struct at *, char *out);
 
@@ -250,6 +258,8 @@ static void find_settings(struct conf *c, const struct conf_key *keys,
 	const config_setting_t *group, const struct at *up,
 	const config_setting_t *found[CONF_MAX_KEYS])
 {
+	const char *file = c->file;
+
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		const struct conf_key *k = keys;
@@ -257,12 +267,14 @@ static void find_settings(struct conf *c, const struct conf_key *keys,
 		while (k->name && (conf_is_line(k) || strcmp(k->name, config_setting_name(s)) != 0))
 			k++;
 		if (!k->name) {
+			in_file_of(c, s, file);
 			unknown_key(c, keys, s, up);
+			c->file = file;
 			continue;
 		}
 		assert(k - keys < CONF_MAX_KEYS);
 		found[k - keys] = s;
-		if (!up)
+		if (!up && !config_setting_source_file(s))
 			c->lines[k - keys] = config_setting_source_line(s);
 	}
 }
@@ -272,6 +284,7 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 {
 	const config_setting_t *found[CONF_MAX_KEYS] = {0};
 	unsigned line = config_setting_source_line(group);
+	const char *file = c->file;
 	char path[PATH_SIZE];
 
 	find_settings(c, keys, group, up, found);
@@ -285,6 +298,8 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 		}
 		if (!s)
 			conf_default(k, out + k->off);
+		if (s)
+			in_file_of(c, s, file);
 		if (!s && k->required)
 			conf_error(c, line, path_of(&at, path), "is required and missing");
 		else if (!s && conf_is_list(k->type))
@@ -293,6 +308,7 @@ static void read_group(struct conf *c, const struct conf_key *keys, const config
 			read_list(c, k, s, &at, out);
 		else if (s)
 			read_scalar(c, k, k->size, s, &at, out + k->off);
+		c->file = file;
 	}
 }
 
