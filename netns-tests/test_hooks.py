@@ -138,7 +138,7 @@ def test_qemu_machines_move_together(machine, tmp_path):
     assert usage.returncode == 2 and "QMP_SOCKET" in usage.stderr
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_an_interrupted_migration_is_taken_back(tmp_path, end):
     """A machine of cardboard, whose memory is never copied."""
     listener, said = socket.socket(socket.AF_UNIX), []

@@ -219,7 +219,8 @@ def main():
     if not named or any(len(parts) != 3 for parts in named):
         print(__doc__, file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for end in signal.SIGTERM, signal.SIGHUP:
+        signal.signal(end, signal.default_int_handler)
     machines = []
     try:
         machines += [(name, Qmp(path), uri) for name, path, uri in named]

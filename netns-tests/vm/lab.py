@@ -13,6 +13,7 @@ machines, and clients at home that use the service over both families while they
     python3 -m vm.lab down      ends it
 """
 
+import contextlib
 import glob
 import gzip
 import json
@@ -307,7 +308,7 @@ def build(keep_in=None, memory_mb=256, rtt_ms=None):
 
 
 # --- by hand ---
-HOLDER, LOG = (os.path.join(ROOT, "build", name) for name in ("lab.pid", "lab.log"))
+HOLDER, LOG, TOLD = (os.path.join(ROOT, "build", name) for name in ("lab.pid", "lab.log", "lab.txt"))
 LOOK_AROUND = """
 The lab is up: a mobile router and a service behind it run as virtual machines on hv-a.
 
@@ -346,6 +347,8 @@ def hold(net, lab, tell):
             service4=SERVICE4, nemoctl=os.path.join(ROOT, "build", "nemoctl"), ha=lab.ha.control,
             nat=lab.nat.control, router=lab.router.console_path, service=lab.service.console_path,
         )  # fmt: skip
+        with open(TOLD, "w") as f:
+            f.write(text)
         tell.write(text)
         tell.close()
         wanted = {signal.SIGUSR1, signal.SIGTERM}
@@ -363,7 +366,10 @@ def hold(net, lab, tell):
 
 def up():
     if holder():
-        print("the lab is up already: make lab-down ends it", file=sys.stderr)
+        if os.path.exists(TOLD):  # for who has lost it
+            with open(TOLD) as f:
+                print(f.read())
+        print("the lab was up already: make lab-down ends it", file=sys.stderr)
         return 1
     if os.geteuid() != 0:
         print("the lab makes network namespaces: run as root", file=sys.stderr)
@@ -379,6 +385,8 @@ def up():
             os.dup2(log, fd)
         with open(HOLDER, "w") as f:
             f.write(str(os.getpid()))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(TOLD)
         ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
         hold(*build(), os.fdopen(writer, "w"))
         sys.exit(0)
