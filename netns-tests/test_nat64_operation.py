@@ -59,7 +59,8 @@ def test_reload_under_load(lab, opened):
     """10,000 packets a second; none is lost, each is translated wholly by one configuration."""
     old, new = "2001:db8:46::", "2001:db8:47::"
     a6, b6 = "2001:db8:12:34::a", "2001:db8:12:34::b"
-    lab.net["h6"].batch([f"addr add {a}/64 dev eth0 nodad" for a in (a6, b6)])
+    for a in a6, b6:
+        lab.net["h6"].add_address(f"{a}/64", "eth0")
     by = [{"prefixes": [{"prefix": p + "/96"}], "mappings": [{"ipv4": H4, "ipv6": m}], "address6": p + BOX4}
           for p, m in ((old, a6), (new, b6))]
     lab.configure(by[0])

@@ -284,7 +284,7 @@ class Tap:
 def ping(net, node, address, *options):
     """Output of one echo request."""
     family = "-6" if ":" in address else "-4"
-    return net[node].run(["ping", family, "-n", "-c", "1", "-W", "2", *options, address],
+    return net[node].run(["ping", family, "-n", "-c", "1", "-W", str(int(patient(1))), *options, address],
                          check=False).stdout
 
 
