@@ -161,6 +161,13 @@ static void send_rs(struct mr *mr, struct link *l)
 	l->n_rs++;
 }
 
+void link_solicit(struct mr *mr, struct link *l)
+{
+	l->n_rs = N_BURST;
+	l->rs_wait = 0;
+	send_rs(mr, l);
+}
+
 static void send_probe(struct mr *mr, const struct link *l, const struct attachment *a)
 {
 	struct mr_action *act = mr_action(mr, MR_DO_SEND_PROBE);
@@ -571,9 +578,7 @@ void link_tick(struct mr *mr, struct link *l)
 	}
 	if (l->state == LINK_READY && l->current.preferred_until <= mr->now) {
 		l->current.preferred_until = UINT64_MAX;
-		l->n_rs = N_BURST; /* no hint of a move: only asks for another prefix */
-		l->rs_wait = 0;
-		send_rs(mr, l);
+		link_solicit(mr, l); /* for another prefix */
 	}
 	if (l->state == LINK_READY && l->current.router_until <= mr->now &&
 		l->hint_at == UINT64_MAX)

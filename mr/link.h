@@ -10,6 +10,7 @@ struct attachment *link_known_find(struct link *, const struct attachment *); /*
 /* Visited or configured, not only heard of: to be probed (RFC 6059 s5.5.2). */
 bool link_can_return(const struct mr *, const struct attachment *known);
 void link_expect_ra(struct mr *, struct link *); /* the current router's next advertisement */
+void link_solicit(struct mr *, struct link *);   /* without a hint of a move */
 void link_put_router(
 	struct mr *, const struct link *); /* the default route through the current one */
 void link_adopt(

@@ -69,17 +69,18 @@ static bool lists_current(const struct link *l, const struct ndp_ra *ra)
  * them only (RFC 4861 s6.2.3, s6.3.4: what is missing means nothing).  That looks as a move
  * between two links whose routers look the same does, which no hint came with; but nobody moves to
  * and fro like that.  So the second time it is one link, and the current prefix stays as long as it
- * has its turns. */
-static bool takes_turns(struct link *l, const struct attachment *a)
+ * has its turns, which is asked for. */
+static bool takes_turns(struct mr *mr, struct link *l, const struct attachment *a)
 {
 	const struct attachment *k = link_known_find(l, a);
 
 	if (!link_usable(l) || (l->state == LINK_SUSPECT && l->strong) || !k ||
-		k->outdone < LINK_OUTDONE || !link_same_router(a, &l->current) ||
-		l->current.preferred_until == UINT64_MAX)
+		k->outdone < LINK_OUTDONE || !link_same_router(a, &l->current))
 		return false;
 	l->current.router_until = a->router_until;
-	return ++l->turns < LINK_TURNS;
+	if (++l->turns == 1 && l->state == LINK_READY)
+		link_solicit(mr, l);
+	return l->turns < LINK_TURNS;
 }
 
 /* RA of another link or router than the current one. */
@@ -157,7 +158,8 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		if (k)
 			k->prefix_until = l->current.prefix_until;
 		l->current.interval_ms = m->ra.interval_ms;
-		l->ra_missed = l->turns = 0;
+		l->ra_missed = 0;
+		l->turns = p->preferred_s ? 0 : LINK_TURNS; /* another one is better */
 		link_expect_ra(mr, l);
 		take_mtu(mr, l, k, m->ra.mtu);
 		link_confirm(mr, l, true);
@@ -185,7 +187,7 @@ void link_ra(struct mr *mr, struct link *l, const struct ndp_msg *m, const uint8
 		link_adopt(mr, l, &a);
 		return;
 	}
-	if (takes_turns(l, &a))
+	if (takes_turns(mr, l, &a))
 		return;
 	consider(mr, l, &a);
 	if (l->state == LINK_READY && link_same(&l->current, &a))

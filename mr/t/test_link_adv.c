@@ -87,14 +87,18 @@ static void two_routers_of_one_link_do_not_make_it_flap(void **state) /* RFC 627
 static void a_router_may_tell_of_its_prefixes_in_turn(void **state)
 {
 	static const char *const prefixes[] = {LINK_A, LINK_B};
+	struct mr_event ev;
 	uint64_t answer_at = UINT64_MAX;
 	unsigned seen = 0, moves = 0;
 
 	(void)state;
 	bind_at_a();
 	for (unsigned ms = 0; ms < 600000; ms += 10) {
-		if (ms % 5000 == 0)
-			ra(0, 1, 0xa1, prefixes[ms / 5000 % 2]);
+		if (ms % 5000 == 0) {
+			ev = ra_event(0, 1, 0xa1, prefixes[ms / 5000 % 2], 1800);
+			ev.nd.msg.ra.prefix[0].preferred_s = UINT32_MAX; /* for ever */
+			step(&ev);
+		}
 		for (; seen < d.n; seen++) {
 			if (d.did[seen].a.type == MR_DO_SEND_PROBE)
 				na(0, 1, 0xa1);
@@ -123,10 +127,12 @@ static void a_router_may_tell_of_its_prefixes_in_turn(void **state)
 	assert_at("2001:db8:c::/64");
 }
 
-/* Seen in turn once, but no longer. */
+/* Seen in turn once, but no longer: the router is asked, and answers always the same. */
 static void the_prefix_that_is_no_longer_told_of_is_given_up(void **state)
 {
 	static const char *const to[] = {LINK_B, LINK_A, LINK_B};
+	struct mr_event old = ra_event(0, 1, 0xa1, LINK_A, 1800);
+	unsigned asked = 0;
 
 	(void)state;
 	bind_at_a();
@@ -136,14 +142,21 @@ static void the_prefix_that_is_no_longer_told_of_is_given_up(void **state)
 		assert_at(to[i]);
 		run(10000);
 	}
+	ra(0, 1, 0xa1, LINK_B);
+	forget();
 	ra(0, 1, 0xa1, LINK_A);
-	run(100);
-	ra(0, 1, 0xa1, LINK_A);
-	run(100);
-	assert_at(LINK_B);
-	ra(0, 1, 0xa1, LINK_A);
+	for (unsigned s = 0; s < 10; s++, run(1000))
+		for (; asked < count(MR_DO_SEND_RS); asked++)
+			ra(0, 1, 0xa1, LINK_A);
+	assert_at(LINK_A);
+	ra(0, 1, 0xa1, LINK_B);
 	run(100);
 	assert_at(LINK_A);
+	old.nd.msg.ra.prefix[0].preferred_s = 0; /* or is told of as deprecated */
+	step(&old);
+	ra(0, 1, 0xa1, LINK_B);
+	run(100);
+	assert_at(LINK_B);
 }
 
 static void a_lifetime_of_zero_counts_only_from_the_current_router(void **state)
