@@ -122,13 +122,16 @@ def machine(tmp_path):
 
 
 def test_qemu_machines_move_together(machine, tmp_path):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as free:
+        port = free.getsockname()[1]
+    uris = {"router": f"unix:{tmp_path}/router.incoming", "web": f"tcp:[::1]:{port}"}
     args = []
-    for name in "router", "web":
-        uri = f"unix:{tmp_path}/{name}.incoming"
+    for name, uri in uris.items():
         machine(name + ".new", "-incoming", uri)
         args.append(f"{name},{machine(name)},{uri}")
     script = os.path.join(ROOT, "conf", "qemu", "nemo_migrate.py")
-    wait_for(lambda: len(list(tmp_path.glob("*.incoming"))) == 2, 20, "both wait")
+    listens = lambda: f":{port} " in subprocess.run(["ss", "-Hltn6"], capture_output=True, text=True).stdout  # noqa: E731
+    wait_for(lambda: listens() and list(tmp_path.glob("*.incoming")), 20, "both wait")
     done = subprocess.run([script, *args], capture_output=True, text=True, timeout=patient(60))
     assert done.returncode == 0, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["router", "web"]
@@ -141,9 +144,11 @@ def test_qemu_machines_move_together(machine, tmp_path):
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_an_interrupted_migration_is_taken_back(tmp_path, end):
     """A machine of cardboard, whose memory is never copied."""
-    listener, said = socket.socket(socket.AF_UNIX), []
-    listener.bind(str(tmp_path / "qmp"))
-    listener.listen(1)
+    listener, twin = (socket.socket(socket.AF_UNIX) for _ in range(2))
+    said = []
+    for end_of, name in (listener, "qmp"), (twin, "twin"):
+        end_of.bind(str(tmp_path / name))
+        end_of.listen(1)
     answers = {
         "query-memory-size-summary": {"base-memory": 1 << 30},
         "query-migrate": {"status": "active", "ram": {"total": 1 << 30, "remaining": 1 << 29, "transferred": 1}},
@@ -162,7 +167,7 @@ def test_an_interrupted_migration_is_taken_back(tmp_path, end):
     server = threading.Thread(target=serve, daemon=True)
     server.start()
     script = os.path.join(ROOT, "conf", "qemu", "nemo_migrate.py")
-    mover = subprocess.Popen([script, f"router,{tmp_path}/qmp,unix:/x"], stderr=subprocess.PIPE, text=True)
+    mover = subprocess.Popen([script, f"router,{tmp_path}/qmp,unix:{tmp_path}/twin"], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: said.count("query-migrate") > 2, 20, "a migration under way")
     mover.send_signal(end)
     assert "interrupted" in mover.communicate(timeout=patient(20))[1] and mover.returncode == 1

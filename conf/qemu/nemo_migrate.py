@@ -2,8 +2,8 @@
 """nemo_migrate.py NAME,QMP_SOCKET,URI ... - live-migrates a mobile router and the machines behind it
 together: all of them stop at the same moment, when the memory of each is nearly copied.
 
-QMP_SOCKET: of the running machine.  URI: where its twin waits, started with -incoming, the same
-cards and MAC addresses, and bridges of the same names:
+QMP_SOCKET: of the running machine.  URI: where its twin waits (unix:PATH or tcp:HOST:PORT), started
+with -incoming, the same cards and MAC addresses, and bridges of the same names:
 
     nemo_migrate.py router,/run/vm/router.qmp,tcp:[2001:db8:b::9]:4000 \\
                     web,/run/vm/web.qmp,tcp:[2001:db8:b::9]:4001
@@ -12,17 +12,24 @@ Ends with 0 when all have moved.  If one fails, or this is interrupted, the othe
 far as they still run here.  With libvirt: conf/libvirt/.
 """
 
+import fcntl
 import json
+import math
+import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 
-DOWNTIME_MS = 300
+PAUSE_MS, DOWNTIME_MS = 20, 300  # how long one may stand still: at first, and at last
 FAST, HELD_BACK = 1 << 34, 4096  # octets per second
-WINDOW_S = 0.11  # QEMU keeps its rates by windows of 100 ms
-NEARLY = 24 << 20  # octets
+CLOSE, NEARLY, LAST_BIT = 64 << 20, 24 << 20, 1 << 20  # octets of memory still to be copied
+CHUNK = 1 << 16
 POLL_S = 0.005
+ANSWER_S, CONNECT_S = 30, 10
+F_SETPIPE_SZ = 1031  # <linux/fcntl.h>
 
 
 class Failed(RuntimeError):
@@ -81,9 +88,15 @@ class Qmp(Socket):
         self.send(execute=command, arguments=arguments)
         return self.answer(command)
 
+    def give(self, name, file):
+        """Hands a file descriptor over."""
+        message = json.dumps({"execute": "getfd", "arguments": {"fdname": name}}).encode() + b"\n"
+        socket.send_fds(self.socket, [message], [file.fileno()])
+        self.answer("getfd")
+
     def answer(self, command):
         while True:
-            answer = self.read(30)
+            answer = self.read(ANSWER_S)
             if answer is None:
                 raise Failed(f"QMP: no answer to {command}")
             if "event" in answer:
@@ -106,23 +119,153 @@ class Qmp(Socket):
         return stamp["seconds"] * 1_000_000_000 + stamp["microseconds"] * 1000
 
 
-def state(name, qmp):
-    info = qmp.ask("query-migrate")
-    if info.get("status") in ("failed", "cancelled"):
-        raise Failed(f"{name}: migration {info['status']}: {info.get('error-desc', '')}")
-    return info
+class Way(threading.Thread):
+    """Carries a machine's memory from QEMU to its twin, as much as it is allowed to.  QEMU's own limit
+    of its speed is kept by tenths of a second, and what it is told then comes as late."""
+
+    def __init__(self, there):
+        super().__init__(daemon=True)
+        self.there = there
+        self.ours, self.qemus = socket.socketpair()
+        self.allowed, self.word = math.inf, threading.Condition()
+
+    def allow(self, octets):
+        with self.word:
+            self.allowed = octets
+            self.word.notify()
+
+    def run(self):
+        try:
+            self.carry()
+        except OSError:
+            pass  # the other side is gone, or close(): QEMU notices
+        self.close()
+
+    def carry(self):
+        taken, given = os.pipe()
+        with open(taken, "rb"), open(given, "wb"):
+            fcntl.fcntl(given, F_SETPIPE_SZ, 1 << 20)  # so that the chunks fit, in small pieces
+            while True:
+                with self.word:
+                    self.word.wait_for(lambda: self.allowed > 0)
+                n = os.splice(self.ours.fileno(), given, CHUNK)
+                if n == 0:
+                    return
+                with self.word:
+                    self.allowed = max(0, self.allowed - n)
+                while n:
+                    n -= os.splice(taken, self.there.fileno(), n)
+
+    def close(self):
+        self.allow(math.inf)
+        for end in self.ours, self.there:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
-def begun(info):
-    ram = info.get("ram", {})
-    return info["status"] == "completed" or (info["status"] == "active" and ram.get("total"))
+def connect(uri):
+    """To where a machine's twin waits."""
+    kind, _, at = uri.partition(":")
+    try:
+        if kind == "unix":
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(at)
+            return there
+        host, _, port = at.rpartition(":")
+        if kind == "tcp":
+            there = socket.create_connection((host.strip("[]"), int(port)), CONNECT_S)
+            there.settimeout(None)
+            return there
+    except (OSError, ValueError) as e:
+        raise Failed(f"{uri}: {e}") from e
+    raise Failed(f"{uri}: neither unix: nor tcp:")
 
 
-def nearly_copied(info):
-    return info["status"] == "completed" or (
-        begun(info) and info["ram"]["remaining"] < NEARLY
-        and info["ram"]["transferred"] > NEARLY  # not at its very beginning
-    )  # fmt: skip
+class Move:
+    """One machine's migration."""
+
+    def __init__(self, name, qmp, there):
+        self.name, self.qmp = name, qmp
+        self.way = Way(there)
+        self.size = qmp.ask("query-memory-size-summary")["base-memory"]
+        self.info, self.asked, self.limit_ms, self.nearly_at = {}, False, 0, None
+        self.asked_at, self.held, self.nearing = 0, False, False
+        qmp.events.clear()
+
+    def start(self):
+        self.way.start()
+        self.qmp.give("way", self.way.qemus)
+        self.way.qemus.close()
+        self.qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": FAST})
+        self.qmp.ask("migrate", uri="fd:way")
+
+    def look(self):
+        """True if it has told how far it is.  It is asked again without waiting for the answer: while
+        it begins that takes tenths of a second, and others come to their end."""
+        if not self.asked and time.monotonic() >= self.asked_at + POLL_S:
+            self.qmp.send(execute="query-migrate")
+            self.asked, self.asked_at = True, time.monotonic()
+        answer = self.qmp.read(0)
+        if answer is None:
+            return False
+        if "event" in answer:
+            self.qmp.events.append(answer)
+            return False
+        self.asked, self.info = False, answer["return"]
+        status = self.info.get("status")
+        if status in ("failed", "cancelled"):
+            raise Failed(f"{self.name}: migration {status}: {self.info.get('error-desc', '')}")
+        return True
+
+    def left(self):
+        """Octets still to be copied."""
+        ram = self.info.get("ram", {})
+        return ram["remaining"] if ram.get("total") else self.size
+
+    def stopped(self):
+        return self.done() or any(e["event"] == "STOP" for e in self.qmp.events)
+
+    def done(self):
+        return self.info.get("status") == "completed"
+
+    def tell(self, command, **arguments):
+        deadline = time.monotonic() + ANSWER_S
+        while self.asked:
+            self.look()
+            if time.monotonic() > deadline:
+                raise Failed(f"{self.name}: no answer to query-migrate")
+        self.qmp.ask(command, **arguments)
+
+    def may_stop(self):
+        """The shortest time that it may stand still, and the longer what it writes keeps it from that
+        the more."""
+        now = time.monotonic()
+        if not self.nearly_at and self.left() < CLOSE:
+            self.nearly_at = now
+        waited_s = int(now - self.nearly_at) if self.nearly_at else 0
+        limit_ms = min(PAUSE_MS * (1 + waited_s), DOWNTIME_MS)
+        if self.limit_ms != limit_ms:
+            self.limit_ms = limit_ms
+            self.tell("migrate-set-parameters", **{"downtime-limit": limit_ms})
+
+    def hold(self):
+        """Nearly all is copied: on in windows of QEMU's, a few pages each, even if they are empty."""
+        self.held = True
+        self.way.allow(0)
+        self.tell("migrate-set-parameters", **{"max-bandwidth": HELD_BACK})
+
+    def approach(self):
+        """At full speed again, but what is left goes by steps that come to no end."""
+        if not self.nearing:
+            self.hurry()
+        if self.way.allowed == 0:
+            self.way.allow(max(0, self.left() - LAST_BIT) // 2)
+
+    def hurry(self):
+        self.nearing = True
+        self.tell("migrate-set-parameters", **{"max-bandwidth": FAST})
 
 
 def tell(left):
@@ -133,70 +276,61 @@ def tell(left):
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def copy(machines, timeout, progress=lambda left: None):
-    """Copies memory until it is nearly all there.  The largest begins, another one when no more is
-    left of those before than it has; who is nearly there first is held back."""
-    size = lambda m: m[1].ask("query-memory-size-summary")["base-memory"]  # noqa: E731
-    later = sorted(((size(m), *m) for m in machines), key=lambda m: -m[0])
-    waiting, left = [], {}
+def look_at(moves):
+    """Those that have told how far they are."""
+    select.select([m.qmp.socket for m in moves], [], [], POLL_S)
+    return [m for m in moves if m.look()]
+
+
+def copy(moves, timeout, progress):
+    """Copies memory until the first one stops.  The largest begins, another one when no more is left
+    of those before than it has.  Who is nearly there is held back, but for the last one: that has
+    the most to copy, or is written to, and comes to its end when QEMU finds that it can."""
+    later, begun = sorted(moves, key=lambda m: -m.size), []
     deadline = time.monotonic() + timeout
-    while later or waiting:
-        while later and max(left.values(), default=0) <= later[0][0]:
-            octets, name, qmp, uri = later.pop(0)
-            left[name] = octets
-            qmp.ask("migrate-set-parameters", **{"downtime-limit": 0, "max-bandwidth": FAST})
-            qmp.ask("migrate", uri=uri)
-            waiting.append((name, qmp))
-        for name, qmp in list(waiting):
-            info = state(name, qmp)
-            if nearly_copied(info):
-                waiting.remove((name, qmp))
-                if later or waiting:
-                    qmp.ask("migrate-set-parameters", **{"max-bandwidth": HELD_BACK})
-            left[name] = info["ram"]["remaining"] if begun(info) else left[name]
-        progress(left)
+    while not any(m.stopped() for m in begun):
+        while later and max((m.left() for m in begun), default=0) <= later[0].size:
+            begun.append(later.pop(0))
+            begun[-1].start()
+        for m in look_at(begun):
+            running = [o for o in moves if not o.held]
+            if m.held and len(running) == 1 and running[0].left() < CLOSE:
+                m.approach()
+            elif not m.held and len(running) > 1 and m.left() < NEARLY:
+                m.hold()
+        running = [m for m in moves if not m.held]
+        if len(running) == 1 and not later:
+            running[0].may_stop()
+        progress({m.name: m.left() for m in moves})
         if time.monotonic() > deadline:
-            names = ", ".join(name for name, _ in waiting)
+            names = ", ".join(m.name for m in running)
             raise Failed(f"memory is written to faster than it is copied: {names}")
-        time.sleep(POLL_S)
-
-
-def switch(machines, timeout):
-    """All stop and go on at the other side.  Returns what query-migrate says of each."""
-    # Who was held back sleeps to the end of a window; after it all copy on what is being written,
-    # and heed the next word at once: it goes to all of them before any has answered.
-    for _, qmp, _ in machines:
-        qmp.ask("migrate-set-parameters", **{"max-bandwidth": FAST})
-    time.sleep(WINDOW_S)
-    for _, qmp, _ in machines:
-        qmp.send(execute="migrate-set-parameters", arguments={"downtime-limit": DOWNTIME_MS})
-    for _, qmp, _ in machines:
-        qmp.answer("migrate-set-parameters")
-    done = {}
-    deadline = time.monotonic() + timeout
-    while len(done) < len(machines):
-        for name, qmp, _ in machines:
-            info = state(name, qmp)
-            if info["status"] == "completed":
-                done[name] = info
-        if time.monotonic() > deadline:
-            raise Failed(f"not completed within {timeout} s")
-        time.sleep(POLL_S)
-    return [done[name] for name, _, _ in machines]
 
 
 def together(machines, timeout=120, progress=lambda left: None):
-    """Migrates [(name, qmp, uri)]; what query-migrate says of each in the end.  After Failed
-    all that had not moved yet run on here."""
+    """Migrates [(name, qmp, socket connected to its twin)]; what query-migrate says of each in the
+    end.  After Failed all that had not moved yet run on here."""
+    moves = [Move(*machine) for machine in machines]
     try:
-        copy(machines, timeout, progress)
-        return switch(machines, timeout)
+        copy(moves, timeout, progress)
+        deadline = time.monotonic() + timeout
+        for m in moves:
+            m.way.allow(math.inf)
+        for m in moves:
+            if m.held and not m.nearing:
+                m.hurry()
+        while not all(m.done() for m in moves):
+            look_at([m for m in moves if not m.done()])
+            if time.monotonic() > deadline:
+                raise Failed(f"not completed within {timeout} s")
+        return [m.info for m in moves]
     except BaseException:  # interrupted, too: who was held back would be so for ever
-        for _, qmp, _ in machines:
+        for m in moves:
             try:
-                qmp.ask("migrate_cancel")
+                m.tell("migrate_cancel")
             except (Failed, OSError):
                 pass
+            m.way.close()
         raise
 
 
@@ -224,7 +358,7 @@ def main():
     machines = []
     try:
         machines += [(name, Qmp(path), uri) for name, path, uri in named]
-        done = together(machines, progress=tell)
+        done = together([(name, qmp, connect(uri)) for name, qmp, uri in machines], progress=tell)
     except (Failed, OSError, KeyboardInterrupt) as e:
         why = "interrupted" if isinstance(e, KeyboardInterrupt) else e
         tell({})

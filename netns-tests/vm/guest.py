@@ -18,7 +18,7 @@ from lib.topo import stop
 from lib.wait import Timeout, wait_for
 
 sys.path.insert(0, os.path.join(ROOT, "conf", "qemu"))
-from nemo_migrate import Failed, Qmp, Socket, together  # noqa: E402
+from nemo_migrate import Failed, Qmp, Socket, connect, together  # noqa: E402
 
 # Devices whose state 7.2 can move and every cloud has.
 MACHINE = "-machine pc -accel tcg,thread=single -cpu max -smp 1 -nodefaults -display none".split()
@@ -166,7 +166,11 @@ def migrate(pairs, limit_s):
     {"pause_ms", "stopped", "resumed" (ns, realtime), "total_ms", "rounds", "ram_mb"}.  What stays
     behind is the caller's to stop: not yet, because to take a machine's memory apart costs the
     processor time that another hypervisor's guests would not miss."""
-    done = together([(old.name, old.qmp, new.incoming) for old, new in pairs], limit_s)
+    machines = []
+    for old, new in pairs:
+        with old.net[old.node].entered():
+            machines.append((old.name, old.qmp, connect(new.incoming)))
+    done = together(machines, limit_s)
     return [_figures(old, new, info) for (old, new), info in zip(pairs, done)]
 
 
