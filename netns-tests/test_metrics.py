@@ -161,7 +161,7 @@ def test_http(three, tmp_path, family):
 
 def test_http_is_for_this_host_only_unless_told(tmp_path):
     own = str(tmp_path / "metrics.sock")  # would be taken for a daemon's
-    for where, word in ("0.0.0.0:0", "--anywhere"), ("[::]:0", "--anywhere"), ("x", "neither"), (own, "another name"):
+    for where, word in ("0.0.0.0:0", "--anywhere"), ("[::]:0", "--anywhere"), ("x", "neither"), ("[::1]:99999", "port"), (own, "another name"):
         server = serve(tmp_path, where)
         assert server.wait(patient(10)) == 1 and word in server.stderr.read().decode()
     port = free_port("127.0.0.1")

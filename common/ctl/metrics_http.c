@@ -115,7 +115,9 @@ static int listen_tcp(const char *where, bool anywhere)
 		return fail(where, "neither ADDRESS:PORT nor a path");
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - where) - (bracket ? 2 : 0),
 		where + bracket);
-	if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
+	/* getaddrinfo() takes 99999, for 34463. */
+	if (strtoul(colon + 1, NULL, 10) > UINT16_MAX ||
+		getaddrinfo(host, colon + 1, &hints, &found) != 0)
 		return fail(where, "no numeric address and port ([ADDRESS]:PORT for IPv6)");
 	if (!anywhere && !is_loopback(found->ai_addr)) {
 		freeaddrinfo(found);

@@ -163,11 +163,17 @@ void text_table(const char *keys, const json_t *rows, const char *indent)
 void text_record(const char *keys, const json_t *values)
 {
 	char key[TEXT_KEY_SIZE], name[TEXT_SIZE], text[TEXT_SIZE];
+	int width = 16;
 
+	for (const char *k = keys; text_next_key(&k, key);) {
+		title(key, false, name);
+		if (columns(name) > width)
+			width = columns(name);
+	}
 	while (text_next_key(&keys, key)) {
 		title(key, false, name);
 		text_field(values, key, text);
-		pad(name, 18);
+		pad(name, width + 2);
 		puts(text);
 	}
 }

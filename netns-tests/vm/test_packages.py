@@ -89,6 +89,9 @@ def test_packages_come_and_go_in_a_fresh_root(root):
         assert done.returncode == 0 and done.stdout.startswith(os.path.basename(p)), done.stderr
     (root / "etc/nemo/nemo-ha.conf").write_text("mine\n")
     dpkg(root, "-i", *debs())
+    dpkg(root, "-P", "nemo-mr")
+    assert (root / "etc/nemo/keys").is_dir()  # nemo-ha's too: without it systemd does not start that
+    dpkg(root, "-i", *debs())
     dpkg(root, "-r", *PACKAGES)
     assert (root / "etc/nemo/nemo-ha.conf").read_text() == "mine\n"
     (root / "etc/nemo/nemo-ha.conf").unlink()
