@@ -160,8 +160,10 @@ def test_an_interrupted_migration_is_taken_back(tmp_path, end):
             f.write('{"QMP": {}}\n')
             f.flush()
             for line in f:
-                said.append(json.loads(line)["execute"])
-                f.write(json.dumps({"return": answers.get(said[-1], {})}) + "\n")
+                asked = json.loads(line)
+                said.append(asked["execute"])
+                answer = {"return": answers.get(said[-1], {}), "id": asked.get("id")}
+                f.write(json.dumps(answer) + "\n")
                 f.flush()
 
     server = threading.Thread(target=serve, daemon=True)
