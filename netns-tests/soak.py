@@ -328,7 +328,7 @@ class Soak:
     # --- what has to hold ---
     def all_bound(self):
         """A router that was refused meanwhile asks no more until it is told to."""
-        for n, d in self.mr.items():
+        for d in self.mr.values():
             if d.status()["state"] != "bound":
                 d.ask("rehome", 60)
         wait_for(lambda: self.ha.status()["bindings"] == CROWD + REAL, 60,

@@ -171,8 +171,8 @@ def test_each_certificate_of_a_chain_is_looked_up(make_net, chain, crl, words):
     Pair(make_net(PAIR), chain, mr="via", crl=str(chain / crl)).refused("ha", words)
 
 
-def for_user(net, made, user, **names):
-    """Copies that 'user' can read, but for keys: these are root's.  files() of the copies."""
+def for_anybody(net, made, **names):
+    """Copies that every user can read, but for keys: these are root's.  files() of the copies."""
     out = {}
     for key, name in names.items():
         out[key] = os.path.join(net.dir, name)
@@ -185,7 +185,7 @@ def test_a_new_list_is_read_though_the_key_is_not_readable_any_more(make_net, ma
     """The daemon is another user after its start, and the key root's.  Another certificate is of another
     key, which it can't read: told, and the one before stays in use."""
     net = make_net(PAIR)
-    own = for_user(net, made, "nobody", certificate="ha.pem", certificate_key="ha.key", ca="ca.pem", crl="crl.pem")
+    own = for_anybody(net, made, certificate="ha.pem", certificate_key="ha.key", ca="ca.pem", crl="crl.pem")
     pair = Pair(net, made, user="nobody", mr_more={"lifetime": 8}, **own)
     pair.mr.wait_bound()
     sh(made, f"cp mr9.pem {own['certificate']}.new; mv {own['certificate']}.new {own['certificate']}")

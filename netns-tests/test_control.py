@@ -204,7 +204,7 @@ def test_acting_wants_one_daemon(fake, ctl):
 
 def test_stats(fake, ctl):
     fake("b", MR)
-    head, row = ctl("stats").splitlines()
+    _, row = ctl("stats").splitlines()
     assert row.split()[:3] == ["tunnel", "rx_tenant", "3"]
 
 

@@ -128,7 +128,7 @@ def solicitation(coa=COA, n=1, ident=0x77, data=b""):
     return s6.IPv6(src=coa, dst=HA) / hao(hoa(n)) / (sol / Raw(data) if data else sol)
 
 
-def after_a_second(home):
+def after_a_second():
     """Not more than one advertisement a second goes to a router: until the next may."""
     end = time.monotonic() + 1.01
     wait_for(lambda: time.monotonic() > end, 3, "a second")
@@ -165,7 +165,7 @@ def options(m):
 def test_not_more_than_one_advertisement_a_second(home):
     """RFC 6275 s6.8: the answer to the latest waits its time."""
     home.register(2, COA2)
-    after_a_second(home)
+    after_a_second()
     mark = home.wire.mark()
     for ident in range(1, 6):
         home.wire.send(solicitation(COA2, 2, ident))
@@ -195,7 +195,7 @@ def test_a_solicitation_without_a_binding_gets_a_binding_error(home):
 def test_unknown_options_of_a_solicitation_are_skipped(home):
     """RFC 6275 s6.7."""
     home.register(1)
-    after_a_second(home)
+    after_a_second()
     assert s6.ICMPv6MPAdv in home.answer(solicitation(data=b"\xfe\x01" + bytes(6)))
 
 

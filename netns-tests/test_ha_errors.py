@@ -37,7 +37,7 @@ def bu_message(seq=60000, lifetime=100, options=b""):
     return bytes.fromhex(f"{seq:04x}c400{lifetime:04x}") + options
 
 
-def raw(home, **how):
+def raw(**how):
     return raw_mh(COA2, HA, hoa(1), BU, **{"data": bu_message(), **how})
 
 
@@ -53,13 +53,13 @@ SILENT = {
     "no home address option": ("bu_no_hao", lambda h: h.bu(1, COA2, alt=COA, hoa=None)),
     "home address multicast": ("mh_bad_chain", lambda h: h.bu(1, COA2, hoa="ff0e::1")),
     "home address link-local": ("mh_bad_chain", lambda h: h.bu(1, COA2, hoa="fe80::5")),
-    "two home addresses": ("mh_bad_chain", lambda h: raw(h, headers=hao(hoa(1), hoa(2)))),
+    "two home addresses": ("mh_bad_chain", lambda h: raw(headers=hao(hoa(1), hoa(2)))),
     "correspondent's update": ("bu_correspondent", lambda h: h.bu(3, COA2, flags="A", mnps=[])),
-    "header longer than the packet": ("mh_truncated", lambda h: raw(h, size=255)),
+    "header longer than the packet": ("mh_truncated", lambda h: raw(size=255)),
     "option longer than the message": ("mh_bad_option", lambda h: raw(
-        h, data=bu_message(options=bytes([6, 255, 0, 64])))),
+        data=bu_message(options=bytes([6, 255, 0, 64])))),
     "authenticator not last": ("bu_auth_place", lambda h: raw(
-        h, data=bu_message(options=bytes([1, 0, 5, 12]) + bytes(12) + bytes([1, 2, 0, 0])))),
+        data=bu_message(options=bytes([1, 0, 5, 12]) + bytes(12) + bytes([1, 2, 0, 0])))),
 }
 
 

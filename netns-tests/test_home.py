@@ -25,7 +25,7 @@ from lib.wait import PATIENCE, patient, wait_for
 
 HA, GATEWAY, COA = "2001:db8:ffff::1", "2001:db8:ffff::fe", "2001:db8:a::2"
 HOST, AT_HOME = "2001:db8:d::9", "2001:db8:d::ff"
-MNP, INSIDE = "2001:db8:d:1::/64", "2001:db8:d:1::5"
+MNP = "2001:db8:d:1::/64"
 HOA, MOBILE_HOST = "2001:db8:d::1", "2001:db8:d::2"
 MS = 1_000_000
 

@@ -15,7 +15,6 @@ from lib.mipv6 import (
     BE, BU, TUNNEL, accept, ba, chain, checksum_is_right, echo, in_tunnel, option_offsets,
     options_of, raw_mh, reject, rh2, silent, tshark,
 )
-from lib.traffic import now_ns
 from lib.wait import wait_for
 
 

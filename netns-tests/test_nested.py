@@ -17,7 +17,7 @@ import pytest
 from lib.capture import LeakCheck
 from lib.daemon import Daemon
 from lib.mipv6 import TUNNEL, Wire, echo, mac_of
-from lib.topo import Link, Net, Node, Radvd, Topology
+from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, TcpTransfer
 from lib.wait import wait_for
 from scapy.layers import inet6 as s6

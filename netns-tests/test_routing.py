@@ -27,7 +27,6 @@ from test_payload import SECRET, needs_esp
 HA, HOA, CLIENT, HOST = "2001:db8:ffff::1", "2001:db8:d::1", "2001:db8:c::2", "2001:db8:500:1::2"
 MNP, RANGE, LEARNED = "2001:db8:d:1::/64", "2001:db8:500::/40", "2001:db8:500:1::/64"
 LIFETIME_S = 8
-BGP_PORT = 179
 
 TOPOLOGY = Topology(
     nodes=[

@@ -40,8 +40,8 @@ LINKS = {"c4": ("c4:eth0", "r4:client"), "left": ("r4:box", "box:left"),
          "right": ("box:right", "r6:box"), "h6": ("r6:site", "site:r6")}
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_PMTUDISC_PROBE = 10, 0, 2, 3
-IP_MTU, IP_RECVERR = 14, 11
-IPV6_MTU_DISCOVER, IPV6_MTU, IPV6_RECVERR = 23, 24, 25
+IP_MTU = 14
+IPV6_MTU_DISCOVER, IPV6_MTU = 23, 24
 
 
 def topology(boxes=("box",)):

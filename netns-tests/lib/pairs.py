@@ -150,7 +150,7 @@ def difference(pair, reason, packets, errors=(), check_reason=True):
     for want in wants:
         if len(want) == len(packets) and all(
                 masked(w, pair, w) == masked(p, pair, w) for w, p in zip(want, packets)):
-            return _ids_difference(pair, packets)
+            return _ids_difference(packets)
     if not packets:
         return f"dropped ({reason}), must become {pair['out']}"
     return "differs (%s)\n  is   %s\n  want %s" % (
@@ -158,7 +158,7 @@ def difference(pair, reason, packets, errors=(), check_reason=True):
         "\n       ".join(w.hex() for w in wants[0]))
 
 
-def _ids_difference(pair, packets):
+def _ids_difference(packets):
     """A free identification is the same in all fragments, and the header's checksum fits it."""
     four = [p for p in packets if p[0] >> 4 == 4]
     if any(siit.checksum(p[:20]) for p in four):

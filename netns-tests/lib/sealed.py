@@ -275,7 +275,7 @@ class EspHome(Home):
     def __init__(self, net, to_ha=TO_HA, to_mr=TO_MR, *more):
         super().__init__(net)
         self.sa = to_ha, to_mr
-        keys = key_file(net, "esp.keys", esp_line("to-ha", to_ha, *more), esp_line("to-mr", to_mr))
+        key_file(net, "esp.keys", esp_line("to-ha", to_ha, *more), esp_line("to-mr", to_mr))
         self.ha.conf = self.ha.conf.replace('"auth-option"', '"esp-static"').replace("one.keys", "esp.keys")
         self.ha.start()
 

@@ -302,7 +302,7 @@ class Reference:
         proto = ICMP6 if p.proto == ICMP4 else p.proto
         tc = 0 if self.tos46 == "zero" else p.tos
         made = V6(src, dst, proto, payload, tc, p.ttl if second else p.ttl - 1)
-        result = Outcome(self._sized6(p, made, len(packet) if second else None))
+        result = Outcome(self._sized6(p, made))
         for other in others:
             made.payload = other
             result.others.append(self._sized6(p, made))
@@ -339,7 +339,7 @@ class Reference:
             new = 0xFFFF
         return payload[:at] + struct.pack("!H", new) + payload[at + 2:]
 
-    def _sized6(self, p, made, already=None):
+    def _sized6(self, p, made):
         """RFC 7915 s4, s4.1: the packets that 'made' becomes.  p: the IPv4 packet."""
         n, frag = len(made.payload), p.is_fragment
         if p.df:
@@ -403,7 +403,7 @@ class Reference:
             if is_error:
                 inner = V6.read(p.payload[8:], quoted=True)
                 inner_src = self.map64(inner.src)
-                variants = self._error64(p, new_type, free is not None)
+                variants = self._error64(p, free is not None)
             else:
                 variants = [bytes([new_type]) + p.payload[1:]]
             payload, *others = [refit(p.payload, v, pseudo(p.src, p.dst, ICMP6, len(p.payload)), b"")
@@ -525,7 +525,7 @@ class Reference:
             new = 0xFFFF
         return payload[:at] + struct.pack("!H", new) + payload[at + 2:]
 
-    def _error64(self, p, new, from_pool):
+    def _error64(self, p, from_pool):
         type_, code = p.payload[:2]
         word, = struct.unpack_from("!I", p.payload, 4)
         field_, ext = split_extension(p.payload[8:], p.payload[4] * 8 if type_ in (1, 3) else 0)
