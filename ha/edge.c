@@ -457,10 +457,8 @@ int ha_edge_open(struct ha_edge **out, sd_event *event, struct ha_file *file, bo
 		return r;
 	/* First of all: a second home agent must not take the first one's tunnels. */
 	r = ctl_open(&e->ctl, event, file->control, ha_commands, e);
-	if (r < 0) {
-		log_err("control: %s: %s", file->control, strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	r = ctl_groups(e->ctl, file->control_group, file->control_readers);
 	if (r < 0)
 		return r;

@@ -492,10 +492,8 @@ int mr_edge_open(struct mr_edge **out, sd_event *event, struct mr_file *file)
 		return r;
 	/* First of all: a second mobile router must not take the first one's tunnels. */
 	r = ctl_open(&e->ctl, event, file->control, mr_commands, e);
-	if (r < 0) {
-		log_err("control: %s: %s", file->control, strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	r = ctl_groups(e->ctl, file->control_group, file->control_readers);
 	if (r < 0)
 		return r;

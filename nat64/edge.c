@@ -310,10 +310,8 @@ int nat64_edge_open(struct nat64_edge **out, sd_event *event, const char *path,
 	e->started = e->loaded = daemon_now();
 	/* First of all: a second translator must not take the first one's device. */
 	r = ctl_open(&e->ctl, event, file->control, commands, e);
-	if (r < 0) {
-		log_err("control: %s: %s", file->control, strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	r = ctl_groups(e->ctl, file->control_group, file->control_readers);
 	if (r == 0)
 		r = daemon_lock(file->device);

@@ -428,6 +428,7 @@ int ctl_open(struct ctl **out, sd_event *e, const char *path, const struct ctl_c
 		r = -ENAMETOOLONG;
 	}
 	if (r < 0) {
+		log_err("control: %s: %s", path, strerror(-r));
 		ctl_close(ctl);
 		return r;
 	}

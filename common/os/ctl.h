@@ -18,7 +18,7 @@ struct ctl;
 
 /* Listens on 'path' (mode 0660; its folder is made if missing; a dead socket there is replaced, a
  * live one is -EADDRINUSE).  'cmds' ends with a NULL name and is borrowed.  "help" and "monitor"
- * are built in. */
+ * are built in.  0, or -errno after a line in the log. */
 int ctl_open(struct ctl **, sd_event *, const char *path, const struct ctl_cmd *cmds, void *arg);
 /* Who else may connect than root and the daemon's own user: members of 'control' may do all, those
  * of 'readers' may look; "": nobody.  The socket's file gets the latter group, or the former if
