@@ -14,7 +14,7 @@ static inline const struct nat64_eam *xlat_find(void *ctx, const struct nat64_ke
 
 /* Reads the headers of the packet of 'size' octets at 'pkt'; x->flags is set by the caller before
  * and says whether it is a quoted one, which may be cut behind its headers.  False: '*p' says why
- * and with which error; '*x' is then complete enough for nat64_refuse(). */
+ * and with which error; '*x' is then complete enough for nat64_refuse4() or 6(). */
 bool nat64_head4(const uint8_t *pkt, size_t size, struct xlat4 *x, struct nat64_plan *p);
 bool nat64_head6(const uint8_t *pkt, size_t size, struct xlat6 *x, struct nat64_plan *p);
 

@@ -1,4 +1,4 @@
-/* nettest.c - drives common/os/net.c and nd.c from commands on stdin, one per line, and prints what
+/* nettest.c - drives common/os/net.h and nd.h from commands on stdin, one per line, and prints what
  * happens as JSON lines: {"result": N} per command (0 or -errno), {"event": ...} in between. */
 #include <errno.h>
 #include <jansson.h>
