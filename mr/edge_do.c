@@ -195,7 +195,7 @@ static int perform(struct mr_edge *e, struct mr_action *a)
 		mr_phases_note(e, &a->note);
 		mr_tell(e, &a->note);
 		return 0;
-	case MR_DO_EXIT: e->exiting = true; return sd_event_exit(e->event, 0);
+	case MR_DO_EXIT: return sd_event_exit(e->event, 0);
 	}
 	return 0;
 }

@@ -65,7 +65,7 @@ struct mr_edge {
 	uint64_t step_us;       /* when the event being worked on came */
 	uint64_t coa_us, bu_us; /* of such actions in this step; 0 = none */
 	uint64_t started;       /* ms */
-	bool keep, exiting;
+	bool keep;
 	bool former; /* rules of home agents that are no longer in the list may be left */
 	struct mr_out out;
 };
