@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +15,6 @@
 #include "ha/edge_state.h"
 
 #define DEV_NAME    "nemo0"
-#define MAIN_TABLE  254
 #define METRIC_LAST 0xfffffff0u /* of the unreachable aggregate: anything else goes first */
 #define METRIC_HOME 0xffffff00u /* of networks at home: tunnels go first */
 
@@ -123,7 +123,7 @@ static int home_routes(struct ha_edge *e, int (*change)(struct net *, const stru
 		for (unsigned k = 0; k < router->n_prefixes && r == 0; k++) {
 			struct net_route route = {
 				.dst = router->prefixes[k],
-				.table = MAIN_TABLE,
+				.table = RT_TABLE_MAIN,
 				.via = router->hoa,
 				.oif = homeio_ifindex(e->home),
 				.metric = METRIC_HOME,
@@ -256,7 +256,7 @@ static int open_tunnels(struct ha_edge *e, unsigned mtu)
 		.event = e->event,
 		.encap_limit = e->file->encap_limit,
 		.dev = DEV_NAME,
-		.table = MAIN_TABLE,
+		.table = RT_TABLE_MAIN,
 		.mtu = mtu,
 		.n_allow = e->file->n_allow,
 		.allow = e->file->allow_ids,
@@ -377,7 +377,7 @@ static int aggregate_routes(
 	for (unsigned i = 0; i < e->file->core.n_aggregates && r == 0; i++) {
 		struct net_route route = {
 			.dst = e->file->core.aggregates[i],
-			.table = MAIN_TABLE,
+			.table = RT_TABLE_MAIN,
 			.type = NET_UNREACHABLE,
 			.metric = METRIC_LAST,
 		};

@@ -9,7 +9,7 @@ struct ha_edge;
  * or -errno after a line in the log; ha_edge_close() in any case. */
 int ha_edge_open(struct ha_edge **, sd_event *, struct ha_file *file, bool flush);
 /* Reads the configuration again.  0, or -errno and 'why': all is as it was. */
-int ha_edge_reload(struct ha_edge *, char why[DAEMON_WHY_SIZE]);
+int ha_edge_reload(struct ha_edge *, char why[WHY_SIZE]);
 void ha_edge_status(void *edge, char out[DAEMON_STATUS_SIZE]); /* what it does, for systemd */
 /* 'keep': what forwards stays in the kernel, for a run to come; else tunnels and routes go.
  * Accepts NULL. */

@@ -129,7 +129,7 @@ void ha_edge_status(void *arg, char out[DAEMON_STATUS_SIZE])
 		e->file->core.n_routers);
 }
 
-int ha_edge_reload(struct ha_edge *e, char why[DAEMON_WHY_SIZE])
+int ha_edge_reload(struct ha_edge *e, char why[WHY_SIZE])
 {
 	const struct daemon_reload d = {e->file->path, e, reload, ha_edge_status};
 

@@ -21,7 +21,7 @@ static void on_stop(void *arg)
 
 static void on_reload(void *arg)
 {
-	char why[DAEMON_WHY_SIZE];
+	char why[WHY_SIZE];
 
 	(void)arg;
 	if (self.edge)

@@ -98,7 +98,7 @@ static void tell_status(void *arg, char out[DAEMON_STATUS_SIZE])
 		e->file->core.n_uplinks, e->file->core.n_networks);
 }
 
-int mr_edge_reload(struct mr_edge *e, char why[DAEMON_WHY_SIZE])
+int mr_edge_reload(struct mr_edge *e, char why[WHY_SIZE])
 {
 	const struct daemon_reload d = {e->file->path, e, reload, tell_status};
 

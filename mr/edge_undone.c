@@ -1,6 +1,7 @@
 /* edge_undone.c - somebody else takes away what this daemon has put into the kernel: it is put
  * again. Rules at once, since without them traffic of the networks could leak; addresses and routes
  * of the uplinks when it is clear whether the uplink went with them. */
+#include <linux/rtnetlink.h>
 #include <string.h>
 #include "common/os/daemon.h"
 #include "common/os/log.h"
@@ -8,9 +9,8 @@
 #include "mr/edge_state.h"
 #include "mr/policy.h"
 
-#define MAIN_TABLE 254
-#define SOON_US    50000 /* a flush takes one after the other */
-#define TOLD_MS    1000  /* is told so often at most */
+#define SOON_US 50000 /* a flush takes one after the other */
+#define TOLD_MS 1000  /* is told so often at most */
 
 static void soon(struct mr_edge *e, unsigned uplink)
 {
@@ -76,8 +76,8 @@ static void on_route(void *arg, const struct net_route *r)
 		return;
 	}
 	for (unsigned i = 0; i < e->file->core.n_uplinks; i++)
-		if (r->type == NET_UNICAST && r->table == MAIN_TABLE && r->dst.len == 0 && r->oif &&
-			r->oif == e->uplinks[i].ifindex)
+		if (r->type == NET_UNICAST && r->table == RT_TABLE_MAIN && r->dst.len == 0 &&
+			r->oif && r->oif == e->uplinks[i].ifindex)
 			soon(e, i);
 }
 

@@ -27,7 +27,7 @@ static void on_stop(void *arg)
 static void on_reload(void *arg)
 {
 	struct app *app = arg;
-	char why[DAEMON_WHY_SIZE];
+	char why[WHY_SIZE];
 
 	if (app->edge)
 		mr_edge_reload(app->edge, why); /* and says so */

@@ -18,7 +18,6 @@
 #define PRIO_OUTER    1015
 #define PRIO_ERRORS   1020
 #define PRIO_SPOOFED  1030
-#define MAIN_TABLE    254
 #define METRIC_KERNEL 256 /* of prefixes on a link */
 #define METRIC_HOME   0x1390u
 #define METRIC_LAST   0xfffffff0u /* behind the tunnel's default and a network's own route */
@@ -58,7 +57,7 @@ static struct net_rule forged_rule(const char *interface, const struct in6_addr 
 static struct net_rule coa_rule(const struct in6_addr *coa)
 {
 	struct net_rule r = {
-		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = MAIN_TABLE};
+		.priority = PRIO_OUTER, .from = prefix6_host(coa), .table = RT_TABLE_MAIN};
 
 	return *own(&r);
 }
@@ -71,7 +70,7 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 	for (unsigned i = 0; i < c->n_uplinks; i++)
 		memcpy(add(rules, PRIO_UPLINK, 0)->iif, c->uplinks[i].interface, IFNAMSIZ);
 	for (unsigned i = 0; i < c->n_has; i++)
-		own(add(rules, PRIO_OUTER, MAIN_TABLE))->to = prefix6_host(&c->has[i]);
+		own(add(rules, PRIO_OUTER, RT_TABLE_MAIN))->to = prefix6_host(&c->has[i]);
 	own(add(rules, PRIO_HOME, f->table))->from = prefix6_host(&c->hoa);
 	own(add(rules, PRIO_ERRORS, f->table))->mark = TUNNEL_MARK;
 	for (unsigned i = 0; i < c->n_networks; i++) {
@@ -79,7 +78,7 @@ static void make_rules(struct rules *rules, const struct mr_file *f)
 		memcpy(add(rules, PRIO_SPOOFED, 0)->iif, c->networks[i].interface, IFNAMSIZ);
 	}
 	for (unsigned i = 0; (p = mr_behind(c, i)); i++) {
-		add(rules, PRIO_INSIDE, MAIN_TABLE)->to = *p;
+		add(rules, PRIO_INSIDE, RT_TABLE_MAIN)->to = *p;
 		add(rules, PRIO_NETWORK, f->table)->from = *p;
 	}
 }
@@ -97,7 +96,7 @@ static int drop_home_routes(struct net *net, const struct mr_file *f, struct pre
 	struct net_route v[] = {
 		{.table = f->table, .metric = METRIC_HOME},
 		{.table = f->table, .metric = METRIC_HOME, .dst = prefix},
-		{.table = MAIN_TABLE, .metric = METRIC_HOME, .dst = prefix},
+		{.table = RT_TABLE_MAIN, .metric = METRIC_HOME, .dst = prefix},
 	};
 	int r = 0;
 
@@ -174,7 +173,7 @@ static int put_all(struct net *net, const struct mr_file *f, const struct rules 
 	const struct prefix6 *p;
 
 	for (unsigned i = 0; r == 0 && (p = mr_behind(&f->core, i)); i++)
-		r = put_unreachable(net, *p, MAIN_TABLE);
+		r = put_unreachable(net, *p, RT_TABLE_MAIN);
 	for (unsigned i = 0; i < rules->n && r == 0; i++)
 		r = net_rule_put(net, &rules->v[i]);
 	return r;
@@ -234,7 +233,7 @@ bool policy_wants(const struct mr_file *f, const struct net_route *r)
 		return false;
 	if (r->table == f->table && r->dst.len == 0)
 		return true;
-	for (unsigned i = 0; r->table == MAIN_TABLE && (p = mr_behind(&f->core, i)); i++)
+	for (unsigned i = 0; r->table == RT_TABLE_MAIN && (p = mr_behind(&f->core, i)); i++)
 		if (prefix6_eq(p, &r->dst))
 			return true;
 	return false;
@@ -265,7 +264,7 @@ static bool is_behind(const struct mr_conf *c, const struct prefix6 *prefix)
 
 static struct net_rule home_rule(const char *interface, const struct prefix6 *network)
 {
-	struct net_rule r = {.priority = PRIO_AT_HOME, .to = *network, .table = MAIN_TABLE};
+	struct net_rule r = {.priority = PRIO_AT_HOME, .to = *network, .table = RT_TABLE_MAIN};
 
 	snprintf(r.iif, sizeof(r.iif), "%s", interface);
 	return r;
@@ -275,7 +274,7 @@ static struct net_rule home_rule(const char *interface, const struct prefix6 *ne
 static int forget_network(struct net *net, const struct mr_conf *was, const struct prefix6 *p)
 {
 	struct net_route route = {
-		.dst = *p, .table = MAIN_TABLE, .type = NET_UNREACHABLE, .metric = METRIC_LAST};
+		.dst = *p, .table = RT_TABLE_MAIN, .type = NET_UNREACHABLE, .metric = METRIC_LAST};
 	int r = net_route_drop(net, &route);
 
 	for (unsigned i = 0; i < was->n_uplinks && r == 0; i++) {
@@ -295,7 +294,7 @@ int policy_change(struct net *net, const struct mr_file *was, const struct mr_fi
 	make_rules(&old, was);
 	make_rules(&new, now);
 	for (unsigned i = 0; r == 0 && (p = mr_behind(&now->core, i)); i++)
-		r = put_unreachable(net, *p, MAIN_TABLE);
+		r = put_unreachable(net, *p, RT_TABLE_MAIN);
 	for (unsigned i = 0; i < new.n &&r == 0; i++)
 		r = net_rule_put(net, &new.v[i]);
 	/* Home agents that were left may hold the binding yet: policy_agents(). */
@@ -338,7 +337,7 @@ int policy_inside_drop(struct net *net, const char *interface, const struct in6_
 
 void policy_home_forget(struct net *net, const struct mr_file *f, unsigned ifindex)
 {
-	struct net_route r = {.table = MAIN_TABLE,
+	struct net_route r = {.table = RT_TABLE_MAIN,
 		.dst = f->core.home_prefix,
 		.oif = ifindex,
 		.metric = METRIC_KERNEL,
@@ -351,7 +350,7 @@ void policy_home_forget(struct net *net, const struct mr_file *f, unsigned ifind
 int policy_home_link(struct net *net, const struct policy_home *h)
 {
 	struct net_route r = {
-		.table = MAIN_TABLE, .dst = h->prefix, .oif = h->ifindex, .metric = METRIC_HOME};
+		.table = RT_TABLE_MAIN, .dst = h->prefix, .oif = h->ifindex, .metric = METRIC_HOME};
 
 	return net_route_put(net, &r);
 }

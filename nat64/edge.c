@@ -17,7 +17,6 @@
 #include "nat64/routes.h"
 #include "nat64/show.h"
 
-#define WHY_SIZE  DAEMON_WHY_SIZE
 #define PROVED_US 5000000 /* from then on a crash is bridged (keep.h) */
 
 struct nat64_edge {
@@ -188,7 +187,7 @@ static void tell_status(void *arg, char out[DAEMON_STATUS_SIZE])
 		e->file->nat64.conf.n_prefixes);
 }
 
-int nat64_edge_reload(struct nat64_edge *e, char why[DAEMON_WHY_SIZE])
+int nat64_edge_reload(struct nat64_edge *e, char why[WHY_SIZE])
 {
 	const struct daemon_reload d = {e->path, e, reload, tell_status};
 	int r = daemon_reload(&d, why);

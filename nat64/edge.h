@@ -16,7 +16,7 @@ int nat64_edge_open(struct nat64_edge **, sd_event *, const char *path, struct n
 int nat64_edge_start(struct nat64_edge *);
 /* Reads the configuration again: from some packet on all of it counts.  Or -errno and 'why':
  * nothing has changed. */
-int nat64_edge_reload(struct nat64_edge *, char why[DAEMON_WHY_SIZE]);
+int nat64_edge_reload(struct nat64_edge *, char why[WHY_SIZE]);
 void nat64_edge_ready(struct nat64_edge *); /* tells it to systemd and the log */
 /* keep: device, routes and programs stay for the next run, if a service manager holds them; else
  * nothing stays.  Accepts NULL. */

@@ -53,7 +53,7 @@ void nat64_tun_keep(const struct nat64_engine *, struct nat64_kept *); /* its qu
 /* The device and its routes go, unless somebody else holds the queues; accepts NULL. */
 void nat64_tun_close(struct nat64_engine *);
 
-/* eBPF: loads the programs and puts them on the interfaces; -EOPNOTSUPP with 'why' (256 octets) if
+/* eBPF: loads the programs and puts them on the interfaces; -EOPNOTSUPP with 'why' (WHY_SIZE) if
  * this kernel can't, or one isn't of Ethernet's kind.  One that isn't there gets them when
  * nat64_bpf_link() is told that it is.  Packets it leaves go on into the TUN device by the routes.
  */

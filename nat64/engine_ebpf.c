@@ -16,7 +16,6 @@
 #include "nat64/engine.h"
 #include "xlat.skel.h"
 
-#define WHY_SIZE    256
 #define TC_HANDLE   1
 #define TC_PRIORITY 140  /* after the tunnel's programs */
 #define BATCH       4096 /* keys per system call */

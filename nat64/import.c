@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/os/log.h"
 #include "common/core/addr.h"
 #include "nat64/dev.h"
 #include "nat64/import.h"
@@ -20,8 +21,7 @@ static inline const struct nat64_eam *xlat_find(void *ctx, const struct nat64_ke
 }
 #include "nat64/core/addr.h"
 
-#define WHY_SIZE 256
-#define AT_SIZE  160
+#define AT_SIZE 160
 
 struct text {
 	char *s;

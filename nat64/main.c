@@ -25,7 +25,7 @@ static void on_stop(void *arg)
 
 static void on_reload(void *arg)
 {
-	char why[DAEMON_WHY_SIZE];
+	char why[WHY_SIZE];
 
 	(void)arg;
 	nat64_edge_reload(self.edge, why); /* and says so */

@@ -17,7 +17,6 @@
 #include "nat64/draw.h"
 #include "nat64/routes.h"
 
-#define WHY_SIZE   256
 #define DRAIN      1000 /* reads of deletions in one turn of the loop */
 #define DUMP_TRIES 5
 

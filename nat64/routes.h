@@ -15,7 +15,7 @@ int nat64_routes_open(struct nat64_routes **, sd_event *, unsigned ifindex);
  * configuration.  0 or -errno. */
 int nat64_routes_left(struct nat64_routes *);
 /* Installs the routes that 'n' wants and the present configuration does not.  0; or -errno, with
- * 'why' (256 octets): those installed are then removed again. */
+ * 'why' (WHY_SIZE): those installed are then removed again. */
 int nat64_routes_stage(struct nat64_routes *, const struct nat64 *n, char *why);
 void nat64_routes_commit(struct nat64_routes *); /* removes those that only the old one wanted */
 void nat64_routes_revert(struct nat64_routes *); /* removes the staged ones again */

@@ -231,10 +231,10 @@ static void on_line(void *arg, const char *line)
 
 	log_msg(r->conf.n_errors ? LOG_ERR : LOG_WARNING, "reload: %s", line);
 	if (r->conf.n_errors && !*r->why)
-		snprintf(r->why, DAEMON_WHY_SIZE, "%s", line);
+		snprintf(r->why, WHY_SIZE, "%s", line);
 }
 
-int daemon_reload(const struct daemon_reload *d, char why[DAEMON_WHY_SIZE])
+int daemon_reload(const struct daemon_reload *d, char why[WHY_SIZE])
 {
 	struct reading reading = {{.file = d->path, .report = on_line, .arg = &reading}, why};
 	char status[DAEMON_STATUS_SIZE];

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <systemd/sd-event.h>
 #include "common/os/conf.h"
+#include "common/os/log.h"
 
 #define NEMO_VERSION "0.1.0"
 
@@ -75,7 +76,6 @@ bool daemon_hands_over(void);
 int daemon_lock(const char *dev);
 void daemon_ready(const char *status); /* sd_notify READY=1, and the log line "ready: STATUS" */
 
-#define DAEMON_WHY_SIZE    256
 #define DAEMON_STATUS_SIZE 128
 struct daemon_reload {
 	const char *path; /* of the configuration */
@@ -87,4 +87,4 @@ struct daemon_reload {
 };
 /* SIGHUP or a command: systemd is told of the beginning and the end, the log of each mistake.  0,
  * or -errno and the first mistake in 'why'. */
-int daemon_reload(const struct daemon_reload *, char why[DAEMON_WHY_SIZE]);
+int daemon_reload(const struct daemon_reload *, char why[WHY_SIZE]);

@@ -19,7 +19,7 @@
 #define ESPTUN_OVERHEAD 40
 
 struct esptun;
-/* Removes what an earlier run left.  0 or -errno with 'why' (256 octets), as xfrm_open(). */
+/* Removes what an earlier run left.  0 or -errno with 'why' (WHY_SIZE), as xfrm_open(). */
 int esptun_open(struct esptun **, bool home_agent, char *why);
 /* New keys of a pair of home agent and home address; copied. */
 void esptun_keys(struct esptun *, const struct in6_addr *ha, const struct in6_addr *hoa,

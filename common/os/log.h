@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <syslog.h>
 
+#define WHY_SIZE 256 /* octets of a reason that a function fills in for the log */
+
 void log_init(const char *ident, int max_level); /* LOG_ERR..LOG_DEBUG */
 bool log_takes(int level);                       /* a line of this level would be written */
 /* The same with fields for the journal: N strings "NAME=VALUE", besides the line. */

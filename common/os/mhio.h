@@ -50,7 +50,7 @@ typedef void mhio_icmp6_fn(void *arg, const struct icmp6_msg *);
 /* Is 'hoa' a home address at this care-of address (NULL: at us)? */
 typedef bool mhio_known_fn(void *arg, const struct in6_addr *hoa, const struct in6_addr *coa);
 
-/* 0 or -errno; 'why' (256 octets) tells what failed, as of sig_open(). */
+/* 0 or -errno; 'why' (WHY_SIZE) tells what failed, as of sig_open(). */
 int mhio_open(struct mhio **, enum sig_mode, sd_event *, mhio_rx_fn *, void *arg, char *why);
 /* From now on every message goes through 'sec' (borrowed until mhio_close()). */
 void mhio_protect(struct mhio *, struct sec *);

@@ -23,7 +23,6 @@
 #include "common/wire/ip6.h"
 #include "sig.skel.h"
 
-#define WHY_SIZE    256
 #define TC_HANDLE   1
 #define TC_PRIORITY 135 /* before the tunnel's program */
 #define MAX_LINKS   16

@@ -25,7 +25,7 @@ struct sig_counters {
 	uint64_t rx, lost, tx, tx_errors;
 }; /* lost: ring or socket overflow */
 
-/* 0 or -errno; 'why' (256 octets) tells what failed. */
+/* 0 or -errno; 'why' (WHY_SIZE) tells what failed. */
 int sig_open(struct sig **, enum sig_mode, sd_event *, sig_rx_fn *, void *arg, char *why);
 int sig_attach(struct sig *, unsigned ifindex); /* idempotent; 0 or -errno */
 void sig_detach(struct sig *, unsigned ifindex);

@@ -1,4 +1,5 @@
 /* xfrm.c - XFRM netlink by libmnl. */
+#include "common/os/log.h"
 #include "common/os/xfrm.h"
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -10,7 +11,6 @@
 #include <time.h>
 #include "common/core/addr.h"
 
-#define WHY_SIZE   256
 #define BUF_SIZE   8192
 #define ICV_BITS   128
 #define KEY_SIZE   36   /* AES-256 and salt */

@@ -11,7 +11,7 @@
 #define XFRM_REQID 0x8b000000u /* 139: as routes and rules */
 
 struct xfrm;
-/* 'why' (256 octets): what this kernel lacks, and what to do about it (-EOPNOTSUPP), or what went
+/* 'why' (WHY_SIZE): what this kernel lacks, and what to do about it (-EOPNOTSUPP), or what went
  * wrong. */
 int xfrm_open(struct xfrm **, char *why);
 /* A kernel with ESP and AES-GCM?  As xfrm_open() finds out; 0 too if we may not ask (-EPERM). */

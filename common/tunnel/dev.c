@@ -7,11 +7,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/os/log.h"
 #include "common/os/net.h"
 #include "common/tunnel/dev.h"
 #include <linux/if_tunnel.h> /* after net/if.h, whose names it then leaves alone */
-
-#define WHY_SIZE 256
 
 /* A device that gets its addresses from each packet's route: rtnl_link_ip6_tnl has no way to say
  * IFLA_IPTUN_COLLECT_METADATA. */

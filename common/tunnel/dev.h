@@ -18,7 +18,7 @@ struct tunnel_dev {
 
 /* Makes the device, or takes over the one of that name if it is of this kind (else replaces it);
  * sets the MTU, no addresses of its own, forwarding, up.  0; -EOPNOTSUPP if the kernel lacks the
- * kind; or another -errno.  'why' (256 octets) then tells. */
+ * kind; or another -errno.  'why' (WHY_SIZE) then tells. */
 int tunnel_dev_open(
 	struct tunnel_dev *, enum tunnel_dev_kind, const char *name, unsigned mtu, char *why);
 /* The route that leads packets for 'dst' into the device.  All of one prefix share a next hop

@@ -12,7 +12,6 @@
 #include "common/os/net.h"
 #include "common/tunnel/ebpf.h"
 
-#define WHY_SIZE      256
 #define TC_HANDLE     1
 #define TC_PRIORITY   139    /* after the signalling capture */
 #define MAX_TUNNELS   262144 /* at the home agent; memory is taken only as maps fill */

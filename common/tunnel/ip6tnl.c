@@ -36,7 +36,6 @@
 #include "common/tunnel/path.h"
 #include "common/tunnel/watch.h"
 
-#define WHY_SIZE  256
 #define HOP_LIMIT 64 /* RFC 2473 s6.3 */
 
 struct tunnel_set {

@@ -10,7 +10,7 @@ struct path;
 /* The tunnel's info.mtu is another now: to be carried out.  Returns its entry, which may be new. */
 typedef struct entry *path_changed_fn(struct tunnel_set *, struct entry *);
 
-/* 'book' is borrowed.  0, or -errno with 'why' (256 octets): there is no user space for this. */
+/* 'book' is borrowed.  0, or -errno with 'why' (WHY_SIZE): there is no user space for this. */
 int path_open(struct path **, struct book *book, const struct tunnel_dev *, enum slow_kind,
 	const struct tunnel_conf *, path_changed_fn *, char *why);
 struct slow *path_slow(struct path *); /* borrowed; NULL if the path is */

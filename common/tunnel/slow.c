@@ -16,11 +16,11 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/os/log.h"
 #include "common/tunnel/slow.h"
 #include "common/tunnel/watch.h"
 #include "common/wire/ip6.h"
 
-#define WHY_SIZE     256
 #define PROTO_IP6    41
 #define HOP_LIMIT    64 /* RFC 2473 s6.3 */
 #define ERRORS_PER_S 100

@@ -2,9 +2,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/os/log.h"
 #include "common/tunnel/tunnel.h"
-
-#define WHY_SIZE 256
 
 static const struct tunnel_engine *const engines[] = {&tunnel_ebpf, &tunnel_ip6tnl, &tunnel_fake};
 

@@ -71,7 +71,7 @@ struct tunnel_engine {    /* const, one per implementation; int results are 0 or
 	const char *name; /* "ebpf", "ip6tnl", "fake" */
 	/* Makes the device (or takes over the one that is there, with its tunnels if they can be
 	 * read back) and brings it up.  -EOPNOTSUPP: this kernel lacks what the engine needs; 'why'
-	 * (256 octets) then says what. */
+	 * (WHY_SIZE) then says what. */
 	int (*open)(struct tunnel_set **, const struct tunnel_conf *, char *why);
 	int (*attach)(struct tunnel_set *,
 		unsigned ifindex); /* underlay to take tunnel packets from; idempotent */
@@ -106,7 +106,7 @@ static inline unsigned tunnel_mtu(unsigned mtu)
 	"fragments, which is slow"
 
 /* Opens the engine called 'name' ("auto": ebpf, else ip6tnl).  0 and '*engine', or -errno with
- * 'why' (256 octets) filled for the log. */
+ * 'why' (WHY_SIZE) filled for the log. */
 int tunnel_open(const char *name, const struct tunnel_conf *, const struct tunnel_engine **engine,
 	struct tunnel_set **, char *why);
 /* Drops every tunnel installed that is not wanted: what an earlier run left.  0 or -errno. */

@@ -19,7 +19,6 @@
 
 #define MAX_WORDS 128
 #define MAX_ALLOW 64
-#define WHY_SIZE  256
 
 struct driver {
 	sd_event *event;
