@@ -33,10 +33,7 @@ OF_THE_ENGINES = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    if not tries.is_last():
-        config.option.tbstyle, config.option.reportchars = "no", config.option.reportchars.strip("fE")
     config.addinivalue_line("markers", "novm(reason): not on the stock kernel, and why")
     config.addinivalue_line("markers", "bonding: needs a bond, the only one to tell NOTIFY_PEERS")
 
@@ -128,7 +125,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 FAILED = {}  # {id: reason}, in the order of their failures
-REPORTS = os.path.join(ROOT, "build", "failed", f"reports-{os.environ.get('NEMO_SHARE', '')[:1]}.txt")
+REPORTS = os.path.join(os.environ.get("NEMO_REPORTS") or os.path.join(ROOT, "build", "failed"),
+                       f"reports-{os.environ.get('NEMO_SHARE', '')[:1]}.txt")
 
 
 def run_alone(config):
@@ -151,6 +149,10 @@ def pytest_sessionfinish(session, exitstatus):
     time make some late; what is broken fails again.  In a guest, who has started it sees to that."""
     if hasattr(session.config, "workerinput"):
         return
+    if not tries.is_last():  # what fails will be shown by the last one
+        session.config.option.tbstyle = "no"
+        screen = session.config.pluginmanager.get_plugin("terminalreporter")
+        screen.reportchars = re.sub("[fE]", "", screen.reportchars)
     failed = FAILED
     if exitstatus == pytest.ExitCode.TESTS_FAILED and not IN_VM:
         failed = tries.again(FAILED, run_alone(session.config))

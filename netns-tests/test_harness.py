@@ -269,12 +269,14 @@ def test_what_is_late_is_tried_again_and_what_is_broken_fails(tmp_path, tests, c
     (tmp_path / "test_tried.py").write_text(TRIED)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("NEMO_", "PYTEST_"))}
     env |= {"NEMO_TRIES": "3", "NEMO_FAILED": str(tmp_path / "failed"), "TIMES": str(tmp_path / "times"),
+            "NEMO_REPORTS": str(tmp_path),
             "PYTHONPATH": os.path.join(ROOT, "netns-tests"), "PYTEST_ADDOPTS": "-p conftest"}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", tests],
                           cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     assert "to be tried again: test_tried.py::test_late[2001:db8::1]" in done.stdout
     assert "worth a look:\n  test_tried.py::test_late[2001:db8::1]\n  test_tried.py::test_late[::]" in done.stdout
+    assert "def test_late(address):" in (tmp_path / "reports-.txt").read_text()
     found = tries.left(env["NEMO_FAILED"])
     if code:
         assert list(found) == ["test_tried.py::test_broken"] and "broken" in found["test_tried.py::test_broken"]
