@@ -207,8 +207,11 @@ def test_forged_answers_to_a_revocation_change_nothing(home):
     ):
         home.wire.send(packet)
     wait_for(lambda: home.counter("control_foreign") >= 5, 3, "all of them counted")
-    assert home.counter("bra_rx") == home.counter("revoked") == 0
-    assert home.binding(2) and home.bindings()["MR-1"]["state"] == "revoking"
+    assert home.counter("bra_rx") == 0 and home.binding(2)
+    if home.counter("revoked"):  # after 3 s, on a busy machine
+        assert len(home.wire.packets(mark, mh=BR)) == 2, "for want of an answer only"
+    else:
+        assert home.bindings()["MR-1"]["state"] == "revoking"
 
 
 def test_a_revocation_that_the_router_does_not_know(home):

@@ -21,7 +21,7 @@ from lib.lab64 import (  # noqa: F401 (with fixtures)
 )
 from lib.topo import Net
 from lib.traffic import Server, TcpTransfer, UdpProbe
-from lib.wait import wait_for
+from lib.wait import SANITIZED, wait_for
 
 NAT64, NEMOCTL = os.path.join(BUILD, "nemo-nat64"), os.path.join(BUILD, "nemoctl")
 
@@ -56,7 +56,8 @@ def test_routes_come_and_go(sig, make_net):
 
 @OURS
 def test_reload_under_load(lab, opened):
-    """10,000 packets a second; none is lost, each is translated wholly by one configuration."""
+    """10,000 packets a second (with sanitizers, 1,000); none is lost, each is translated wholly by one
+    configuration."""
     old, new = "2001:db8:46::", "2001:db8:47::"
     a6, b6 = "2001:db8:12:34::a", "2001:db8:12:34::b"
     for a in a6, b6:
@@ -73,7 +74,8 @@ def test_reload_under_load(lab, opened):
         tap.wait(lambda p: b"first" in p, f"at {address}")
     server = Server(lab.net, "h6")
     tap = opened(Tap(lab.net, "h6", "eth0"))
-    probe = UdpProbe(lab.net, "c4", MAPPED_H4, server, interval_us=100)
+    lab.net["box"].run("ip link set dev nat64 txqueuelen 100000")  # when it has to wait for a processor
+    probe = UdpProbe(lab.net, "c4", MAPPED_H4, server, interval_us=1000 if SANITIZED else 100)
     wait_for(lambda: tap.mark(), 5, "packets come")
     for n in range(20):
         lab.configure(by[(n + 1) % 2])
