@@ -25,6 +25,7 @@ from lib.wait import patient, wait_for
 pytestmark = pytest.mark.novm("manners and files: no kernel takes part")
 
 DAEMONS = ["nemo-ha", "nemo-mr"]
+ALL = [*DAEMONS, "nemo-nat64"]
 NEMOCTL = os.path.join(BUILD, "nemoctl")
 HA, HOA = "2001:db8:a::1", "2001:db8:d::1"
 
@@ -440,6 +441,18 @@ def test_sighup_is_no_end(program, net):
     assert d.status()["daemon"] == program
 
 
+@pytest.mark.parametrize("program", ALL)
+def test_sighup_while_the_configuration_is_read_is_no_end(program, tmp_path):
+    path = str(tmp_path / "conf")
+    os.mkfifo(path)
+    with subprocess.Popen([os.path.join(BUILD, program), "-t", "-c", path], stderr=subprocess.PIPE) as reader:
+        with open(path, "w") as f:  # it has opened the file: it reads
+            reader.send_signal(signal.SIGHUP)
+            f.write("none of its keys\n")
+        assert b"conf:1: " in reader.stderr.read()
+    assert reader.returncode == 1
+
+
 # --- nemoctl with live daemons ---
 
 
@@ -535,7 +548,7 @@ def test_nemoctl_monitor_follows_a_registration(net):
 
 NET_ADMIN, NET_RAW, BPF = 12, 13, 39
 KEPT = {"nemo-ha": (NET_ADMIN, NET_RAW), "nemo-mr": (NET_ADMIN, NET_RAW), "nemo-nat64": (NET_ADMIN, BPF)}
-ALL = [*DAEMONS, "nemo-nat64"]
+
 
 
 def proc_status(d):

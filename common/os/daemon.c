@@ -50,6 +50,17 @@ static int written(const struct daemon_info *info, int code)
 	return EXIT_FAILURE;
 }
 
+/* Reading a configuration of 100,000 routers takes a second; a reload asked for meanwhile must not be
+ * the end, and is done once the loop runs. */
+static void hold_reloads(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int daemon_args(int argc, char **argv, const struct daemon_info *info, struct daemon_opts *opts)
 {
 	enum { OPT_VERSION = 256, OPT_CONFIG_HELP, OPT_TASK, OPT_FLUSH };
@@ -70,6 +81,7 @@ int daemon_args(int argc, char **argv, const struct daemon_info *info, struct da
 	const char *task = NULL;
 	int o;
 
+	hold_reloads();
 	if (info->keep_help)
 		*optional++ = (struct option){"keep", no_argument, NULL, 'k'};
 	if (info->flush_help)

@@ -56,7 +56,8 @@ struct daemon_info {
 			"stays" \
 	}
 
-/* Reads the command line.  -1: go on; else exit with this code (help: 0, usage error: 2). */
+/* Reads the command line.  -1: go on; else exit with this code (help: 0, usage error: 2).  From now
+ * on SIGHUP waits for daemon_loop(). */
 int daemon_args(int argc, char **argv, const struct daemon_info *, struct daemon_opts *);
 uint64_t daemon_now(void); /* ms of CLOCK_BOOTTIME */
 /* The wall clock less CLOCK_BOOTTIME, ms: it changes only when somebody sets the clock. */
