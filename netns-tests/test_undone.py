@@ -57,12 +57,17 @@ def test_it_is_put_again(pair, who):
         wait_for(lambda: sorted_rules(node) == rules, 5, f"{command}: rules as before")
 
 
-@pytest.mark.parametrize("how", ["link del nemo0", "link set nemo0 down", "link del nemo0-slow"])
+DEVICE = "ip link del nemo0", "ip link set nemo0 down", "ip link del nemo0-slow", "nft flush ruleset"
+
+
+@pytest.mark.parametrize("how", DEVICE)
 @pytest.mark.parametrize("who", TAKEN)
 def test_without_its_device_a_daemon_ends_and_the_next_run_makes_it_anew(pair, who, how):
     """The service manager starts it anew; bindings, keys and numbers are in the state file."""
+    if how.startswith("nft") and pair.engine != "ip6tnl":
+        pytest.skip("this engine has no table")
     daemon = getattr(pair, who)
-    pair.net[who].batch([how])
+    pair.net[who].run(how)
     wait_for(lambda: not daemon.running(), 5, f"{daemon.name} ends")
     assert daemon.proc.returncode == 1
     assert " was deleted: " in daemon.log() or " was switched off: " in daemon.log()

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/filter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -18,8 +20,8 @@
 
 struct undone {
 	struct undone_handlers on;
-	struct nl_sock *sock;    /* owned */
-	sd_event_source *source; /* owned */
+	struct nl_sock *sock, *nft;       /* owned */
+	sd_event_source *source, *on_nft; /* owned */
 };
 
 static void on_route(const struct undone *u, struct nlmsghdr *h)
@@ -106,28 +108,70 @@ static int filter(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
+/* A full size one, non-blocking, with 'fn' for its messages and 'handler' for the loop. */
+static int listen_at(struct nl_sock *sock, nl_recvmsg_msg_cb_t fn, sd_event_source **source,
+	sd_event *event, sd_event_io_handler_t handler, struct undone *u)
+{
+	int size = RCVBUF, fd = nl_socket_get_fd(sock);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		nl_socket_set_buffer_size(sock, size, 0);
+	if (nl_socket_set_nonblocking(sock) < 0)
+		return -EIO;
+	nl_socket_disable_seq_check(sock);
+	nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, fn, u);
+	return sd_event_add_io(event, source, fd, EPOLLIN, handler, u);
+}
+
 static int listen_to(struct undone *u, sd_event *event)
 {
 	const int groups[] = {u->on.programs ? RTNLGRP_TC : 0, u->on.route ? RTNLGRP_IPV6_ROUTE : 0,
 		u->on.rule ? RTNLGRP_IPV6_RULE : 0};
-	int size = RCVBUF, fd, r;
+	int r;
 
 	if (nl_connect(u->sock, NETLINK_ROUTE) < 0)
 		return -EIO;
-	fd = nl_socket_get_fd(u->sock);
-	r = filter(fd);
-	if (r < 0)
-		return r;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		nl_socket_set_buffer_size(u->sock, size, 0);
-	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+	r = filter(nl_socket_get_fd(u->sock));
+	for (unsigned i = 0; r == 0 && i < sizeof(groups) / sizeof(groups[0]); i++)
 		if (groups[i] && nl_socket_add_membership(u->sock, groups[i]) < 0)
-			return -EIO;
-	if (nl_socket_set_nonblocking(u->sock) < 0)
+			r = -EIO;
+	return r < 0 ? r : listen_at(u->sock, on_message, &u->source, event, on_readable, u);
+}
+
+/* --- nftables --- */
+
+static int on_nft_message(struct nl_msg *msg, void *arg)
+{
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+	struct nlattr *tb[NFTA_TABLE_MAX + 1];
+	const struct undone *u = arg;
+
+	if (h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
+		nlmsg_parse(h, sizeof(struct nfgenmsg), tb, NFTA_TABLE_MAX, NULL) >= 0 &&
+		tb[NFTA_TABLE_NAME])
+		u->on.table(u->on.arg, nla_get_string(tb[NFTA_TABLE_NAME]));
+	return NL_OK;
+}
+
+static int on_nft_readable(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct undone *u = arg;
+
+	(void)s, (void)fd, (void)revents;
+	for (unsigned i = 0; i < BATCH && nl_recvmsgs_default(u->nft) >= 0; i++)
+		;
+	return 0;
+}
+
+static int listen_to_nft(struct undone *u, sd_event *event)
+{
+	u->nft = nl_socket_alloc();
+	if (!u->nft)
+		return -ENOMEM;
+	if (nl_connect(u->nft, NETLINK_NETFILTER) < 0 ||
+		nl_socket_add_membership(u->nft, NFNLGRP_NFTABLES) < 0)
 		return -EIO;
-	nl_socket_disable_seq_check(u->sock);
-	nl_socket_modify_cb(u->sock, NL_CB_VALID, NL_CB_CUSTOM, on_message, u);
-	return sd_event_add_io(event, &u->source, fd, EPOLLIN, on_readable, u);
+	return listen_at(u->nft, on_nft_message, &u->on_nft, event, on_nft_readable, u);
 }
 
 int undone_open(struct undone **out, sd_event *event, const struct undone_handlers *on)
@@ -142,6 +186,8 @@ int undone_open(struct undone **out, sd_event *event, const struct undone_handle
 	u->sock = nl_socket_alloc();
 	if (u->sock)
 		r = listen_to(u, event);
+	if (r >= 0 && on->table)
+		r = listen_to_nft(u, event);
 	if (r < 0) {
 		undone_close(u);
 		return r;
@@ -155,6 +201,8 @@ void undone_close(struct undone *u)
 	if (!u)
 		return;
 	sd_event_source_disable_unref(u->source);
+	sd_event_source_disable_unref(u->on_nft);
 	nl_socket_free(u->sock);
+	nl_socket_free(u->nft);
 	free(u);
 }

@@ -356,7 +356,7 @@ static void on_programs(struct tunnel_set *set, unsigned ifindex)
 
 static int watch(struct tunnel_set *set, const struct tunnel_conf *conf)
 {
-	const struct tunnel_watch_handlers on = {set, &set->book, routes_put, on_programs};
+	const struct tunnel_watch_handlers on = {set, &set->book, routes_put, NULL, on_programs};
 
 	return conf->event ? tunnel_watch_open(&set->watch, conf->event, &set->dev, set->table, &on)
 			   : 0;

@@ -554,7 +554,8 @@ static int open_path(struct tunnel_set *set, const struct tunnel_conf *conf, cha
 
 static int watch(struct tunnel_set *set, const struct tunnel_conf *conf)
 {
-	const struct tunnel_watch_handlers on = {set, &set->book, routes_put, NULL};
+	const struct tunnel_watch_handlers on = {
+		set, &set->book, routes_put, IP6TNL_NFT_NAME, NULL};
 
 	return conf->event ? tunnel_watch_open(&set->watch, conf->event, &set->dev, set->table, &on)
 			   : 0;

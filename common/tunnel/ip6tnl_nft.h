@@ -4,7 +4,8 @@
 #include <jansson.h>
 #include "common/tunnel/book.h"
 
-#define IP6TNL_NFT_TABLE "ip6 nemo_tunnel"
+#define IP6TNL_NFT_NAME  "nemo_tunnel"
+#define IP6TNL_NFT_TABLE "ip6 " IP6TNL_NFT_NAME
 
 struct ip6tnl_nft;
 

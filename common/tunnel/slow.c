@@ -225,7 +225,8 @@ static int on_tap(sd_event_source *src, int fd, uint32_t revents, void *arg)
 		on_handed(s, s->buf, (size_t)n + missing);
 	}
 	if (n < 0 && errno == EBADFD) /* it would be readable for ever */
-		tunnel_watch_end(sd_event_source_get_event(src), "for slow packets", "deleted");
+		tunnel_watch_end(
+			sd_event_source_get_event(src), "the device for slow packets", "deleted");
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* watch.c - the device and the routes of the tunnels, as others change them. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/os/log.h"
@@ -20,20 +21,30 @@ struct tunnel_watch {
 	uint64_t put_us;       /* when they were put last */
 };
 
-void tunnel_watch_end(sd_event *event, const char *name, const char *what)
+void tunnel_watch_end(sd_event *event, const char *what, const char *how)
 {
-	log_err("device %s was %s: the networks are cut off, this run ends, the next one makes it "
-		"anew",
-		name, what);
+	log_err("%s was %s: the networks are cut off, this run ends, the next one makes it anew",
+		what, how);
 	sd_event_exit(event, EXIT_FAILURE);
 }
 
 static void on_link(void *arg, const struct net_link *l)
 {
 	const struct tunnel_watch *w = arg;
+	char what[IFNAMSIZ + 8];
 
-	if (l->ifindex == w->ifindex && !l->running)
-		tunnel_watch_end(w->event, l->name, l->gone ? "deleted" : "switched off");
+	if (l->ifindex != w->ifindex || l->running)
+		return;
+	snprintf(what, sizeof(what), "device %s", l->name);
+	tunnel_watch_end(w->event, what, l->gone ? "deleted" : "switched off");
+}
+
+static void on_table(void *arg, const char *name)
+{
+	const struct tunnel_watch *w = arg;
+
+	if (strcmp(name, w->on.nft_table) == 0)
+		tunnel_watch_end(w->event, "the nftables table of the tunnels", "deleted");
 }
 
 static int on_put(sd_event_source *s, uint64_t usec, void *arg)
@@ -99,7 +110,7 @@ static void on_resync(void *arg)
 	char name[IFNAMSIZ];
 
 	if (!if_indextoname(w->ifindex, name))
-		tunnel_watch_end(w->event, "of the tunnels", "deleted");
+		tunnel_watch_end(w->event, "the device of the tunnels", "deleted");
 }
 
 int tunnel_watch_open(struct tunnel_watch **out, sd_event *event, const struct tunnel_dev *dev,
@@ -109,6 +120,7 @@ int tunnel_watch_open(struct tunnel_watch **out, sd_event *event, const struct t
 	const struct net_handlers links = {.link = on_link, .resync = on_resync, .arg = w};
 	const struct undone_handlers undone = {.route = on_route,
 		.programs = on->programs ? on_programs : NULL,
+		.table = on->nft_table ? on_table : NULL,
 		.lost = on_lost,
 		.arg = w,
 		.own = dev->net};

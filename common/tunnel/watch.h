@@ -10,6 +10,7 @@ struct tunnel_watch_handlers {
 	struct tunnel_set *set;
 	const struct book *book; /* its routes are KEY_ROUTES */
 	int (*routes_put)(struct tunnel_set *, const struct entry *); /* 0 or -errno */
+	const char *nft_table; /* without it no tunnel works; NULL: the engine has none */
 	/* tc programs were removed from an interface, whose ever; NULL: the engine has none */
 	void (*programs)(struct tunnel_set *, unsigned ifindex);
 };
@@ -19,6 +20,6 @@ struct tunnel_watch;
 int tunnel_watch_open(struct tunnel_watch **, sd_event *, const struct tunnel_dev *dev,
 	uint32_t table, const struct tunnel_watch_handlers *);
 void tunnel_watch_close(struct tunnel_watch *); /* accepts NULL */
-/* The device, or one that goes with it, is of no use any more: says so and ends the loop, and with
- * it the daemon, whose next run begins anew. */
-void tunnel_watch_end(sd_event *, const char *name, const char *what);
+/* 'what' ("device nemo0") was 'how' ("deleted"), and is of no use any more: says so and ends the
+ * loop, and with it the daemon, whose next run begins anew. */
+void tunnel_watch_end(sd_event *, const char *what, const char *how);
