@@ -234,3 +234,17 @@ def test_alerts_fire_when_they_should(tmp_path):
     promtool("test", "rules", str(path))
     with open(RULES) as f:
         assert set(re.findall(r"- alert: (\w+)", f.read())) == set(ALERTS)
+
+
+def test_a_daemon_that_hangs_keeps_no_other_ones_metrics_back(three, ctl, tmp_path):  # noqa: F811
+    """Prometheus waits for ten seconds."""
+    path = str(tmp_path / "hangs.sock")
+    with socket.socket(socket.AF_UNIX) as hangs:
+        hangs.bind(path)
+        hangs.listen()
+        text = ctl("metrics")
+        done = subprocess.run([NEMOCTL, "-s", path, "metrics"], capture_output=True, text=True)
+    found, _ = samples(text)
+    assert value(found, "nemo_up", socket=path) == 0
+    assert value(found, "nemo_build_info", daemon="nemo-mr") == 1
+    assert "no answer of a nemo daemon in 2 s" in done.stderr

@@ -5,6 +5,9 @@
 #include <uthash.h>
 #include "common/ctl/metrics.h"
 
+/* For a daemon that hangs: Prometheus gives up after 10 s, and would then know nothing of the
+ * others and no nemo_up of this one. */
+#define WAIT_S    2
 #define NAME_SIZE 96
 
 enum about { DAEMON, ROUTER, UPLINK }; /* what a series is about, besides its daemon */
@@ -369,8 +372,10 @@ static void up(struct family **all, const struct peers *peers)
 int metrics_write(struct peers *peers, bool summary, FILE *out)
 {
 	struct family *all = NULL, *f, *next;
-	int code = peers_find(peers, NULL);
+	int code;
 
+	peers->wait_s = WAIT_S;
+	code = peers_find(peers, NULL);
 	up(&all, peers);
 	for (size_t i = 0; i < peers->n; i++)
 		one_daemon(&all, &peers->v[i], summary);

@@ -11,15 +11,30 @@
 
 #define TIMEOUT_S 10
 
+static void set_timeout(int fd, unsigned s)
+{
+	struct timeval t = {.tv_sec = s};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+static int get_timeout(int fd)
+{
+	struct timeval t = {0};
+	socklen_t size = sizeof(t);
+
+	getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, &size);
+	return (int)t.tv_sec;
+}
+
 int peers_dial(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct timeval t = {.tv_sec = TIMEOUT_S};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	set_timeout(fd, TIMEOUT_S);
 	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0)
 		return fd;
 	fprintf(stderr, "nemoctl: %s: %s: %s\n", path, strerror(errno),
@@ -66,7 +81,7 @@ json_t *peers_ask(int fd, const char *path, const json_t *request, json_t *(*nex
 	*code = answer ? EXIT_REFUSED : EXIT_NO_DAEMON;
 	if (!answer)
 		fprintf(stderr, "nemoctl: %s: no answer of a nemo daemon in %d s\n", path,
-			TIMEOUT_S);
+			get_timeout(fd));
 	else if (!data)
 		fprintf(stderr, "nemoctl: %s: %s\n", path, why ? why : "refused without a reason");
 	free(text);
@@ -74,17 +89,25 @@ json_t *peers_ask(int fd, const char *path, const json_t *request, json_t *(*nex
 	return data;
 }
 
-json_t *peers_ask_at(const char *path, const json_t *request, int *code)
+/* 'wait_s' 0: as long as usual. */
+static json_t *ask_within(const char *path, unsigned wait_s, const json_t *request, int *code)
 {
 	int fd = peers_dial(path);
 	json_t *data = NULL;
 
 	*code = EXIT_NO_DAEMON;
 	if (fd >= 0) {
+		if (wait_s)
+			set_timeout(fd, wait_s);
 		data = peers_ask(fd, path, request, only_object, code);
 		close(fd);
 	}
 	return data;
+}
+
+json_t *peers_ask_at(const char *path, const json_t *request, int *code)
+{
+	return ask_within(path, 0, request, code);
 }
 
 int peers_find(struct peers *p, const char *kind)
@@ -98,8 +121,8 @@ int peers_find(struct peers *p, const char *kind)
 		for (size_t i = 0; i < p->found.gl_pathc && p->n_paths < PEERS_MAX; i++)
 			p->paths[p->n_paths++] = p->found.gl_pathv[i];
 	for (size_t i = 0; i < p->n_paths; i++) {
-		struct peer one = {
-			.path = p->paths[i], .status = peers_ask_at(p->paths[i], request, &e)};
+		struct peer one = {.path = p->paths[i],
+			.status = ask_within(p->paths[i], p->wait_s, request, &e)};
 
 		one.kind = json_string_value(json_object_get(one.status, "daemon"));
 		one.name = json_string_value(json_object_get(one.status, "name"));

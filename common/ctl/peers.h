@@ -21,6 +21,7 @@ struct peer {
 struct peers {                        /* zeroed to begin with, but for: */
 	const char *run;              /* folder of sockets */
 	bool named;                   /* 'paths' are the user's: ask no other */
+	unsigned wait_s;              /* for who they are; 0: as long as for any answer */
 	size_t n_paths, n;            /* where daemons may be; daemons found */
 	const char *paths[PEERS_MAX]; /* borrowed */
 	struct peer v[PEERS_MAX];
