@@ -518,8 +518,7 @@ void ha_edge_close(struct ha_edge *e, bool keep)
 	esptun_close(e->esptun, keep);
 	if (e->net && !keep)
 		aggregate_routes(e, net_route_drop);
-	net_close(e->net);
-	free(e->ifindexes);
+	ha_links_close(e);
 	ha_free(e->ha);
 	free(e);
 }

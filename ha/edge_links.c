@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/os/log.h"
+#include "common/os/undone.h"
 #include "ha/edge_state.h"
 
 static void come(struct ha_edge *e, unsigned i, const struct net_link *l)
@@ -49,15 +50,38 @@ static void on_resync(void *arg)
 			e->ifindexes[i] = 0;
 }
 
+static void on_forwarding(void *arg)
+{
+	int r = net_sysctl6("all", "forwarding", "1");
+
+	(void)arg;
+	if (r < 0)
+		log_err("net.ipv6.conf.all.forwarding was switched off, and can't be switched on "
+			"again: %s",
+			strerror(-r));
+	else
+		log_warn("net.ipv6.conf.all.forwarding was switched off, it is on again");
+}
+
+void ha_links_close(struct ha_edge *e)
+{
+	undone_close(e->undone);
+	net_close(e->net);
+	free(e->ifindexes);
+}
+
 int ha_links_open(struct ha_edge *e)
 {
 	const struct net_handlers on = {.link = on_link, .resync = on_resync, .arg = e};
+	const struct undone_handlers undone = {.forwarding = on_forwarding};
 	unsigned n = e->file->n_interfaces;
+	int r;
 
 	e->ifindexes = calloc(n, sizeof(*e->ifindexes));
 	if (!e->ifindexes)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++)
 		e->ifindexes[i] = if_nametoindex(e->file->interfaces[i]);
-	return net_open(&e->net, e->event, &on);
+	r = net_open(&e->net, e->event, &on);
+	return r < 0 ? r : undone_open(&e->undone, e->event, &undone);
 }

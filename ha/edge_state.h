@@ -28,6 +28,7 @@ struct ha_edge {
 	const struct tunnel_engine *engine;
 	struct tunnel_set *tunnels;
 	sd_event_source *timer;
+	struct undone *undone;
 	unsigned *ifindexes; /* of 'interfaces', owned; 0: not there now */
 	uint64_t started;    /* ms */
 	struct ha_out out;
@@ -56,5 +57,7 @@ void ha_keep_own(struct ha_edge *); /* the same of the home agent's own */
 int ha_keep_restore(struct ha_edge *);
 
 /* edge_links.c */
-/* Opens e->net and listens for interfaces that go and come again.  0 or -errno. */
+/* Opens e->net, listens for interfaces that go and come again, and for forwarding that is switched
+ * off.  0 or -errno. */
 int ha_links_open(struct ha_edge *);
+void ha_links_close(struct ha_edge *);

@@ -110,7 +110,7 @@ static int advertise(struct mr_edge *e, const struct uplink *u, const struct in6
 
 static int home(struct mr_edge *e, const struct mr_action *a)
 {
-	const struct uplink *u = &e->uplinks[a->uplink];
+	struct uplink *u = &e->uplinks[a->uplink];
 	struct policy_home h = {
 		.ifindex = u->ifindex, .prefix = a->home.prefix, .router = a->router};
 	struct ndp_msg ask = {
@@ -126,12 +126,13 @@ static int home(struct mr_edge *e, const struct mr_action *a)
 			r = net_neigh_put(e->net, u->ifindex, &a->router, a->mac);
 		return r;
 	case MR_HOME_ADDR: return put_home_addr(e, a);
-	case MR_HOME_ROUTE: return policy_home_put(e->net, e->file, &h);
+	case MR_HOME_ROUTE: u->router = true; return policy_home_put(e->net, e->file, &h);
 	case MR_HOME_ANNOUNCE:
 		if (!addr6_is_any(&u->lladdr))
 			advertise(e, u, &u->lladdr);
 		return advertise(e, u, &a->addr);
 	case MR_HOME_END:
+		u->router = false;
 		r = policy_home_drop(e->net, e->file, &h);
 		net_addr_drop(e->net, u->ifindex, &a->addr, 128);
 		return r;

@@ -20,6 +20,7 @@ struct uplink {
 	uint32_t carrier_downs; /* as last told */
 	bool routed;            /* its default route has been put by this run */
 	bool was_inside;        /* before a reload: rules about its addresses may be left */
+	bool router;            /* there, at home */
 	struct in6_addr coa;    /* care-of address put last; :: = none */
 	bool undone, coa_gone;  /* somebody removed its default route, or that address */
 };

@@ -88,6 +88,23 @@ static void on_rule(void *arg)
 	restore(e, "rules", &e->told_rules);
 }
 
+/* For all interfaces at once; towards a visited network this is a host. */
+static void on_forwarding(void *arg)
+{
+	struct mr_edge *e = arg;
+	int r = net_sysctl6("all", "forwarding", "1");
+
+	for (unsigned i = 0; i < e->file->core.n_uplinks; i++)
+		if (e->uplinks[i].ifindex && !e->uplinks[i].router)
+			net_sysctl6(e->uplinks[i].name, "forwarding", "0");
+	if (r < 0)
+		log_err("net.ipv6.conf.all.forwarding was switched off, and can't be switched on "
+			"again: %s",
+			strerror(-r));
+	else
+		log_warn("net.ipv6.conf.all.forwarding was switched off, it is on again");
+}
+
 static void on_lost(void *arg)
 {
 	struct mr_edge *e = arg;
@@ -99,8 +116,12 @@ static void on_lost(void *arg)
 
 int mr_undone_open(struct mr_edge *e)
 {
-	const struct undone_handlers on = {
-		.route = on_route, .rule = on_rule, .lost = on_lost, .arg = e, .own = e->net};
+	const struct undone_handlers on = {.route = on_route,
+		.rule = on_rule,
+		.forwarding = on_forwarding,
+		.lost = on_lost,
+		.arg = e,
+		.own = e->net};
 	int r = sd_event_add_time(
 		e->event, &e->undone_timer, CLOCK_BOOTTIME, UINT64_MAX, 0, on_timer, e);
 

@@ -26,6 +26,7 @@ TAKEN = {
         "tc qdisc del dev eth0 clsact": "somebody removed the program at eth0",
         "tc filter del dev eth0 ingress": "signalling capture: somebody removed it at eth0",
         "tc qdisc del dev nemo0 clsact": "somebody removed the program at nemo0",
+        "sysctl -qw net.ipv6.conf.all.forwarding=0": "forwarding was switched off, it is on again",
     },
     "mr": {
         "ip -6 route flush table 139": "somebody deleted routes that keep",
@@ -34,6 +35,7 @@ TAKEN = {
         "tc qdisc del dev eth0 clsact": "signalling capture: somebody removed it at eth0",
         "ip -6 addr flush dev eth0": "",
         "ip -6 addr flush dev eth0 scope global": "",
+        "sysctl -qw net.ipv6.conf.all.forwarding=0": "forwarding was switched off, it is on again",
     },
 }
 
@@ -55,6 +57,8 @@ def test_it_is_put_again(pair, who):
         wait_for(lambda: not line or daemon.log().count(line) > before, 5, f"{command}: told")
         pair.probe.wait_flowing()
         wait_for(lambda: sorted_rules(node) == rules, 5, f"{command}: rules as before")
+    uplink = node.out("sysctl -n net.ipv6.conf.eth0.forwarding")
+    assert int(uplink) == (who == "ha"), "towards a visited network a mobile router is a host"
 
 
 DEVICE = "ip link del nemo0", "ip link set nemo0 down", "ip link del nemo0-slow", "nft flush ruleset"

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/filter.h>
+#include <linux/netconf.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
@@ -51,6 +52,17 @@ static void on_rule(const struct undone *u, struct nlmsghdr *h)
 		u->on.rule(u->on.arg);
 }
 
+static void on_netconf(const struct undone *u, struct nlmsghdr *h)
+{
+	struct nlattr *tb[NETCONFA_MAX + 1];
+
+	if (nlmsg_parse(h, sizeof(struct netconfmsg), tb, NETCONFA_MAX, NULL) >= 0 &&
+		tb[NETCONFA_IFINDEX] && tb[NETCONFA_FORWARDING] &&
+		(int)nla_get_u32(tb[NETCONFA_IFINDEX]) == NETCONFA_IFINDEX_ALL &&
+		nla_get_u32(tb[NETCONFA_FORWARDING]) == 0)
+		u->on.forwarding(u->on.arg);
+}
+
 static int on_message(struct nl_msg *msg, void *arg)
 {
 	struct nlmsghdr *h = nlmsg_hdr(msg);
@@ -71,6 +83,10 @@ static int on_message(struct nl_msg *msg, void *arg)
 	case RTM_DELRULE:
 		if (u->on.rule && !own)
 			on_rule(u, h);
+		break;
+	case RTM_NEWNETCONF:
+		if (u->on.forwarding)
+			on_netconf(u, h);
 		break;
 	}
 	return NL_OK;
@@ -93,8 +109,9 @@ static int filter(int fd)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELQDISC), 5, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELTFILTER), 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELQDISC), 6, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELTFILTER), 5, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWNETCONF), 4, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELRULE), 3, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 3),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS,
@@ -126,7 +143,7 @@ static int listen_at(struct nl_sock *sock, nl_recvmsg_msg_cb_t fn, sd_event_sour
 static int listen_to(struct undone *u, sd_event *event)
 {
 	const int groups[] = {u->on.programs ? RTNLGRP_TC : 0, u->on.route ? RTNLGRP_IPV6_ROUTE : 0,
-		u->on.rule ? RTNLGRP_IPV6_RULE : 0};
+		u->on.rule ? RTNLGRP_IPV6_RULE : 0, u->on.forwarding ? RTNLGRP_IPV6_NETCONF : 0};
 	int r;
 
 	if (nl_connect(u->sock, NETLINK_ROUTE) < 0)

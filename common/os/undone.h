@@ -11,6 +11,7 @@ struct undone_handlers { /* any may be NULL: the kernel is not asked to tell of 
 	void (*route)(void *arg, const struct net_route *);
 	void (*rule)(void *arg);                    /* a rule of NET_PROTO is gone */
 	void (*table)(void *arg, const char *name); /* an nftables table was deleted, by whomever */
+	void (*forwarding)(void *arg); /* IPv6 forwarding was switched off for all interfaces */
 	void (*lost)(void *arg); /* messages were lost (ENOBUFS): any of these may have happened */
 	void *arg;
 	const struct net *own; /* routes and rules that go by requests of this one are not told */
