@@ -50,8 +50,8 @@ static int written(const struct daemon_info *info, int code)
 	return EXIT_FAILURE;
 }
 
-/* Reading a configuration of 100,000 routers takes a second; a reload asked for meanwhile must not be
- * the end, and is done once the loop runs. */
+/* Reading a configuration of 100,000 routers takes a second; a reload asked for meanwhile must not
+ * be the end, and is done once the loop runs. */
 static void hold_reloads(void)
 {
 	sigset_t set;
