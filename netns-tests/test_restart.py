@@ -24,8 +24,9 @@ import zlib
 
 import pytest
 
+from lib import home
 from lib.capture import LeakCheck
-from lib.daemon import BUILD, ControlError, Daemon
+from lib.daemon import BUILD, ControlError, Daemon, libconfig_file
 from lib.mipv6 import Wire, bu, echo, in_tunnel, mac_of
 from lib.topo import Link, Node, Radvd, Topology
 from lib.traffic import Server, UdpProbe, now_ns
@@ -471,3 +472,18 @@ def test_ten_thousand_bindings_outlive_a_kill(make_net):
         mark = client.mark()
         wire.send(in_tunnel(COA, HA, echo(hoa(n), "2001:db8:c::2")))
         client.wait("out of the tunnel", mark, src=hoa(n))
+
+
+def test_a_prefix_that_has_another_owner_after_a_kill(make_net):
+    """The tunnels of the killed run are there with the prefixes of then; what the configuration gives another
+    router now does not stand in its way."""
+    lab = home.Home(make_net(home.TOPOLOGY), routers=[home.line(2), home.line(1)])
+    lab.register(2, mnps=[])  # implicit: what the table says
+    lab.register(1)
+    lab.ha.stop(signal.SIGKILL)
+    lab.ha.conf = libconfig_file({
+        **home.CONF, "protection": "none", "control": lab.ha.control, "state_file": lab.ha.state_path,
+        "routers": [home.line(2, prefixes=[home.net_of(1), home.net_of(2)]), home.line(1, prefixes=[])]})
+    lab.ha.start()
+    assert list(lab.bindings()) == ["MR-2"]
+    assert lab.routes() == {home.net_of(1), home.net_of(2), home.hoa(2)}

@@ -149,6 +149,18 @@ bool book_has(const struct book *b, const struct key *key)
 	return ref_find(b, key) != NULL;
 }
 
+struct entry *book_in_the_way(const struct book *b, const struct entry *e)
+{
+	for (unsigned i = 0; i < e->n_keys; i++) {
+		struct ref *ref = e->keys[i].table == KEY_ROUTES ? ref_find(b, &e->keys[i]) : NULL;
+		struct entry *owner = ref ? book_number(b, ref->number) : NULL;
+
+		if (owner && owner->left && owner->number != e->number)
+			return owner;
+	}
+	return NULL;
+}
+
 static int ref_get(struct book *b, const struct key *key, const struct entry *e)
 {
 	struct ref *ref;

@@ -85,6 +85,9 @@ struct entry *entry_new(const struct map_info *, uint32_t number, unsigned room)
 struct entry *book_entry(struct book *, const struct tunnel *);
 bool entry_has(const struct entry *, const struct key *);    /* among its keys[] */
 bool entry_same(const struct entry *, const struct entry *); /* but for what the engine keeps */
+/* A tunnel that an earlier run left, that nobody has asked for yet and that has a prefix of 'e':
+ * that prefix has another owner now.  NULL: none. */
+struct entry *book_in_the_way(const struct book *, const struct entry *e);
 /* Wants all keys of 'e', or none: -errno of add(), or -EEXIST for a prefix of another tunnel. */
 int book_hold(struct book *, const struct entry *e);
 void book_release(struct book *, const struct entry *e); /* no longer wants them */

@@ -159,9 +159,16 @@ static int install(struct tunnel_set *set, const struct entry *e, const struct e
 	return rc;
 }
 
+static void strike(struct tunnel_set *set, struct entry *e)
+{
+	book_release(&set->book, e);
+	ebpf_info_drop(set, e->number);
+	book_strike(&set->book, e);
+}
+
 static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 {
-	struct entry *old = book_find(&set->book, &t->id), *e = book_entry(&set->book, t);
+	struct entry *old = book_find(&set->book, &t->id), *e = book_entry(&set->book, t), *other;
 	int rc;
 
 	if (!e)
@@ -172,6 +179,8 @@ static int ebpf_put(struct tunnel_set *set, const struct tunnel *t)
 		free(e);
 		return 0;
 	}
+	while ((other = book_in_the_way(&set->book, e)))
+		strike(set, other);
 	rc = install(set, e, old);
 	if (rc < 0) {
 		free(e);
@@ -187,11 +196,8 @@ static int ebpf_drop(struct tunnel_set *set, const struct in6_addr *id)
 {
 	struct entry *e = book_find(&set->book, id);
 
-	if (!e)
-		return 0;
-	book_release(&set->book, e);
-	ebpf_info_drop(set, e->number);
-	book_strike(&set->book, e);
+	if (e)
+		strike(set, e);
 	return 0;
 }
 

@@ -297,7 +297,7 @@ static int ip6tnl_drop(struct tunnel_set *set, const struct in6_addr *id)
 
 static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 {
-	struct entry *old = book_find(&set->book, &t->id), *e, *n;
+	struct entry *old = book_find(&set->book, &t->id), *e, *n, *other;
 	bool others;
 	int rc;
 
@@ -313,6 +313,12 @@ static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 		return -ELOOP;
 	}
 	drop_covered(e);
+	while ((other = book_in_the_way(&set->book, e))) {
+		struct in6_addr id;
+
+		memcpy(&id, &other->info.id, sizeof(id));
+		ip6tnl_drop(set, &id);
+	}
 	path_set(set->path, e, old);
 	others = !old || has_more(old, e) || has_more(e, old);
 	n = with_own_keys(set, e);
@@ -320,6 +326,7 @@ static int ip6tnl_put(struct tunnel_set *set, const struct tunnel *t)
 	if (old && n)
 		old->info.oif = n->info.oif; /* nothing in the kernel depends on it */
 	if (old && n && entry_same(n, old)) {
+		old->left = false;
 		free(n);
 		return 0;
 	}
@@ -453,6 +460,8 @@ static int on_left(void *arg, const struct tunnel *t, uint32_t number, uint32_t 
 	path_set(set->path, e, NULL);
 	n = with_own_keys(set, e);
 	free(e);
+	if (n)
+		n->left = true;
 	rc = n ? book_hold(&set->book, n) : -ENOMEM;
 	if (rc < 0)
 		free(n);
