@@ -31,6 +31,8 @@ static int prepare(struct homeio *h)
 	snprintf(delay, sizeof(delay), "neigh/%s/proxy_delay", h->ifname);
 	if (r == 0)
 		r = net_sysctl6(NULL, delay, "0"); /* not needed with one proxy: RFC 4861 s7.2.8 */
+	if (r == 0)
+		r = nd_attach(h->nd, h->ifindex);
 	return r == 0 ? net_proxy_sweep(h->net, h->ifindex) : r;
 }
 

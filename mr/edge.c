@@ -122,6 +122,9 @@ static void prepare_uplink(struct mr_edge *e, struct uplink *u)
 		if (r < 0)
 			log_warn("uplink %s: sysctl %s: %s", u->name, sysctls[i].key, strerror(-r));
 	}
+	r = nd_attach(e->nd, u->ifindex);
+	if (r < 0)
+		log_err("uplink %s: Neighbour Discovery: %s", u->name, strerror(-r));
 	/* Away, a home agent with an address of the home link is no neighbour. */
 	policy_home_forget(e->net, e->file, u->ifindex);
 	r = e->engine->attach(e->tunnels, u->ifindex);

@@ -36,6 +36,7 @@ static void move_uplinks(struct mr_edge *e, const struct mr_conf *was, const str
 		if (old[k].ifindex) {
 			e->engine->detach(e->tunnels, old[k].ifindex);
 			sig_detach(mhio_sig(e->io), old[k].ifindex);
+			nd_detach(e->nd, old[k].ifindex);
 		}
 		if (has_network(to, was->uplinks[k].interface)) /* a router there, then */
 			net_sysctl6(was->uplinks[k].interface, "forwarding", "1");

@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/icmp6.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,17 @@
 
 #define ND_BATCH 64 /* packets read per loop turn */
 
+struct link {
+	unsigned ifindex;        /* 0: a free place */
+	sd_event_source *source; /* owned, and its socket */
+};
+
 struct nd {
-	int fd, raw_fd, group_fd;      /* owned, -1 = none; group_fd holds memberships */
-	sd_event_source *source, *raw; /* owned */
+	struct link links[ND_MAX_LINKS];
+	sd_event *event; /* borrowed */
+	bool home;
+	int fd, raw_fd, group_fd; /* owned, -1 = none; sends; -; holds memberships */
+	sd_event_source *raw;     /* owned */
 	nd_rx_fn *rx;
 	void *arg;
 	uint64_t dropped;
@@ -51,7 +60,7 @@ static int on_packet(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	return 0;
 }
 
-static int setup(int fd, bool home)
+static int setup(int fd, bool home, unsigned ifindex)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6), /* next header */
@@ -64,13 +73,15 @@ static int setup(int fd, bool home)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog prog = {sizeof(code) / sizeof(*code), code};
-	struct sockaddr_ll any = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6)};
+	struct sockaddr_ll there = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_IPV6),
+		.sll_ifindex = (int)ifindex};
 	int one = 1;
 
 	/* the protocol comes last, with bind(): no packet gets past the filter before that */
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ||
 		setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
-		bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
+		bind(fd, (const struct sockaddr *)&there, sizeof(there)) < 0)
 		return -errno;
 	return 0;
 }
@@ -138,6 +149,12 @@ static int open_raw(struct nd *nd, sd_event *e)
 	return sd_event_add_io(e, &nd->raw, nd->raw_fd, EPOLLIN, on_raw, nd);
 }
 
+static void detach(struct link *link)
+{
+	sd_event_source_disable_unref(link->source);
+	*link = (struct link){0};
+}
+
 int nd_open(struct nd **out, sd_event *e, bool home, nd_rx_fn *rx, void *arg)
 {
 	struct nd *nd = calloc(1, sizeof(*nd));
@@ -148,11 +165,11 @@ int nd_open(struct nd **out, sd_event *e, bool home, nd_rx_fn *rx, void *arg)
 		return -ENOMEM;
 	nd->rx = rx;
 	nd->arg = arg;
+	nd->event = e;
+	nd->home = home;
 	nd->raw_fd = nd->group_fd = -1;
 	nd->fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	r = nd->fd < 0 ? -errno : setup(nd->fd, home);
-	if (r >= 0)
-		r = sd_event_add_io(e, &nd->source, nd->fd, EPOLLIN, on_packet, nd);
+	r = nd->fd < 0 ? -errno : 0;
 	if (r >= 0 && home)
 		r = open_raw(nd, e);
 	if (r < 0) {
@@ -161,6 +178,45 @@ int nd_open(struct nd **out, sd_event *e, bool home, nd_rx_fn *rx, void *arg)
 	}
 	*out = nd;
 	return 0;
+}
+
+int nd_attach(struct nd *nd, unsigned ifindex)
+{
+	struct link *link = NULL;
+	char name[IF_NAMESIZE];
+	int fd, r;
+
+	for (unsigned i = 0; i < ND_MAX_LINKS; i++) {
+		struct link *l = &nd->links[i];
+
+		if (l->ifindex == ifindex)
+			return 0;
+		if (!l->ifindex || !if_indextoname(l->ifindex, name)) /* or that has gone */
+			link = l;
+	}
+	if (!link)
+		return -ENOSPC;
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	detach(link);
+	r = setup(fd, nd->home, ifindex);
+	if (r >= 0)
+		r = sd_event_add_io(nd->event, &link->source, fd, EPOLLIN, on_packet, nd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	sd_event_source_set_io_fd_own(link->source, 1);
+	link->ifindex = ifindex;
+	return 0;
+}
+
+void nd_detach(struct nd *nd, unsigned ifindex)
+{
+	for (unsigned i = 0; i < ND_MAX_LINKS; i++)
+		if (nd->links[i].ifindex == ifindex)
+			detach(&nd->links[i]);
 }
 
 int nd_send(struct nd *nd, const struct ndp_msg *m, const uint8_t *mac, unsigned ifindex)
@@ -226,7 +282,8 @@ void nd_close(struct nd *nd)
 {
 	if (!nd)
 		return;
-	sd_event_source_disable_unref(nd->source);
+	for (unsigned i = 0; i < ND_MAX_LINKS; i++)
+		detach(&nd->links[i]);
 	if (nd->fd >= 0)
 		close(nd->fd);
 	sd_event_source_disable_unref(nd->raw);

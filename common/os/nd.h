@@ -10,9 +10,16 @@ struct nd;
 /* A valid message; 'mac' is the frame's source.  Bad ones are counted: nd_dropped(). */
 typedef void nd_rx_fn(void *arg, const struct ndp_msg *, const uint8_t *mac, unsigned ifindex);
 
-/* RA and NA.  With 'home' Neighbour Solicitations, too, and once more every RA, with 'mac' NULL, by
- * a way that also brings those that this host multicasts itself.  0 or -errno. */
+#define ND_MAX_LINKS 8
+
+/* RA and NA of the interfaces attached.  With 'home' Neighbour Solicitations, too, and once more
+ * every RA, with 'mac' NULL, by a way that also brings those that this host multicasts itself.  0
+ * or -errno. */
 int nd_open(struct nd **, sd_event *, bool home, nd_rx_fn *, void *arg);
+/* Listens there; idempotent.  A packet socket costs every packet of its interface a copy of its
+ * head, so there is none where nothing is waited for.  0 or -errno. */
+int nd_attach(struct nd *, unsigned ifindex);
+void nd_detach(struct nd *, unsigned ifindex);
 /* Joins the solicited-node group of 'addr' on an interface, or leaves it.  0 or -errno. */
 int nd_join(struct nd *, unsigned ifindex, const struct in6_addr *addr);
 int nd_leave(struct nd *, unsigned ifindex, const struct in6_addr *addr);

@@ -241,6 +241,8 @@ int main(void)
 		r = net_open(&net, loop, &handlers);
 	if (r >= 0)
 		r = nd_open(&nd, loop, false, on_nd, NULL);
+	for (struct if_nameindex *i = if_nameindex(); r >= 0 && i && i->if_index; i++)
+		r = nd_attach(nd, i->if_index);
 	if (r >= 0)
 		r = sd_event_add_io(loop, NULL, STDIN_FILENO, EPOLLIN, on_stdin, NULL);
 	if (r < 0) {
