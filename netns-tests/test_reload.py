@@ -64,7 +64,8 @@ class Lab:
         self.conf = {
             "name": "MR-1", "home_address": HOA, "home_agents": [HA], "keys": self.keys,
             **common, "uplinks": [{"interface": "eth0"}],
-            "networks": [{"prefix": NET1, "interface": "eth1"}]}
+            "networks": [{"prefix": NET1, "interface": "eth1"}],
+            "heartbeat_misses": 100}  # a slow home agent is not a silent one
         self.mr = Daemon(net, "mr", "nemo-mr", self.conf).start()
         self.mr.wait_bound()
         self.own = self.mr.conf[len(libconfig_file(self.conf)):]  # what the harness adds
