@@ -275,7 +275,7 @@ static void many_overlaps_are_counted(void **state)
 	assert_non_null(strstr(told, "m:10: mappings: warning: 10.0.0.9/32 lies inside the mapping "
 				     "of c:1: "));
 	assert_null(strstr(told, "m:11:"));
-	assert_non_null(strstr(told, "c: mappings: warning: 20 more lie inside others\n"));
+	assert_non_null(strstr(told, "c:1: mappings: warning: 20 more lie inside others\n"));
 	nat64_conf_free(&f);
 }
 
@@ -293,13 +293,13 @@ static void the_rest_fits_together(void **state)
 	      "engine = \"ebpf\"; device = \"\"; adress4 = \"192.0.2.1\";\n",
 		8,
 		"c:4: adress4: unknown key; did you mean address4?\n"
-		"c: pool4: 240.0.0.1/32 is in bogons: nobody would answer it\n"
-		"c: pool6: fe80::/64 is no unicast prefix beyond a link\n"
-		"c: address4: is in bogons: nobody would answer it\n"
-		"c: address6: not a unicast routable address\n"
-		"c: tos_6to4: \"256\" is neither \"copy\" nor a number 0..255\n"
+		"c:3: pool4: 240.0.0.1/32 is in bogons: nobody would answer it\n"
+		"c:3: pool6: fe80::/64 is no unicast prefix beyond a link\n"
+		"c:2: address4: is in bogons: nobody would answer it\n"
+		"c:2: address6: not a unicast routable address\n"
+		"c:2: tos_6to4: \"256\" is neither \"copy\" nor a number 0..255\n"
 		"c: interfaces: the eBPF engine needs at least one\n"
-		"c: device: is empty\n");
+		"c:4: device: is empty\n");
 	check(OWN, 1, "c: prefixes: no prefix and no mapping: nothing to translate\n");
 	check(OWN "engine = \"tun\";\nengine = \"tun\";\n", 1, "c:2: duplicate setting name\n");
 }
@@ -311,9 +311,9 @@ static void a_private_pool_is_told(void **state)
 	check(OWN "prefixes = ( { prefix = \"2001:db8::/96\" } );\n"
 		  "pool4 = ( \"10.0.0.0/30\", \"198.51.100.1\", \"100.64.1.0/24\" );\n",
 		0,
-		"c: pool4: warning: 10.0.0.0/30 is private: errors from it get lost at filters "
+		"c:2: pool4: warning: 10.0.0.0/30 is private: errors from it get lost at filters "
 		"(RFC 6791 s3.1)\n"
-		"c: pool4: warning: 100.64.1.0/24 is private: errors from it get lost at filters "
+		"c:2: pool4: warning: 100.64.1.0/24 is private: errors from it get lost at filters "
 		"(RFC 6791 s3.1)\n");
 }
 
@@ -330,7 +330,7 @@ static void hairpin_modes_that_swallow_all(void **state)
 	check(OWN "hairpin = \"simple\";\n"
 		  "mappings = ( { ipv4 = \"192.0.2.0/24\"; ipv6 = \"2001:db8::/120\" } );\n",
 		0,
-		"c: hairpin: warning: \"simple\" puts IPv4 sources into a prefix, and there is "
+		"c:1: hairpin: warning: \"simple\" puts IPv4 sources into a prefix, and there is "
 		"none: nothing is translated to IPv6; set it to \"intrinsic\"\n");
 }
 
