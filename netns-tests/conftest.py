@@ -39,6 +39,8 @@ def pytest_configure(config):
 
 
 def pytest_sessionstart(session):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of one begun in the background; programs would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     ns.end_cleanly_on(signal.SIGTERM, signal.SIGHUP)
     ns.remove_leftovers()
 
