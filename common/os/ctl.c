@@ -22,8 +22,7 @@
 #define ERR_SIZE    256
 #define NO_GROUP    ((gid_t)-1)
 #define MAX_GROUPS  1024
-#define ACCEPT_US   100000 /* in which ACCEPT_MAX connections are taken at most */
-#define ACCEPT_MAX  100
+#define ACCEPT_US   100000 /* without descriptors left, one try in that time */
 
 struct client {
 	struct ctl *ctl;               /* borrowed */
@@ -48,7 +47,7 @@ struct ctl {
 	void *arg;
 	struct client *clients; /* owned */
 	unsigned n_clients, n_readers, n_monitors;
-	bool short_told; /* nothing was accepted since, for want of descriptors */
+	bool is_short; /* nothing is accepted, for want of descriptors */
 };
 
 static void client_free(struct client *c)
@@ -330,15 +329,18 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	struct ctl *ctl = arg;
 	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	(void)s, (void)revents;
-	if (client < 0) { /* without a descriptor left it stays ready: its rate is limited */
-		if (errno == EAGAIN || errno == ECONNABORTED || ctl->short_told)
+	(void)revents;
+	if (client < 0) {
+		if (errno == EAGAIN || errno == ECONNABORTED || ctl->is_short)
 			return 0;
-		ctl->short_told = true;
+		ctl->is_short = true;
 		log_warn("control: client refused: %s", strerror(errno));
+		sd_event_source_set_ratelimit(s, ACCEPT_US, 1); /* it stays ready */
 		return 0;
 	}
-	ctl->short_told = false;
+	if (ctl->is_short)
+		sd_event_source_set_ratelimit(s, 0, 0);
+	ctl->is_short = false;
 	enum right may = peer_right(ctl, client);
 
 	if ((may == ALL && ctl->n_clients < MAX_CLIENTS) ||
@@ -402,8 +404,7 @@ static int listen_at(struct ctl *ctl)
 	ctl->bound = true;
 	if (listen(ctl->fd, 16) < 0)
 		return -errno;
-	r = sd_event_add_io(ctl->event, &ctl->source, ctl->fd, EPOLLIN, on_connect, ctl);
-	return r < 0 ? r : sd_event_source_set_ratelimit(ctl->source, ACCEPT_US, ACCEPT_MAX);
+	return sd_event_add_io(ctl->event, &ctl->source, ctl->fd, EPOLLIN, on_connect, ctl);
 }
 
 int ctl_open(struct ctl **out, sd_event *e, const char *path, const struct ctl_cmd *cmds, void *arg)
