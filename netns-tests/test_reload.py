@@ -181,10 +181,11 @@ def test_nobody_of_the_new_list_answers(lab):
     and what let packets to it by the tunnel goes when nothing goes on with it any more."""
     other = "2001:db8:b::99"
     lab.reload(uplinks=[{"interface": "eth0", "preference": 5}, {"interface": "eth2"}], home_agents=[HA, other])
-    wait_for(lambda: [u["state"] for u in lab.mr.status()["uplinks"]] == ["ready", "ready"], 10, "both")
+    wait_for(lambda: lab.binding()["care_of"].startswith("2001:db8:b:"), 10, "over to the better uplink")
+    lab.mr.wait_bound()
     lab.reload(home_agents=[other])
     lab.reload(uplinks=[{"interface": "eth0"}, {"interface": "eth2", "preference": 5}])
-    wait_for(lambda: lab.binding()["care_of"].startswith("2001:db8:b:"), 10, "the former one is told of the move")
+    wait_for(lambda: lab.binding()["care_of"].startswith("2001:db8:a:"), 10, "the former one is told of the move")
     lab.probe.wait_flowing()
     assert lab.mr.status()["state"] == "registering"
     assert {other, HA} <= set(lab.net["mr"].out("ip -6 rule").split())
