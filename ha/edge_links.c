@@ -52,15 +52,8 @@ static void on_resync(void *arg)
 
 static void on_forwarding(void *arg)
 {
-	int r = net_sysctl6("all", "forwarding", "1");
-
 	(void)arg;
-	if (r < 0)
-		log_err("net.ipv6.conf.all.forwarding was switched off, and can't be switched on "
-			"again: %s",
-			strerror(-r));
-	else
-		log_warn("net.ipv6.conf.all.forwarding was switched off, it is on again");
+	undone_forwarding();
 }
 
 void ha_links_close(struct ha_edge *e)

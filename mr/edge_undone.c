@@ -92,17 +92,11 @@ static void on_rule(void *arg)
 static void on_forwarding(void *arg)
 {
 	struct mr_edge *e = arg;
-	int r = net_sysctl6("all", "forwarding", "1");
 
+	undone_forwarding();
 	for (unsigned i = 0; i < e->file->core.n_uplinks; i++)
 		if (e->uplinks[i].ifindex && !e->uplinks[i].router)
 			net_sysctl6(e->uplinks[i].name, "forwarding", "0");
-	if (r < 0)
-		log_err("net.ipv6.conf.all.forwarding was switched off, and can't be switched on "
-			"again: %s",
-			strerror(-r));
-	else
-		log_warn("net.ipv6.conf.all.forwarding was switched off, it is on again");
 }
 
 static void on_lost(void *arg)

@@ -13,7 +13,9 @@
 #include <netlink/socket.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include "common/os/log.h"
 #include "common/os/undone.h"
 
 #define RCVBUF (8 << 20) /* octets: a flush tells of each route */
@@ -222,4 +224,16 @@ void undone_close(struct undone *u)
 	nl_socket_free(u->sock);
 	nl_socket_free(u->nft);
 	free(u);
+}
+
+void undone_forwarding(void)
+{
+	int r = net_sysctl6("all", "forwarding", "1");
+
+	if (r < 0)
+		log_err("net.ipv6.conf.all.forwarding was switched off, and can't be switched on "
+			"again: %s",
+			strerror(-r));
+	else
+		log_warn("net.ipv6.conf.all.forwarding was switched off, it is on again");
 }

@@ -20,3 +20,5 @@ struct undone_handlers { /* any may be NULL: the kernel is not asked to tell of 
 struct undone;
 int undone_open(struct undone **, sd_event *, const struct undone_handlers *); /* 0 or -errno */
 void undone_close(struct undone *);                                            /* accepts NULL */
+void undone_forwarding(
+	void); /* it was switched off for all interfaces: on again, with a line in the log */
